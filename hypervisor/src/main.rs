@@ -1,0 +1,3 @@
+//! The xenlite hypervisor.
+#![no_std]
+#![no_main]
