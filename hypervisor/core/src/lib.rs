@@ -1,3 +1,26 @@
-#![no_std]
+//! xenlite's logic: everything that decides, nothing that touches hardware.
+//!
+//! The crate is `no_std`, has no `unsafe` and no statics; the machine is reached through the traits of
+//! [`platform`], which the hypervisor binary implements over `hv-arch` and the tests over plain vectors.
+//!
+//! ```text
+//!  hypercall   decode and check, one module per call group
+//!     |
+//!  objects     mm (frames, page tables), segment, trap, event, sched, time, domain, vcpu
+//!     |
+//!  platform    what the objects need of the machine, as traits
+//! ```
+//!
+//! Objects never name `hypercall`: another guest interface can be laid over the same objects.
+#![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
-//! core
+
+pub mod context;
+pub mod domain;
+pub mod error;
+pub mod hypervisor;
+pub mod mm;
+pub mod outcome;
+pub mod platform;
+pub mod regs;
+pub mod vcpu;

@@ -1,0 +1,146 @@
+//! What the logic needs of the machine.
+//!
+//! The hypervisor implements these over `hv-arch` as a zero-sized type, so that a call costs nothing; the tests
+//! implement them over vectors. All methods take `&self`: the machine has its own interior state, and the one
+//! lock around [`crate::hypervisor::Hypervisor`] orders every access.
+
+use guest_abi::addr::{GuestVirt, Mfn};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// A value that may be copied to or from guest memory: every bit pattern is valid, no padding.
+pub trait GuestPod: FromBytes + IntoBytes + Immutable + Copy {}
+impl<T: FromBytes + IntoBytes + Immutable + Copy> GuestPod for T {}
+
+/// A guest address could not be read or written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault;
+
+/// Machine memory by frame, through the direct map. Callers name only frames that are RAM; the frame table is
+/// what knows that. Indices are of 8-byte words (0..512) or byte offsets (0..4096, naturally aligned), checked.
+pub trait FrameMemory {
+    /// Reads 8-byte word `index` in one access.
+    fn read_entry(&self, frame: Mfn, index: usize) -> u64;
+    /// Writes 8-byte word `index` in one access.
+    fn write_entry(&self, frame: Mfn, index: usize, value: u64);
+    /// Replaces word `index` if it still holds `old`; on failure gives what it holds.
+    ///
+    /// # Errors
+    /// The word's present value, where it is not `old`.
+    fn compare_exchange_entry(&self, frame: Mfn, index: usize, old: u64, new: u64) -> Result<(), u64>;
+    /// Fills the frame with zeroes.
+    fn zero_frame(&self, frame: Mfn);
+    /// Reads the byte at `offset`; for words shared with a guest (volatile, relaxed).
+    fn load_u8(&self, frame: Mfn, offset: usize) -> u8;
+    /// Writes the byte at `offset`; for words shared with a guest.
+    fn store_u8(&self, frame: Mfn, offset: usize, value: u8);
+    /// Reads the 4-byte word at `offset`.
+    fn load_u32(&self, frame: Mfn, offset: usize) -> u32;
+    /// Writes the 4-byte word at `offset`.
+    fn store_u32(&self, frame: Mfn, offset: usize, value: u32);
+    /// Atomically sets `bits` in the 4-byte word at `offset` and gives its old value.
+    fn fetch_or_u32(&self, frame: Mfn, offset: usize, bits: u32) -> u32;
+    /// Atomically clears `bits` in the 4-byte word at `offset` and gives its old value.
+    fn fetch_clear_u32(&self, frame: Mfn, offset: usize, bits: u32) -> u32;
+    /// Sets the machine-to-phys entry of `frame`.
+    fn set_m2p(&self, frame: Mfn, value: u32);
+}
+
+/// The current guest's memory by linear address, as its own page tables map it, with fault recovery.
+///
+/// An implementation must refuse (as a [`Fault`]) any range that is not wholly below
+/// [`guest_abi::addr::HV_START`], before touching it. Alignment is not required. Nothing here ever hands out a
+/// reference to guest memory.
+pub trait GuestMemory {
+    /// Copies a value in.
+    ///
+    /// # Errors
+    /// [`Fault`] where any byte cannot be read.
+    fn read<T: GuestPod>(&self, at: GuestVirt) -> Result<T, Fault>;
+    /// Copies a value out. A fault may leave a part written.
+    ///
+    /// # Errors
+    /// [`Fault`] where any byte cannot be written (a read-only page table included).
+    fn write<T: GuestPod>(&self, at: GuestVirt, value: &T) -> Result<(), Fault>;
+    /// Copies bytes in.
+    ///
+    /// # Errors
+    /// [`Fault`] where any byte cannot be read; `into` then holds garbage.
+    fn read_bytes(&self, at: GuestVirt, into: &mut [u8]) -> Result<(), Fault>;
+    /// Copies bytes out.
+    ///
+    /// # Errors
+    /// [`Fault`] where any byte cannot be written.
+    fn write_bytes(&self, at: GuestVirt, from: &[u8]) -> Result<(), Fault>;
+}
+
+/// Translation caches and the root of the running guest's address space, on the current CPU.
+pub trait Tlb {
+    /// Makes `l3` the running guest's page table (slot 0 of its L4) and drops every cached guest translation.
+    fn activate_root(&self, l3: Mfn);
+    /// Drops every cached guest translation, paging-structure caches included.
+    fn flush(&self);
+    /// Drops the cached translation of one page.
+    fn flush_page(&self, at: GuestVirt);
+    /// Writes back and invalidates the data caches (WBINVD).
+    fn flush_data_caches(&self);
+}
+
+/// A fast-trap target: `int vector` of ring 3 goes straight to `cs:eip` in ring 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FastTrap {
+    /// The vector armed.
+    pub vector: u8,
+    /// Least privileged ring that may raise it (the registered DPL).
+    pub dpl: u8,
+    /// Handler selector, checked.
+    pub cs: u16,
+    /// Handler offset.
+    pub eip: u32,
+}
+
+/// Processor state of the running vCPU that lives in registers and in the hypervisor's own tables.
+pub trait CpuControl {
+    /// Maps `frames` (checked descriptor pages) as the running domain's GDT of `entries` entries, and loads it.
+    /// The hypervisor's own reserved page stays where it is. No frames: the hypervisor's GDT alone.
+    fn load_gdt(&self, frames: &[Mfn], entries: u32);
+    /// Unmaps every LDT page and loads an LDT of `entries` entries (0: none); pages are mapped on demand.
+    fn load_ldt(&self, entries: u32);
+    /// Maps checked descriptor page `frame` as page `index` of the LDT window.
+    fn map_ldt_page(&self, index: usize, frame: Mfn);
+    /// Sets or clears CR0.TS.
+    fn set_task_switched(&self, on: bool);
+    /// Loads debug register `index` (0–3, 6, 7) with a checked value.
+    fn write_debug_register(&self, index: usize, value: u32);
+    /// Arms or disarms the fast trap.
+    fn set_fast_trap(&self, trap: Option<FastTrap>);
+    /// Tells the entry code the ring-1 stack used by the fast trap (flat, checked) or that there is none.
+    fn set_kernel_stack(&self, ss: u16, esp: u32);
+}
+
+/// Time since boot and the one-shot timer.
+pub trait Clock {
+    /// Nanoseconds since boot; never goes back.
+    fn now_ns(&self) -> u64;
+    /// The time-stamp counter, and nanoseconds since boot at that same instant.
+    fn timestamp(&self) -> (u64, u64);
+    /// Frequency of the time-stamp counter in Hz.
+    fn tsc_hz(&self) -> u64;
+    /// Wall-clock seconds and microseconds that correspond to time 0 of [`Clock::now_ns`].
+    fn wall_clock_at_boot(&self) -> (u32, u32);
+    /// Arms the one-shot timer for `deadline_ns`, or stops it.
+    fn arm_timer(&self, deadline_ns: Option<u64>);
+    /// Whether something (timer, device) waits for the hypervisor: a long operation should pause.
+    fn work_pending(&self) -> bool;
+}
+
+/// The machine's console.
+pub trait Console {
+    /// Writes guest bytes to the console.
+    fn write(&self, bytes: &[u8]);
+    /// Takes up to `into.len()` received bytes and says how many.
+    fn read(&self, into: &mut [u8]) -> usize;
+}
+
+/// The whole machine.
+pub trait Platform: FrameMemory + GuestMemory + Tlb + CpuControl + Clock + Console {}
+impl<T: FrameMemory + GuestMemory + Tlb + CpuControl + Clock + Console> Platform for T {}
