@@ -1,2 +1,14 @@
-//! x86-64 primitives.
+//! x86-64 primitives of the hypervisor: all its assembly and nearly all its unsafe code.
+//!
+//! One mechanism or device per module. Nothing here knows a domain: the binary wires it to `hv-core`.
 #![no_std]
+
+pub mod boot;
+pub mod cpu;
+pub mod entry;
+pub mod gdt;
+pub mod idt;
+pub mod paging;
+pub mod percpu;
+pub mod tss;
+pub mod usercopy;

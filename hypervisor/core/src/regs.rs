@@ -16,6 +16,8 @@ pub struct UserRegs {
     pub rdx: u64,
     pub rcx: u64,
     pub rax: u64,
+    /// Keeps the stack aligned; no meaning.
+    pub reserved: u64,
     /// Error code of the exception that entered; 0 where it has none.
     pub error_code: u32,
     /// Vector that entered.
@@ -27,7 +29,7 @@ pub struct UserRegs {
     pub ss: u64,
 }
 
-const _: () = assert!(core::mem::size_of::<UserRegs>() == 13 * 8);
+const _: () = assert!(size_of::<UserRegs>() == 14 * 8);
 
 /// Flag bits of EFLAGS that the hypervisor names (Intel SDM vol. 1, 3.4.3).
 pub mod eflags {
