@@ -16,8 +16,8 @@ macro_rules! open_number {
     ) => {
         $(#[$meta])*
         #[derive(
-            Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, zerocopy::FromBytes, zerocopy::IntoBytes,
-            zerocopy::Immutable, zerocopy::KnownLayout,
+            Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default,
+            zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout,
         )]
         #[repr(transparent)]
         pub struct $Name($repr);

@@ -111,7 +111,8 @@ bitflags! {
         /// Limit counts pages (G).
         const PAGES = 1 << 55;
         /// What an ordinary 32-bit segment with a limit in pages sets.
-        const ORDINARY = Self::CODE_OR_DATA.bits() | Self::PRESENT.bits() | Self::SIZE_32.bits() | Self::PAGES.bits();
+        const ORDINARY = Self::CODE_OR_DATA.bits() | Self::PRESENT.bits() | Self::SIZE_32.bits()
+            | Self::PAGES.bits();
     }
 }
 

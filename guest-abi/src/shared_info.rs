@@ -79,7 +79,8 @@ pub struct TimeRecord {
 
 layout!(
     TimeRecord, size 40,
-    cpu_freq @ 0, version1 @ 8, version2 @ 12, tsc_timestamp @ 16, system_time @ 24, wc_sec @ 32, wc_usec @ 36,
+    cpu_freq @ 0, version1 @ 8, version2 @ 12, tsc_timestamp @ 16, system_time @ 24, wc_sec @ 32,
+    wc_usec @ 36,
 );
 
 /// Nanoseconds in a second.
@@ -116,8 +117,9 @@ pub struct ArchSharedInfo {
     /// *Out*: length of the machine-to-phys table in frames of 1024 entries, for all domains: the read-only
     /// window at [`HV_START`](crate::addr::HV_START) holds exactly these.
     pub m2p_frames: u32,
-    /// *In*: root of the guest's phys-to-machine list, for tools: a frame of up to 1024 frame numbers, each of a frame
-    /// of up to 1024 frame numbers, each of a frame of 1024 `u32` entries. 0 if the guest keeps none.
+    /// *In*: root of the guest's phys-to-machine list, for tools: a frame of up to 1024 frame numbers, each
+    /// of a frame of up to 1024 frame numbers, each of a frame of 1024 `u32` entries. 0 if the guest keeps
+    /// none.
     pub p2m_list_list: Mfn,
     /// *In*: how many entries of the list count: one more than the highest pseudo-physical frame.
     pub max_pfn: u32,

@@ -37,8 +37,8 @@ pub struct GuestRegs {
 
 layout!(
     GuestRegs, size 68,
-    ebx @ 0, ecx @ 4, edx @ 8, esi @ 12, edi @ 16, ebp @ 20, eax @ 24, eip @ 32, cs @ 36, eflags @ 40, esp @ 44, ss @ 48, es @ 52,
-    ds @ 56, fs @ 60, gs @ 64,
+    ebx @ 0, ecx @ 4, edx @ 8, esi @ 12, edi @ 16, ebp @ 20, eax @ 24, eip @ 32, cs @ 36, eflags @ 40,
+    esp @ 44, ss @ 48, es @ 52, ds @ 56, fs @ 60, gs @ 64,
 );
 
 /// Bytes of an FXSAVE image.
@@ -86,8 +86,9 @@ pub struct CpuContext {
 
 layout!(
     CpuContext, size 2768,
-    flags @ 0, regs @ 4, fpu @ 72, trap_table @ 584, fast_trap_vector @ 2632, ldt_base @ 2636, ldt_entries @ 2640,
-    gdt_frames @ 2644, gdt_entries @ 2700, kernel_ss @ 2704, kernel_esp @ 2708, pt_base @ 2712, debug_regs @ 2720,
+    flags @ 0, regs @ 4, fpu @ 72, trap_table @ 584, fast_trap_vector @ 2632, ldt_base @ 2636,
+    ldt_entries @ 2640, gdt_frames @ 2644, gdt_entries @ 2700, kernel_ss @ 2704, kernel_esp @ 2708,
+    pt_base @ 2712, debug_regs @ 2720,
     event_callback @ 2752, failsafe_callback @ 2760,
 );
 default_is_zero!(CpuContext);

@@ -39,8 +39,8 @@ pub struct StoreRing {
 
 layout!(
     StoreRing, size 2076,
-    req @ 0, rsp @ 1024, req_cons @ 2048, req_prod @ 2052, rsp_cons @ 2056, rsp_prod @ 2060, server_features @ 2064,
-    connection @ 2068, error @ 2072,
+    req @ 0, rsp @ 1024, req_cons @ 2048, req_prod @ 2052, rsp_cons @ 2056, rsp_prod @ 2060,
+    server_features @ 2064, connection @ 2068, error @ 2072,
 );
 default_is_zero!(StoreRing);
 

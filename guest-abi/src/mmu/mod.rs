@@ -8,8 +8,8 @@
 //! | command | `ptr[63:3]` | `val` |
 //! |---|---|---|
 //! | [`Command::NORMAL_PT_UPDATE`] | machine address of the entry | the new entry |
-//! | [`Command::MACHPHYS_UPDATE`] | any machine address inside the frame | the new machine-to-phys value; bits 63:32 zero |
-//! | [`Command::EXTENDED`] | of the sub-command | bits 7:0 the [sub-command](ExtendedCommand), the rest its own |
+//! | [`Command::MACHPHYS_UPDATE`] | any machine address in the frame | its new machine-to-phys value; 63:32 zero |
+//! | [`Command::EXTENDED`] | of the sub-command | 7:0 the [sub-command](ExtendedCommand), the rest its own |
 //!
 //! Source: Xen 2.0, `mmu_update_t`, `MMU_*` and `MMUEXT_*`, with both words widened to 64 bits.
 

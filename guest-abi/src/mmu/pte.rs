@@ -52,14 +52,15 @@ bitflags! {
         const NO_EXECUTE = 1 << 63;
 
         /// What a present L1 entry may set. (PWT and PCD besides, when it names an I/O frame.)
-        const L1_ALLOWED = Self::PRESENT.bits() | Self::WRITABLE.bits() | Self::USER.bits() | Self::ACCESSED.bits()
-            | Self::DIRTY.bits() | Self::AVAILABLE.bits() | Self::SOFTWARE.bits() | Self::NO_EXECUTE.bits();
+        const L1_ALLOWED = Self::PRESENT.bits() | Self::WRITABLE.bits() | Self::USER.bits()
+            | Self::ACCESSED.bits() | Self::DIRTY.bits() | Self::AVAILABLE.bits() | Self::SOFTWARE.bits()
+            | Self::NO_EXECUTE.bits();
         /// What a present L2 entry may set.
         const L2_ALLOWED = Self::L1_ALLOWED.bits();
         /// What a present L3 entry may set. RW and US are added by the hypervisor: all four levels of the
         /// real walk must allow what the L1 and L2 allow.
-        const L3_ALLOWED = Self::PRESENT.bits() | Self::WRITABLE.bits() | Self::USER.bits() | Self::ACCESSED.bits()
-            | Self::DIRTY.bits() | Self::AVAILABLE.bits() | Self::SOFTWARE.bits();
+        const L3_ALLOWED = Self::PRESENT.bits() | Self::WRITABLE.bits() | Self::USER.bits()
+            | Self::ACCESSED.bits() | Self::DIRTY.bits() | Self::AVAILABLE.bits() | Self::SOFTWARE.bits();
     }
 }
 
