@@ -1,2 +1,21 @@
-//! The host launcher.
-fn main() {}
+//! The launcher's command line: parse, dispatch, turn the outcome into an exit status.
+
+use clap::Parser;
+use xtask::cli::{Cli, Command};
+use xtask::status;
+
+fn main() {
+    let cli = Cli::parse();
+    let outcome = match cli.command.unwrap_or(Command::Run(cli.run)) {
+        Command::Run(args) => xtask::run::run(&args),
+        Command::Iso(args) => xtask::iso::iso(&args).map(|()| status::OK),
+        Command::Symbolize(args) => xtask::symbols::symbolize(&args).map(|()| status::OK),
+        Command::Setup => xtask::setup::setup_all().map(|()| status::OK),
+    };
+    let code = outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        status::BAD_ARGUMENTS
+    });
+    xtask::terminal::restore();
+    std::process::exit(code);
+}

@@ -1,0 +1,116 @@
+//! A machine to boot, whatever the emulator; and a machine that runs.
+
+use crate::boot_image::BootImage;
+use crate::cli::{Boot, Chipset, Emulator, RunArgs};
+use crate::status::{Ending, Verdict};
+use anyhow::{Result, ensure};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus};
+
+/// A machine: its hardware and what it boots.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// What runs it.
+    pub emulator: Emulator,
+    /// Its chipset.
+    pub chipset: Chipset,
+    /// How it boots.
+    pub boot: Boot,
+    /// Its memory in megabytes.
+    pub mem_mib: u64,
+    /// Its processors.
+    pub smp: u32,
+    /// Its disks.
+    pub disks: Vec<PathBuf>,
+    /// Whether it has a serial port.
+    pub has_serial: bool,
+    /// Whether its time-stamp counter counts instructions.
+    pub icount: bool,
+    /// Whether it waits for a debugger.
+    pub gdb: bool,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self {
+            emulator: Emulator::Qemu,
+            chipset: Chipset::Q35,
+            boot: Boot::Direct,
+            mem_mib: 512,
+            smp: 1,
+            disks: Vec::new(),
+            has_serial: true,
+            icount: false,
+            gdb: false,
+        }
+    }
+}
+
+impl Machine {
+    /// The machine that the options describe.
+    ///
+    /// # Errors
+    /// A combination that the emulator does not have; a disk that is not there.
+    pub fn from_args(args: &RunArgs) -> Result<Self> {
+        let is_bochs = args.emulator == Emulator::Bochs;
+        if is_bochs {
+            ensure!(
+                matches!(args.boot, None | Some(Boot::Bios)),
+                "Bochs boots by BIOS only"
+            );
+            ensure!(
+                matches!(args.machine, None | Some(Chipset::Pc)),
+                "Bochs has the pc chipset only"
+            );
+            ensure!(!args.icount && !args.gdb, "--icount and --gdb are QEMU's");
+            ensure!(args.smp == 1, "Debian's Bochs has one processor");
+        }
+        let mut disks = Vec::new();
+        for disk in &args.disk {
+            ensure!(disk.exists(), "disk {}: no such file", disk.display());
+            // The emulator runs in another directory.
+            disks.push(std::path::absolute(disk)?);
+        }
+        Ok(Self {
+            emulator: args.emulator,
+            chipset: args
+                .machine
+                .unwrap_or(if is_bochs { Chipset::Pc } else { Chipset::Q35 }),
+            boot: args
+                .boot
+                .unwrap_or(if is_bochs { Boot::Bios } else { Boot::Direct }),
+            mem_mib: args.mem,
+            smp: args.smp,
+            disks,
+            has_serial: true,
+            icount: args.icount,
+            gdb: args.gdb,
+        })
+    }
+
+    /// Starts the machine with `work` as the directory of its files.
+    ///
+    /// # Errors
+    /// A missing tool, or an image that cannot be made.
+    pub fn start(&self, image: &BootImage, work: &Path) -> Result<Running> {
+        match self.emulator {
+            Emulator::Qemu => crate::qemu::start(self, image, work),
+            Emulator::Bochs => crate::bochs::start(self, image, work),
+        }
+    }
+}
+
+/// A machine that runs.
+pub struct Running {
+    /// The emulator.
+    pub child: Child,
+    /// Where the serial console is read.
+    pub output: Box<dyn Read + Send>,
+    /// Where the serial console is typed into; without it nothing can be typed.
+    pub input: Option<Box<dyn Write + Send>>,
+    /// The emulator's own complaints.
+    pub complaints: Option<Box<dyn Read + Send>>,
+    /// What the emulator's exit status and its last lines mean.
+    pub interpret: fn(ExitStatus, announced: Option<Verdict>, complaints: &str) -> Ending,
+}
