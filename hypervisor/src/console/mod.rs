@@ -1,0 +1,192 @@
+//! The machine's console: every output at once, one queue of input, and a memory of what was said.
+//!
+//! * [`write`] sends bytes to each output that [`attach`] found. What was written before an output existed is
+//!   replayed to it, out of the history.
+//! * The history keeps the newest [`HISTORY_BYTES`] of output in a circle; READCONSOLE shows it.
+//! * Received bytes, from serial lines and keyboard, wait in one queue for [`read`].
+//!
+//! One lock orders all of it. Interrupts are off in ring 0 except where the hypervisor sleeps, so no interrupt
+//! finds the lock held; NMI and machine check do not write. The panic path takes the lock by force
+//! ([`panic::Writer`]).
+
+mod options;
+pub mod panic;
+mod serial;
+
+use core::ptr::NonNull;
+use heapless::{Deque, HistoryBuf};
+use hv_arch::{
+    uart::ComPort,
+    vga::{self, VgaText},
+};
+pub use options::Options;
+use serial::Serial;
+use spin::{Mutex, MutexGuard};
+
+/// Output that the history keeps.
+pub const HISTORY_BYTES: usize = 16 * 1024;
+/// Received bytes that wait for a reader.
+const INPUT_QUEUE: usize = 4096;
+
+type InputQueue = Deque<u8, INPUT_QUEUE>;
+
+static CONSOLE: Mutex<Console> = Mutex::new(Console::new());
+
+/// All there is of a console.
+struct Console {
+    serial: [Serial; 2],
+    vga: Option<VgaText>,
+    input: InputQueue,
+    history: HistoryBuf<u8, HISTORY_BYTES>,
+    /// Whether the next byte begins a line.
+    is_at_line_start: bool,
+}
+
+impl Console {
+    const fn new() -> Self {
+        Self {
+            serial: [Serial::new(), Serial::new()],
+            vga: None,
+            input: Deque::new(),
+            history: HistoryBuf::new(),
+            is_at_line_start: true,
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        let Some(&last) = bytes.last() else { return };
+        self.is_at_line_start = last == b'\n';
+        self.history.extend_from_slice(bytes);
+        for line in self.serial.iter_mut() {
+            line.write(bytes);
+        }
+        if let Some(screen) = &mut self.vga {
+            screen.write(bytes);
+        }
+    }
+}
+
+/// Looks for a serial port and makes it an output; says whether one was found. Output so far is replayed to it.
+pub fn attach_serial(port: ComPort, baud: u32) -> bool {
+    let mut console = CONSOLE.lock();
+    let console = &mut *console;
+    let line = &mut console.serial[port as usize];
+    if !line.attach(port, baud, &mut console.input) {
+        return false;
+    }
+    let (old, new) = console.history.as_slices();
+    line.write(old);
+    line.write(new);
+    panic::remember(port);
+    true
+}
+
+/// Makes the screen in text mode an output.
+///
+/// # Safety
+/// As for [`VgaText::new`].
+pub unsafe fn attach_vga(base: NonNull<u16>) {
+    static CELLS: Mutex<vga::Cells> = Mutex::new([0; vga::COLUMNS * vga::ROWS]);
+    let Some(cells) = CELLS.try_lock() else { return };
+    // SAFETY: the caller's promise.
+    let mut screen = unsafe { VgaText::new(base, MutexGuard::leak(cells)) };
+    let mut console = CONSOLE.lock();
+    let (old, new) = console.history.as_slices();
+    screen.write(old);
+    screen.write(new);
+    console.vga = Some(screen);
+}
+
+/// Writes bytes to every output.
+pub fn write(bytes: &[u8]) {
+    CONSOLE.lock().write(bytes);
+}
+
+/// Writes a line of the hypervisor's own: on a line of its own, whatever a guest left unfinished.
+pub fn write_line(bytes: &[u8]) {
+    let mut console = CONSOLE.lock();
+    if !console.is_at_line_start {
+        console.write(b"\n");
+    }
+    console.write(bytes);
+}
+
+/// Takes up to `into.len()` received bytes and says how many.
+pub fn read(into: &mut [u8]) -> usize {
+    let mut console = CONSOLE.lock();
+    let console = &mut *console;
+    let mut count = 0;
+    for slot in into {
+        if console.input.is_empty() {
+            for line in console.serial.iter_mut() {
+                line.resume_input(&mut console.input);
+            }
+        }
+        let Some(byte) = console.input.pop_front() else {
+            break;
+        };
+        *slot = byte;
+        count += 1;
+    }
+    for line in console.serial.iter_mut() {
+        line.resume_input(&mut console.input);
+    }
+    count
+}
+
+/// Whether received bytes wait.
+pub fn has_input() -> bool {
+    !CONSOLE.lock().input.is_empty()
+}
+
+/// The interrupt lines that [`interrupt`] serves, a bit each.
+pub fn interrupt_lines() -> u16 {
+    CONSOLE
+        .lock()
+        .serial
+        .iter()
+        .filter_map(Serial::irq)
+        .fold(0, |lines, irq| lines | 1 << irq)
+}
+
+/// From now on the console's interrupt lines are unmasked and handled.
+pub fn start_interrupts() {
+    for line in CONSOLE.lock().serial.iter_mut() {
+        line.start_interrupts();
+    }
+}
+
+/// Serves an interrupt line of the console; says whether input arrived that nobody has read.
+pub fn interrupt(irq: u8) -> bool {
+    let mut console = CONSOLE.lock();
+    let console = &mut *console;
+    let mut arrived = false;
+    for line in console.serial.iter_mut().filter(|line| line.irq() == Some(irq)) {
+        arrived |= line.interrupt(&mut console.input);
+    }
+    arrived
+}
+
+/// Shows the history, in its two parts, oldest first.
+pub fn with_history<R>(show: impl FnOnce(&[u8], &[u8]) -> R) -> R {
+    let console = CONSOLE.lock();
+    let (old, new) = console.history.as_slices();
+    show(old, new)
+}
+
+/// Forgets the history.
+pub fn clear_history() {
+    CONSOLE.lock().history.clear();
+}
+
+/// Bytes of output lost to serial lines that took nothing for a second.
+pub fn dropped_bytes() -> u64 {
+    CONSOLE.lock().serial.iter().map(Serial::dropped).sum()
+}
+
+/// Waits, within bounds, until all output has left the machine: before it is turned off.
+pub fn drain() {
+    for line in CONSOLE.lock().serial.iter_mut() {
+        line.drain();
+    }
+}
