@@ -1,0 +1,82 @@
+//! Error values of system calls.
+
+use core::fmt;
+
+/// A Linux error number, positive.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Errno(pub i32);
+
+/// What a system call gives.
+pub type Result<T> = core::result::Result<T, Errno>;
+
+macro_rules! errors {
+    ($($name:ident $number:literal $text:literal;)*) => {
+        impl Errno {
+            $(#[doc = $text] pub const $name: Errno = Errno($number);)*
+
+            /// The symbolic name, if it is a known one.
+            pub fn name(self) -> Option<&'static str> {
+                match self.0 { $($number => Some(stringify!($name)),)* _ => None }
+            }
+
+            /// The usual words for it, if it is a known one.
+            pub fn text(self) -> Option<&'static str> {
+                match self.0 { $($number => Some($text),)* _ => None }
+            }
+        }
+    };
+}
+
+errors! {
+    EPERM 1 "Operation not permitted";
+    ENOENT 2 "No such file or directory";
+    ESRCH 3 "No such process";
+    EINTR 4 "Interrupted system call";
+    EIO 5 "Input/output error";
+    ENXIO 6 "No such device or address";
+    E2BIG 7 "Argument list too long";
+    ENOEXEC 8 "Exec format error";
+    EBADF 9 "Bad file descriptor";
+    ECHILD 10 "No child processes";
+    EAGAIN 11 "Resource temporarily unavailable";
+    ENOMEM 12 "Cannot allocate memory";
+    EACCES 13 "Permission denied";
+    EFAULT 14 "Bad address";
+    EBUSY 16 "Device or resource busy";
+    EEXIST 17 "File exists";
+    ENODEV 19 "No such device";
+    ENOTDIR 20 "Not a directory";
+    EISDIR 21 "Is a directory";
+    EINVAL 22 "Invalid argument";
+    ENFILE 23 "Too many open files in system";
+    EMFILE 24 "Too many open files";
+    ENOTTY 25 "Inappropriate ioctl for device";
+    EFBIG 27 "File too large";
+    ENOSPC 28 "No space left on device";
+    ESPIPE 29 "Illegal seek";
+    EROFS 30 "Read-only file system";
+    EPIPE 32 "Broken pipe";
+    ERANGE 34 "Numerical result out of range";
+    ENAMETOOLONG 36 "File name too long";
+    ENOSYS 38 "Function not implemented";
+    ENOTEMPTY 39 "Directory not empty";
+    ELOOP 40 "Too many levels of symbolic links";
+}
+
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.text() {
+            Some(text) => f.write_str(text),
+            None => write!(f, "Error {}", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "Errno({})", self.0),
+        }
+    }
+}
