@@ -22,7 +22,7 @@ impl Args {
         let envp = unsafe { argv.add(argc + 1) };
         let mut envc = 0;
         // SAFETY: the environment ends with a null pointer, so every entry up to it may be read.
-        while !unsafe { *envp.add(envc) }.is_null() {
+        while !unsafe { *envp.wrapping_add(envc) }.is_null() {
             envc += 1;
         }
         // SAFETY: both arrays live as long as the program.
