@@ -17,6 +17,7 @@ impl<P: Platform> Context<'_, P> {
     ///
     /// # Panics
     /// Where no domain runs, which no guest can bring about.
+    #[inline(always)]
     #[must_use]
     pub fn domain(&mut self) -> &mut Domain {
         self.hv.domains[self.hv.current]
@@ -24,7 +25,27 @@ impl<P: Platform> Context<'_, P> {
             .expect("a domain runs")
     }
 
+    /// The calling domain, to look at.
+    ///
+    /// # Panics
+    /// Where no domain runs, which no guest can bring about.
+    #[inline(always)]
+    #[must_use]
+    pub fn current_domain(&self) -> &Domain {
+        self.hv.domains[self.hv.current]
+            .as_deref()
+            .expect("a domain runs")
+    }
+
+    /// The calling vCPU, to look at.
+    #[inline(always)]
+    #[must_use]
+    pub fn current_vcpu(&self) -> &Vcpu {
+        &self.current_domain().vcpus[0]
+    }
+
     /// The calling vCPU.
+    #[inline(always)]
     #[must_use]
     pub fn vcpu(&mut self) -> &mut Vcpu {
         &mut self.domain().vcpus[0]

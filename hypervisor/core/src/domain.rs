@@ -1,6 +1,6 @@
 //! A domain: one running virtual machine and what it owns.
 
-use crate::vcpu::Vcpu;
+use crate::{event::EventChannels, sched::RunState, vcpu::Vcpu};
 use guest_abi::addr::Mfn;
 
 /// A domain's number on the wire.
@@ -20,12 +20,14 @@ impl DomId {
 }
 
 /// A domain.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Domain {
     /// Its number.
     pub id: DomId,
     /// May act on other domains and on I/O memory.
     pub is_privileged: bool,
+    /// May bind physical interrupts and reach PCI devices.
+    pub has_devices: bool,
     /// Its one page shared with the hypervisor.
     pub shared_info: Mfn,
     /// Frames it owns.
@@ -34,6 +36,35 @@ pub struct Domain {
     pub max_pages: u32,
     /// Enabled vm_assist types, a bit each.
     pub vm_assist: u32,
+    /// Its event channels.
+    pub events: EventChannels,
+    /// Whether it can run, and how long it did.
+    pub run: RunState,
     /// Its virtual CPUs (one, for now).
     pub vcpus: [Vcpu; 1],
+}
+
+impl Domain {
+    /// A domain that owns nothing yet, paused by its controller.
+    #[must_use]
+    pub const fn new(id: DomId, shared_info: Mfn) -> Self {
+        Self {
+            id,
+            is_privileged: false,
+            has_devices: false,
+            shared_info,
+            total_pages: 0,
+            max_pages: 0,
+            vm_assist: 0,
+            events: EventChannels::new(),
+            run: RunState::new(),
+            vcpus: [Vcpu::new()],
+        }
+    }
+}
+
+impl core::fmt::Display for DomId {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "d{}", self.0)
+    }
 }

@@ -15,12 +15,25 @@
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
+pub mod bounce;
 pub mod context;
+pub mod crash;
 pub mod domain;
 pub mod error;
+pub mod event;
+pub mod exit;
+pub mod fpu;
+pub mod guest_mem;
+pub mod hypercall;
 pub mod hypervisor;
 pub mod mm;
 pub mod outcome;
 pub mod platform;
 pub mod regs;
+pub mod sched;
+pub mod segment;
+pub mod shared_info;
+pub mod switch;
+pub mod time;
+pub mod trap;
 pub mod vcpu;

@@ -4,6 +4,7 @@
 //! implement them over vectors. All methods take `&self`: the machine has its own interior state, and the one
 //! lock around [`crate::hypervisor::Hypervisor`] orders every access.
 
+use crate::vcpu::{DataSegments, FpuState};
 use guest_abi::addr::{GuestVirt, Mfn};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -113,8 +114,24 @@ pub trait CpuControl {
     fn write_debug_register(&self, index: usize, value: u32);
     /// Arms or disarms the fast trap.
     fn set_fast_trap(&self, trap: Option<FastTrap>);
-    /// Tells the entry code the ring-1 stack used by the fast trap (flat, checked) or that there is none.
+    /// Tells the entry code the ring-1 stack that the fast trap pushes its five words on, as the guest registered it. The fast
+    /// trap is only armed while this is the flat selector and the frame lies in the guest's range.
     fn set_kernel_stack(&self, ss: u16, esp: u32);
+    /// Saves FPU and SSE registers (TS is clear).
+    fn save_fpu(&self, into: &mut FpuState);
+    /// Loads FPU and SSE registers (TS is clear).
+    fn load_fpu(&self, from: &FpuState);
+    /// The data segment registers.
+    fn data_segments(&self) -> DataSegments;
+    /// Loads the data segment registers with a guest's selectors.
+    ///
+    /// # Errors
+    /// [`Fault`] where the processor refuses one; all four then hold null.
+    fn load_data_segments(&self, segments: DataSegments) -> Result<(), Fault>;
+    /// Tells the exit path which frame the upcall flags of the domain that runs now are in.
+    fn set_shared_info(&self, frame: Mfn);
+    /// Has the exit path call [`crate::exit::before_guest`] before the guest runs again.
+    fn request_exit_work(&self);
 }
 
 /// Time since boot and the one-shot timer.
@@ -127,7 +144,8 @@ pub trait Clock {
     fn tsc_hz(&self) -> u64;
     /// Wall-clock seconds and microseconds that correspond to time 0 of [`Clock::now_ns`].
     fn wall_clock_at_boot(&self) -> (u32, u32);
-    /// Arms the one-shot timer for `deadline_ns`, or stops it.
+    /// Arms the one-shot timer for `deadline_ns`, or stops it. A deadline that is past fires at once, that is as
+    /// soon as interrupts are on.
     fn arm_timer(&self, deadline_ns: Option<u64>);
     /// Whether something (timer, device) waits for the hypervisor: a long operation should pause.
     fn work_pending(&self) -> bool;
@@ -136,9 +154,9 @@ pub trait Clock {
 /// The machine's console.
 pub trait Console {
     /// Writes guest bytes to the console.
-    fn write(&self, bytes: &[u8]);
+    fn write_console(&self, bytes: &[u8]);
     /// Takes up to `into.len()` received bytes and says how many.
-    fn read(&self, into: &mut [u8]) -> usize;
+    fn read_console(&self, into: &mut [u8]) -> usize;
 }
 
 /// The whole machine.

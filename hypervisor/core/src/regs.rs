@@ -52,6 +52,25 @@ pub mod eflags {
 }
 
 impl UserRegs {
+    /// All registers zero. No guest can run like that.
+    pub const ZERO: Self = Self {
+        rbx: 0,
+        rbp: 0,
+        rdi: 0,
+        rsi: 0,
+        rdx: 0,
+        rcx: 0,
+        rax: 0,
+        reserved: 0,
+        error_code: 0,
+        vector: 0,
+        rip: 0,
+        cs: 0,
+        rflags: 0,
+        rsp: 0,
+        ss: 0,
+    };
+
     /// The ring the guest was in.
     #[must_use]
     pub const fn ring(&self) -> u8 {

@@ -1,0 +1,87 @@
+//! The end of a domain that is beyond repair: one line that says why, its registers, the top of its stack.
+
+use crate::{context::Context, outcome::CrashReason, platform::Platform, sched};
+use core::fmt;
+use guest_abi::addr::GuestVirt;
+
+impl fmt::Display for CrashReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::BadKernelStack { ss, esp } => {
+                write!(
+                    f,
+                    "a frame could not be written to its kernel stack at {ss:04x}:{esp:08x}"
+                )
+            }
+            Self::NoHandler { vector } => write!(f, "it has no handler for vector {vector:#x}"),
+            Self::NoEventCallback => f.write_str("an event is due and it has no event callback"),
+            Self::FailsafeFailed => {
+                f.write_str("its return frame is bad and the failsafe callback cannot be entered")
+            }
+            Self::Unhandled { vector } => write!(
+                f,
+                "it raised vector {vector:#x}, for which nobody can have a handler"
+            ),
+        }
+    }
+}
+
+/// Words of stack that are shown.
+const STACK_WORDS: u32 = 8;
+
+/// Stops the current domain for good and says why.
+#[cold]
+pub fn current_domain<P: Platform>(cx: &mut Context<'_, P>, reason: CrashReason) {
+    let id = cx.current_domain().id;
+    let r = &*cx.regs;
+    log::warn!(
+        "{id} killed: {reason} (trap {:#x}, error code {:#x})",
+        r.vector,
+        r.error_code
+    );
+    log::warn!(
+        "{id} cs:eip {:04x}:{:08x} ss:esp {:04x}:{:08x} eflags {:08x}",
+        r.cs,
+        r.rip,
+        r.ss,
+        r.rsp,
+        r.rflags
+    );
+    log::warn!(
+        "{id} eax {:08x} ebx {:08x} ecx {:08x} edx {:08x} esi {:08x} edi {:08x} ebp {:08x}",
+        r.rax,
+        r.rbx,
+        r.rcx,
+        r.rdx,
+        r.rsi,
+        r.rdi,
+        r.rbp
+    );
+    log::warn!(
+        "{id} stack{}",
+        Stack {
+            platform: cx.platform,
+            esp: r.rsp as u32
+        }
+    );
+    sched::stop(cx.hv, cx.platform, cx.hv.current, None);
+}
+
+/// The words at `esp`, as far as they can be read, each after a blank.
+struct Stack<'a, P> {
+    platform: &'a P,
+    esp: u32,
+}
+
+impl<P: Platform> fmt::Display for Stack<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for n in 0..STACK_WORDS {
+            let word = self.esp.checked_add(n * 4).ok_or(crate::platform::Fault);
+            match word.and_then(|at| self.platform.read::<u32>(GuestVirt::new(at))) {
+                Ok(word) => write!(f, " {word:08x}")?,
+                Err(_) => return f.write_str(" (unreadable)"),
+            }
+        }
+        Ok(())
+    }
+}

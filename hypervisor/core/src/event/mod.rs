@@ -1,0 +1,200 @@
+//! Event channels: ports, what they are bound to, and how an event reaches a domain.
+//!
+//! Each domain has a table of ports. It begins with 16 and doubles on demand up to 1024; a port beyond the present
+//! size does not exist yet. Port 0 collects virtual interrupts that are not bound and is never given out.
+//!
+//! ```text
+//!            alloc_unbound            bind_interdomain (peer)
+//!   free ───────────────────► unbound ───────────────────────► interdomain
+//!    ▲  ───── bind_virq, bind_pirq ──────────► virq, pirq           │
+//!    └───────────────── close (own end) ◄───────────────────────────┤
+//!                     unbound again ◄──── close (the peer's end) ───┘
+//! ```
+//!
+//! Raising a port is setting bits in the shared page ([`SharedInfo::set_pending`]); the exit path sees them. Core
+//! events are [`Virq`]; their numbers belong to the guest interface.
+//!
+//! Source: Xen 2.0 interface, event_channel_op and events.
+
+mod bind;
+
+pub use bind::{Ends, PortStatus, alloc_unbound, bind_interdomain, bind_virq, close, status};
+
+use crate::{
+    domain::DomId, error::HvError, hypervisor::Hypervisor, platform::Platform, sched, shared_info::SharedInfo,
+};
+
+/// Most ports of a domain.
+pub const MAX_PORTS: usize = 1024;
+/// Ports of a new domain.
+const FIRST_SIZE: usize = 16;
+
+/// Something that the hypervisor announces by an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Virq {
+    /// Time: the one-shot timer expired, or the domain was scheduled in.
+    Timer = 0,
+    /// The operator wants to see the guest's state.
+    Debug = 1,
+    /// Console input is waiting (Domain0).
+    Console = 2,
+    /// A domain crashed or shut down (Domain0).
+    DomainException = 3,
+    /// NMI: memory parity (Domain0).
+    ParityError = 4,
+    /// NMI: I/O check (Domain0).
+    IoError = 5,
+}
+
+/// How many there are.
+pub const VIRQS: usize = 6;
+
+/// What a port is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// Nobody's.
+    Free,
+    /// Port 0: virtual interrupts that are not bound.
+    Misdirect,
+    /// Waits for a domain to connect.
+    Unbound {
+        /// Who may.
+        remote: DomId,
+    },
+    /// Connected.
+    Interdomain {
+        /// Slot of the peer.
+        slot: u8,
+        /// Port of the peer.
+        port: u16,
+    },
+    /// Receives a virtual interrupt.
+    Virq(Virq),
+    /// Receives a physical interrupt.
+    Pirq(u8),
+}
+
+/// A domain's ports.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EventChannels {
+    ports: [Port; MAX_PORTS],
+    /// Ports that exist so far.
+    size: usize,
+    /// No port below this one is free.
+    maybe_free: usize,
+    /// Port of each virtual interrupt; 0: not bound.
+    virq_ports: [u16; VIRQS],
+}
+
+impl core::fmt::Debug for EventChannels {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let used = self
+            .ports
+            .iter()
+            .enumerate()
+            .filter(|(_, port)| **port != Port::Free);
+        f.debug_map().entries(used).finish()
+    }
+}
+
+impl EventChannels {
+    /// Port 0 and free ones.
+    #[must_use]
+    pub const fn new() -> Self {
+        let mut ports = [Port::Free; MAX_PORTS];
+        ports[0] = Port::Misdirect;
+        Self {
+            ports,
+            size: FIRST_SIZE,
+            maybe_free: 1,
+            virq_ports: [0; VIRQS],
+        }
+    }
+
+    /// What port `number` is, or `None` where it does not exist.
+    #[inline(always)]
+    #[must_use]
+    pub fn get(&self, number: u32) -> Option<Port> {
+        let number = number as usize;
+        if number < self.size {
+            self.ports.get(number).copied()
+        } else {
+            None
+        }
+    }
+
+    /// How many ports exist.
+    #[must_use]
+    pub const fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The lowest free port but `except`, in the present table or the one it would grow to.
+    fn find_free(&self, except: usize) -> Result<usize, HvError> {
+        (self.maybe_free..MAX_PORTS)
+            .find(|&n| n != except && self.ports[n] == Port::Free)
+            .ok_or(HvError::NoSpace)
+    }
+
+    /// Binds port `number`, growing the table as far as needed.
+    fn set(&mut self, number: usize, port: Port) {
+        while number >= self.size {
+            self.size *= 2;
+        }
+        self.ports[number] = port;
+        if port == Port::Free {
+            self.maybe_free = self.maybe_free.min(number);
+        } else if number == self.maybe_free {
+            self.maybe_free += 1;
+        }
+    }
+}
+
+impl Default for EventChannels {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Raises `port` of the domain in `slot`.
+#[inline(always)]
+pub fn set_pending<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize, port: u32) {
+    let Some(domain) = hv.domain_at(slot) else { return };
+    if SharedInfo::of(platform, domain).set_pending(port) {
+        sched::wake(hv, platform, slot);
+    }
+}
+
+/// Raises a virtual interrupt in the domain in `slot`, at port 0 where it has not bound it.
+pub fn send_virq<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize, virq: Virq) {
+    let Some(domain) = hv.domain_at(slot) else { return };
+    let port = domain.events.virq_ports[virq as usize];
+    set_pending(hv, platform, slot, u32::from(port));
+}
+
+/// Raises a virtual interrupt in Domain0.
+pub fn send_to_dom0<P: Platform>(hv: &mut Hypervisor, platform: &P, virq: Virq) {
+    if let Some(slot) = hv.slot_of(DomId(0)) {
+        send_virq(hv, platform, slot, virq);
+    }
+}
+
+/// Sends on `port` of the current domain: the peer's port becomes pending.
+///
+/// # Errors
+/// [`HvError::Invalid`] unless the port is connected.
+#[inline(always)]
+pub fn send<P: Platform>(hv: &mut Hypervisor, platform: &P, port: u32) -> Result<(), HvError> {
+    let slot = hv.current;
+    match hv.domain_at(slot).and_then(|domain| domain.events.get(port)) {
+        Some(Port::Interdomain { slot, port }) => {
+            set_pending(hv, platform, usize::from(slot), u32::from(port));
+            Ok(())
+        }
+        _ => Err(HvError::Invalid),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+//! The slow half of the way back to a guest.
+//!
+//! Most calls and traps go straight back. When something was asked for in between (a pick, a due timer, an upcall),
+//! the exit path calls [`before_guest`], which leaves nothing undone: afterwards the registers are
+//! those of the domain that runs next, with its event frame already on its stack.
+//!
+//! Source: Xen 2.0 interface, 1.1 ("on exit") and 2.9.
+
+use crate::{
+    bounce::deliver_event, context::Context, crash, platform::Platform, sched::MachineEnd,
+    shared_info::SharedInfo, switch, time,
+};
+
+/// What the exit path does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum BeforeGuest {
+    /// Load the registers.
+    Go,
+    /// Nobody can run: wait for an interrupt with nothing held, then ask again.
+    Idle,
+    /// The machine is to end.
+    End(MachineEnd),
+}
+
+/// Does all that is due before a guest runs.
+pub fn before_guest<P: Platform>(cx: &mut Context<'_, P>) -> BeforeGuest {
+    loop {
+        if cx.hv.time.has_fired {
+            time::run_timers(cx.hv, cx.platform);
+        }
+        if cx.hv.sched.wants_pick || cx.hv.sched.is_idle {
+            match pick(cx) {
+                BeforeGuest::Go => {}
+                other => return other,
+            }
+        }
+        if !SharedInfo::of(cx.platform, cx.current_domain()).upcall_is_due() {
+            return BeforeGuest::Go;
+        }
+        match deliver_event(cx) {
+            Ok(()) => return BeforeGuest::Go,
+            Err(reason) => crash::current_domain(cx, reason),
+        }
+    }
+}
+
+/// Chooses who runs and makes the registers his.
+#[cold]
+fn pick<P: Platform>(cx: &mut Context<'_, P>) -> BeforeGuest {
+    if let Some(end) = cx.hv.sched.end {
+        return BeforeGuest::End(end);
+    }
+    cx.hv.sched.wants_pick = false;
+    let now = cx.platform.now_ns();
+    let was_idle = cx.hv.sched.is_idle;
+    if !was_idle {
+        let run = &mut cx.domain().run;
+        run.cpu_time_ns = run.cpu_time_ns.saturating_add(now.saturating_sub(run.started_ns));
+        run.started_ns = now;
+    }
+    let current = cx.hv.current;
+    let Some(next) = cx.hv.sched.pick(current) else {
+        cx.hv.sched.is_idle = true;
+        return BeforeGuest::Idle;
+    };
+    cx.hv.sched.is_idle = false;
+    if next != current {
+        switch::switch_to(cx, next);
+    }
+    if next != current || was_idle {
+        cx.domain().run.started_ns = now;
+        time::announce(cx.hv, cx.platform, next);
+    }
+    BeforeGuest::Go
+}
+
+#[cfg(test)]
+mod tests;

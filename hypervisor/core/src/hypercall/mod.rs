@@ -1,0 +1,164 @@
+//! The 23 calls of the 2.0 interface: number and registers in, [`Outcome`] out.
+//!
+//! This layer decodes and checks; objects do the work and know no call number. One module per group:
+//!
+//! | module | calls |
+//! |---|---|
+//! | [`traps`] | set_trap_table 0, stack_switch 3, set_callbacks 4, set_fast_trap 11 |
+//! | [`cpu`] | fpu_taskswitch 5, set_debugreg 8, get_debugreg 9 |
+//! | [`sched`] | sched_op 6, set_timer_op 15 |
+//! | [`multicall`] | multicall 13 |
+//! | [`version`] | xen_version 17, vm_assist 21 |
+//! | [`console`] | console_io 18 |
+//!
+//! The entry code has a table of thunks, one per call; each is [`call`] with its own number, so that a common call
+//! is its handler and a counter, and nothing else. Only `Outcome::Return` is on that path; every other end goes
+//! through [`finish`], the one place where an outcome becomes registers and scheduling.
+//!
+//! A handler that refuses has changed nothing (a batch: nothing after the part it reports as done). The number is
+//! compared with the table's size: one beyond it is −ENOSYS and never an alias.
+
+pub mod console;
+pub mod cpu;
+pub mod multicall;
+pub mod sched;
+pub mod traps;
+pub mod version;
+
+use crate::{context::Context, crash, error::HvError, outcome::Outcome, platform::Platform};
+use guest_abi::hypercall::{CallNumber, MAX_ARGS};
+
+/// The argument registers EBX, ECX, EDX, ESI, EDI.
+pub type Args = [u32; MAX_ARGS];
+/// What a handler answers.
+pub type CallResult = Result<Outcome, HvError>;
+/// Length of `int 0x82`.
+const INT_BYTES: u32 = 2;
+
+/// How often each call was made, and how often it was refused (any error). Calls inside a multicall count; a call
+/// that goes on after a pause counts again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallCounters {
+    /// Calls made, by number.
+    pub made: [u64; CallNumber::COUNT],
+    /// Of these, refused.
+    pub refused: [u64; CallNumber::COUNT],
+    /// Calls with a number that means nothing.
+    pub unknown: u64,
+}
+
+impl CallCounters {
+    /// No calls yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            made: [0; CallNumber::COUNT],
+            refused: [0; CallNumber::COUNT],
+            unknown: 0,
+        }
+    }
+
+    /// A row per call: name, successes, refusals.
+    pub fn rows(&self) -> impl Iterator<Item = (&'static str, u64, u64)> + '_ {
+        CallNumber::ALL.iter().filter_map(|(number, name)| {
+            let index = number.index()?;
+            let refused = self.refused[index];
+            Some((*name, self.made[index].wrapping_sub(refused), refused))
+        })
+    }
+}
+
+impl Default for CallCounters {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Runs call `NUMBER` and gives the caller's new EAX.
+#[inline(always)]
+pub fn call<P: Platform, const NUMBER: u32>(cx: &mut Context<'_, P>, args: Args) -> u32 {
+    const { assert!(CallNumber::new(NUMBER).index().is_some()) };
+    count(cx, NUMBER);
+    match handle(cx, NUMBER, args) {
+        Ok(Outcome::Return(value)) => value,
+        other => finish(cx, NUMBER, other),
+    }
+}
+
+/// A call whose number is beyond the table.
+pub fn unknown<P: Platform>(cx: &mut Context<'_, P>) -> u32 {
+    cx.hv.calls.unknown = cx.hv.calls.unknown.wrapping_add(1);
+    HvError::NotImplemented.errno().to_eax()
+}
+
+/// Runs the call `number`, whatever it is, and counts it.
+///
+/// # Errors
+/// The call's own; [`HvError::NotImplemented`] for a number beyond the table.
+#[inline(always)]
+pub fn dispatch<P: Platform>(cx: &mut Context<'_, P>, number: u32, args: Args) -> CallResult {
+    count(cx, number);
+    handle(cx, number, args)
+}
+
+#[inline(always)]
+fn count<P: Platform>(cx: &mut Context<'_, P>, number: u32) {
+    let calls = &mut cx.hv.calls;
+    let made = calls.made.get_mut(number as usize).unwrap_or(&mut calls.unknown);
+    *made = made.wrapping_add(1);
+}
+
+#[inline(always)]
+fn handle<P: Platform>(cx: &mut Context<'_, P>, number: u32, args: Args) -> CallResult {
+    match number {
+        0 => traps::set_trap_table(cx, args),
+        3 => traps::stack_switch(cx, args),
+        4 => traps::set_callbacks(cx, args),
+        5 => cpu::fpu_taskswitch(cx),
+        6 => sched::sched_op(cx, args),
+        8 => cpu::set_debugreg(cx, args),
+        9 => cpu::get_debugreg(cx, args),
+        11 => traps::set_fast_trap(cx, args),
+        13 => multicall::multicall(cx, args),
+        15 => sched::set_timer_op(cx, args),
+        17 => version::xen_version(cx, args),
+        18 => console::console_io(cx, args),
+        21 => version::vm_assist(cx, args),
+        _ => Err(HvError::NotImplemented),
+    }
+}
+
+/// Turns the end of call `number` into registers and scheduling, and gives the caller's new EAX.
+#[cold]
+pub fn finish<P: Platform>(cx: &mut Context<'_, P>, number: u32, result: CallResult) -> u32 {
+    match result {
+        Ok(Outcome::Return(value)) => return value,
+        Ok(Outcome::Again([ebx, ecx, edx, esi, edi])) => {
+            let regs = &mut *cx.regs;
+            regs.rbx = u64::from(ebx);
+            regs.rcx = u64::from(ecx);
+            regs.rdx = u64::from(edx);
+            regs.rsi = u64::from(esi);
+            regs.rdi = u64::from(edi);
+            regs.rip = u64::from((regs.rip as u32).wrapping_sub(INT_BYTES));
+            return number;
+        }
+        Ok(Outcome::Yield) => crate::sched::request_pick(cx.hv, cx.platform),
+        Ok(Outcome::Block) => crate::sched::block(cx.hv, cx.platform),
+        Ok(Outcome::Shutdown(reason)) => {
+            let slot = cx.hv.current;
+            crate::sched::stop(cx.hv, cx.platform, slot, Some(reason));
+        }
+        Ok(Outcome::Crash(reason)) => crash::current_domain(cx, reason),
+        Err(error) => {
+            if let Some(refused) = cx.hv.calls.refused.get_mut(number as usize) {
+                *refused = refused.wrapping_add(1);
+            }
+            return error.errno().to_eax();
+        }
+    }
+    0
+}
+
+#[cfg(test)]
+mod tests;

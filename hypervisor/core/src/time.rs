@@ -1,0 +1,207 @@
+//! System time, the wall clock, the time record in the shared page, and one-shot timers.
+//!
+//! System time is nanoseconds since boot, the machine's [`Clock`](crate::platform::Clock). There is no periodic
+//! tick: a guest's VIRQ_TIMER comes when the time it asked for has come and when it is scheduled in, each time with a
+//! fresh time record; in between it computes the time from the TSC.
+//!
+//! One hardware timer serves all domains. It is armed for the earliest deadline *or earlier*: setting a later one or
+//! cancelling leaves it alone, and the expiry that finds nothing due arms it anew. So setting a timer looks at
+//! one number only.
+//!
+//! Source: Xen 2.0 interface, time.
+
+use crate::{
+    event::{self, Virq},
+    hypervisor::{Hypervisor, MAX_DOMAINS},
+    platform::Platform,
+    shared_info::SharedInfo,
+};
+use guest_abi::shared_info::TimeRecord;
+
+/// Nanoseconds in a second.
+pub const NS_PER_SEC: u64 = 1_000_000_000;
+const US_PER_SEC: u64 = 1_000_000;
+const NEVER: u64 = u64::MAX;
+
+/// Timers and wall clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimeState {
+    /// When the hardware timer fires, at the latest: no timer is due earlier.
+    armed_ns: u64,
+    /// A bit per slot that has a timer.
+    waiting: u64,
+    /// The hardware timer has fired and nobody has looked yet.
+    pub has_fired: bool,
+    /// Wall clock in microseconds at system time 0, where it was set; else the machine's own.
+    wall_at_boot_us: Option<u64>,
+}
+
+impl TimeState {
+    /// No timer; the machine's wall clock.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            armed_ns: NEVER,
+            waiting: 0,
+            has_fired: false,
+            wall_at_boot_us: None,
+        }
+    }
+
+    /// Sets the wall clock: it is `secs` and `usecs` when system time is `system_ns`.
+    pub const fn set_wall_clock(&mut self, secs: u32, usecs: u32, system_ns: u64) {
+        let now_us = secs as u64 * US_PER_SEC + usecs as u64;
+        self.wall_at_boot_us = Some(now_us.saturating_sub(system_ns / 1000));
+    }
+}
+
+impl Default for TimeState {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Sets the current domain's timer to `deadline_ns`, or stops it (0).
+#[inline]
+pub fn set_timer<P: Platform>(hv: &mut Hypervisor, platform: &P, deadline_ns: u64) {
+    let slot = hv.current;
+    let Some(domain) = hv.domain_at(slot) else { return };
+    domain.vcpus[0].timer_deadline_ns = deadline_ns;
+    let bit = 1 << (slot % MAX_DOMAINS);
+    if deadline_ns == 0 {
+        hv.time.waiting &= !bit;
+        return;
+    }
+    hv.time.waiting |= bit;
+    if deadline_ns < hv.time.armed_ns {
+        hv.time.armed_ns = deadline_ns;
+        platform.arm_timer(Some(deadline_ns));
+    }
+}
+
+/// The domain in `slot` goes away, and its timer with it.
+pub fn forget(hv: &mut Hypervisor, slot: usize) {
+    hv.time.waiting &= !(1 << (slot % MAX_DOMAINS));
+}
+
+/// Raises VIRQ_TIMER in every domain whose time has come, and arms the hardware timer for the next.
+pub fn run_timers<P: Platform>(hv: &mut Hypervisor, platform: &P) {
+    hv.time.has_fired = false;
+    let now = platform.now_ns();
+    let mut next = NEVER;
+    let mut left = hv.time.waiting;
+    while left != 0 {
+        let slot = left.trailing_zeros() as usize;
+        left &= left - 1;
+        let Some(domain) = hv.domain_at(slot) else {
+            forget(hv, slot);
+            continue;
+        };
+        let deadline = domain.vcpus[0].timer_deadline_ns;
+        if deadline > now {
+            next = next.min(deadline);
+            continue;
+        }
+        domain.vcpus[0].timer_deadline_ns = 0;
+        forget(hv, slot);
+        announce(hv, platform, slot);
+    }
+    hv.time.armed_ns = next;
+    platform.arm_timer((next != NEVER).then_some(next));
+}
+
+/// Refreshes the time record of the domain in `slot` and raises VIRQ_TIMER there.
+pub fn announce<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize) {
+    refresh(hv, platform, slot);
+    event::send_virq(hv, platform, slot, Virq::Timer);
+}
+
+/// Refreshes the time record of the domain in `slot`.
+pub fn refresh<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize) {
+    let wall_at_boot_us = hv.time.wall_at_boot_us.unwrap_or_else(|| {
+        let (secs, usecs) = platform.wall_clock_at_boot();
+        u64::from(secs) * US_PER_SEC + u64::from(usecs)
+    });
+    let Some(domain) = hv.domain_at(slot) else { return };
+    let (tsc, system_time) = platform.timestamp();
+    let wall_us = wall_at_boot_us.saturating_add(system_time / 1000);
+    SharedInfo::of(platform, domain).write_time(&TimeRecord {
+        cpu_freq: platform.tsc_hz(),
+        tsc_timestamp: tsc,
+        system_time,
+        wc_sec: (wall_us / US_PER_SEC) as u32,
+        wc_usec: (wall_us % US_PER_SEC) as u32,
+        ..TimeRecord::default()
+    });
+}
+
+/// Converts between TSC ticks and nanoseconds by one multiplication: `ns = ticks * mul >> shift`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TscScale {
+    to_ns: Ratio,
+    to_ticks: Ratio,
+}
+
+/// A factor as `mul / 2^shift` with 32 significant bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ratio {
+    mul: u64,
+    shift: u32,
+}
+
+impl Ratio {
+    /// `numerator / denominator`, both below 2^40 and not 0.
+    const fn new(numerator: u64, denominator: u64) -> Self {
+        let mut shift = 0;
+        // The largest shift that keeps the factor within 32 bits.
+        while shift < 63 && ((numerator as u128) << (shift + 1)) / (denominator as u128) < 1 << 32 {
+            shift += 1;
+        }
+        let mul = (((numerator as u128) << shift) / denominator as u128) as u64;
+        Self { mul, shift }
+    }
+
+    const fn apply(self, value: u64) -> u64 {
+        let product = (value as u128 * self.mul as u128) >> self.shift;
+        if product > u64::MAX as u128 {
+            u64::MAX
+        } else {
+            product as u64
+        }
+    }
+}
+
+impl TscScale {
+    /// The scale of a counter of `hz` ticks a second (1 kHz to 1 THz; what is outside counts as the nearer end).
+    #[must_use]
+    pub const fn from_hz(hz: u64) -> Self {
+        let hz = if hz < 1_000 {
+            1_000
+        } else if hz > 1_000_000_000_000 {
+            1_000_000_000_000
+        } else {
+            hz
+        };
+        Self {
+            to_ns: Ratio::new(NS_PER_SEC, hz),
+            to_ticks: Ratio::new(hz, NS_PER_SEC),
+        }
+    }
+
+    /// Nanoseconds that `ticks` ticks take, rounded down.
+    #[inline(always)]
+    #[must_use]
+    pub const fn to_ns(self, ticks: u64) -> u64 {
+        self.to_ns.apply(ticks)
+    }
+
+    /// Ticks in `ns` nanoseconds, rounded down.
+    #[inline(always)]
+    #[must_use]
+    pub const fn to_ticks(self, ns: u64) -> u64 {
+        self.to_ticks.apply(ns)
+    }
+}
+
+#[cfg(test)]
+mod tests;
