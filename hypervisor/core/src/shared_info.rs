@@ -164,9 +164,9 @@ impl<'a, M: FrameMemory> SharedInfo<'a, M> {
 }
 
 const _: () = assert!(
-    V2.time % 8 == 0
-        && core::mem::offset_of!(TimeRecord, cpu_freq) % 8 == 0
-        && core::mem::offset_of!(TimeRecord, tsc_timestamp) % 8 == 0
-        && core::mem::offset_of!(TimeRecord, system_time) % 8 == 0,
+    V2.time.is_multiple_of(8)
+        && core::mem::offset_of!(TimeRecord, cpu_freq).is_multiple_of(8)
+        && core::mem::offset_of!(TimeRecord, tsc_timestamp).is_multiple_of(8)
+        && core::mem::offset_of!(TimeRecord, system_time).is_multiple_of(8),
     "the record's 8-byte fields are words of the frame"
 );
