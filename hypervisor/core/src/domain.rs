@@ -34,6 +34,10 @@ pub struct Domain {
     pub total_pages: u32,
     /// Frames it may own.
     pub max_pages: u32,
+    /// How many domains had died when it was made: tells its frames from those of a former bearer of its number.
+    pub born: u16,
+    /// A page table that an operation of this domain was tearing down when it paused, to be finished first.
+    pub unfinished: Option<Mfn>,
     /// Enabled vm_assist types, a bit each.
     pub vm_assist: u32,
     /// Its event channels.
@@ -55,6 +59,8 @@ impl Domain {
             shared_info,
             total_pages: 0,
             max_pages: 0,
+            born: 0,
+            unfinished: None,
             vm_assist: 0,
             events: EventChannels::new(),
             run: RunState::new(),

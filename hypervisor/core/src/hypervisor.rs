@@ -3,6 +3,7 @@
 use crate::{
     domain::{DomId, Domain},
     hypercall::CallCounters,
+    mm::Mm,
     sched::Scheduler,
     segment::SegmentLimits,
     time::TimeState,
@@ -19,6 +20,8 @@ pub struct Hypervisor {
     pub domains: [Option<&'static mut Domain>; MAX_DOMAINS],
     /// Slot of the domain whose registers are on this CPU's stack.
     pub current: usize,
+    /// Frames and page tables.
+    pub mm: Mm,
     /// How far guest segments reach.
     pub segment_limits: SegmentLimits,
     /// How this machine writes vectors into error codes.
@@ -34,12 +37,13 @@ pub struct Hypervisor {
 }
 
 impl Hypervisor {
-    /// A hypervisor without domains.
+    /// A hypervisor without domains and without memory: boot fills [`Hypervisor::mm`] in.
     #[must_use]
     pub const fn new(segment_limits: SegmentLimits) -> Self {
         Self {
             domains: [const { None }; MAX_DOMAINS],
             current: 0,
+            mm: Mm::EMPTY,
             segment_limits,
             idt_error_form: IdtErrorForm::Architectural,
             sched: Scheduler::new(),

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Objects never name `hypercall`: another guest interface can be laid over the same objects.
-#![cfg_attr(not(test), no_std)]
+#![cfg_attr(not(any(test, feature = "testing")), no_std)]
 #![forbid(unsafe_code)]
 
 pub mod bounce;
@@ -34,6 +34,8 @@ pub mod sched;
 pub mod segment;
 pub mod shared_info;
 pub mod switch;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod time;
 pub mod trap;
 pub mod vcpu;

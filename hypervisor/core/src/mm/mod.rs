@@ -1,18 +1,86 @@
-//! Machine memory: frames, their owners, counts and types; validated page tables.
+//! Machine memory: frames, their owners, counts and types; page tables that are the guest's own and yet safe.
+//!
+//! A guest's page tables are the ones the processor walks. The guest may read them and never write them; each new
+//! entry is judged before it is stored. What makes that sound is kept per frame ([`frame`]):
+//!
+//! 1. A frame has one [`Kind`] at a time, and the kind changes only when it has no typed use left.
+//! 2. A frame is a page table only while nobody maps it writable, because that is another kind.
+//! 3. Each present entry of a valid table holds references to what it names: as many as its meaning asks for, no
+//!    more, no fewer. The [`audit`](crate::mm) of the tests recounts them.
+//! 4. No translation that the processor may still remember reaches a frame that changed kind or owner ([`tlb`]).
+//!
+//! ```text
+//!  frame, refs, table    words of one frame; counted references; the table of all frames
+//!  allocator, allocate   free frames; giving them to an owner
+//!  pte                   which bits an entry may have at which level
+//!  mmu                   the state, the machine and the work budget of one call: all below are methods of it
+//!  types                 taking and giving back typed uses; turning a frame into a table and back
+//!  l1, l2, l3            what one entry of each level holds; whole tables; updates of one entry
+//!  pin                   pins and roots
+//! ```
+//!
+//! Source: Xen 2.0 interface (frame types, page-table entry rules, pinning, TLB policy), applied to the PAE format
+//! under a four-level walk (Intel SDM vol. 3A 4.5).
 
-use guest_abi::errno::Errno;
+pub mod allocate;
+pub mod allocator;
+mod descriptors;
+mod error;
+pub mod frame;
+mod l1;
+mod l2;
+mod l3;
+mod mmu;
+pub mod pin;
+pub mod pte;
+mod refs;
+mod table;
+pub mod tlb;
+mod types;
 
-/// Why a frame or page-table operation is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MmError {
-    /// Placeholder.
-    Refused,
+pub use self::{
+    allocator::{Allocator, MAX_ORDER},
+    error::{MmError, Preempted, Stop},
+    frame::{FrameInfo, Kind},
+    mmu::{Mmu, Owner},
+    table::FrameTable,
+};
+use self::{pte::EntryRules, tlb::FlushClock};
+
+/// What the hypervisor knows about memory.
+#[derive(Debug)]
+pub struct Mm {
+    /// Every frame of RAM.
+    pub frames: FrameTable,
+    /// The free ones.
+    pub allocator: Allocator,
+    /// Counts flushes.
+    pub clock: FlushClock,
+    /// What this machine lets an entry hold.
+    pub rules: EntryRules,
+    /// Entries for slots 480 to 511 of every top L2: the read-only machine-to-phys window.
+    pub window: [u64; WINDOW_SLOTS],
 }
 
-impl MmError {
-    /// The error number that travels to the guest.
+/// Slots of a top L2 that are the hypervisor's.
+pub const WINDOW_SLOTS: usize = 32;
+
+impl Mm {
+    /// No memory at all.
+    pub const EMPTY: Self = Self::new(FrameTable::EMPTY, EntryRules::NOTHING, [0; WINDOW_SLOTS]);
+
+    /// Memory management over `frames`, with nothing free yet.
     #[must_use]
-    pub fn errno(self) -> Errno {
-        Errno::Inval
+    pub const fn new(frames: FrameTable, rules: EntryRules, window: [u64; WINDOW_SLOTS]) -> Self {
+        Self {
+            frames,
+            allocator: Allocator::new(),
+            clock: FlushClock::new(),
+            rules,
+            window,
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! Giving free frames to an owner: quota, stale translations, content.
+//!
+//! A frame that is given out shows its new owner nothing of anybody else: it holds zeroes, or what the same
+//! domain left in it. Zeroing happens while the frame is still free and is remembered there, so a large
+//! block can be prepared in several attempts, and idle time can prepare blocks nobody has asked for.
+//! Stale translations go *before* the zeroing: a former owner could otherwise still write into clean frames.
+
+use super::{
+    allocator::MAX_ORDER,
+    error::{MmError, Preempted, Stop},
+    frame::{FreeWord, Kind, OwnerWord, TypeWord},
+    mmu::{Mmu, ZERO_COST},
+    tlb::FlushClock,
+};
+use crate::{domain::DomId, platform::Platform};
+use core::ops::Range;
+use guest_abi::addr::Mfn;
+
+/// Who gets frames.
+#[derive(Clone, Copy)]
+struct Claimant {
+    id: DomId,
+    /// Domains that had died when it was made.
+    born: u16,
+    /// What the one reference of each frame is.
+    hold: u64,
+}
+
+impl Claimant {
+    /// Whether what the frame holds may be seen by the claimant.
+    fn may_see(self, word: FreeWord) -> bool {
+        let is_own = word.last_owner() == self.id && word.deaths() >= self.born && word.deaths() != u16::MAX;
+        word.is_clean() || is_own
+    }
+}
+
+impl<P: Platform> Mmu<'_, P> {
+    /// Gives domain `id` a block of 2^`order` frames, charged to it, and says which comes first.
+    ///
+    /// # Errors
+    /// No such domain, over its quota, no block of that size; or a pause, after which to ask again.
+    pub fn allocate(&mut self, id: DomId, order: u32) -> Result<Mfn, Stop> {
+        let domain = self.domain(id).ok_or(MmError::NoSuchDomain)?;
+        let total = 1u32
+            .checked_shl(order)
+            .and_then(|pages| domain.total_pages.checked_add(pages))
+            .filter(|&total| total <= domain.max_pages)
+            .ok_or(MmError::OverQuota)?;
+        let claimant = Claimant {
+            id,
+            born: domain.born,
+            hold: OwnerWord::ALLOCATED,
+        };
+        let mfn = self.claim(claimant, order)?;
+        if let Some(domain) = self.domain(id) {
+            domain.total_pages = total;
+        }
+        Ok(mfn)
+    }
+
+    /// Takes a block of 2^`order` zeroed frames for the hypervisor itself, charged to nobody.
+    ///
+    /// # Errors
+    /// No block of that size; or a pause, after which to ask again.
+    pub fn allocate_kept(&mut self, order: u32) -> Result<Mfn, Stop> {
+        self.claim(
+            Claimant {
+                id: DomId::NONE,
+                born: 0,
+                hold: OwnerWord::KEPT,
+            },
+            order,
+        )
+    }
+
+    fn claim(&mut self, claimant: Claimant, order: u32) -> Result<Mfn, Stop> {
+        if order > MAX_ORDER {
+            return Err(MmError::NoFrames.into());
+        }
+        let (head, have) = self.hv.mm.allocator.find(order).ok_or(MmError::NoFrames)?;
+        let block = head.raw()..head.raw() + (1 << order);
+        // Looking at and handing over a frame takes about a quarter of an entry check.
+        self.reserve((block.len() as u32).div_ceil(4))?;
+        self.prepare(block.clone(), claimant)?;
+        self.hv.mm.allocator.take(self.frames, head, have, order);
+        for n in block {
+            let info = self.frames.index(n);
+            info.set_type_word(TypeWord::of(Kind::None, 0).with_stamp(FlushClock::NEVER));
+            info.set_owner_word(OwnerWord::of(claimant.id, claimant.hold));
+        }
+        Ok(head)
+    }
+
+    /// Makes free frames fit to be seen by `claimant`.
+    fn prepare(&mut self, block: Range<u32>, claimant: Claimant) -> Result<(), Preempted> {
+        for n in block {
+            let word = self.frames.free_word(n);
+            self.flush_cpus(self.hv.mm.clock.stale_cpus(word.stamp()));
+            if !claimant.may_see(word) {
+                self.reserve(ZERO_COST)?;
+                self.hv
+                    .mm
+                    .allocator
+                    .clean(self.frames, self.platform, Mfn::new(n));
+            }
+        }
+        Ok(())
+    }
+
+    /// Zeroes up to `limit` dirty free frames; for idle time. Whether there may be more to do.
+    pub fn scrub_some(&mut self, limit: u32) -> bool {
+        for _ in 0..limit {
+            let Some(mfn) = self.hv.mm.allocator.next_dirty(self.frames, 64) else {
+                break;
+            };
+            let word = self.frames.free_word(mfn.raw());
+            self.flush_cpus(self.hv.mm.clock.stale_cpus(word.stamp()));
+            self.hv.mm.allocator.clean(self.frames, self.platform, mfn);
+        }
+        self.hv.mm.allocator.dirty_frames() > 0
+    }
+}

@@ -1,0 +1,100 @@
+//! Pins, which keep a table valid while nothing uses it, and roots of address spaces.
+
+use super::{
+    error::{MmError, Stop},
+    frame::{Kind, TypeWord},
+    mmu::{Mmu, Owner, page_refusal},
+};
+use crate::platform::Platform;
+use guest_abi::addr::Mfn;
+
+impl<P: Platform> Mmu<'_, P> {
+    /// Pins frame number `n`, a frame of `owner`, as a table of `kind`.
+    ///
+    /// # Errors
+    /// Not an L1, L2 or L3; not the owner's; pinned already; in use as something else; not fit. Or a pause.
+    pub fn pin(&mut self, n: u64, kind: Kind, owner: Owner) -> Result<(), Stop> {
+        if !matches!(kind, Kind::L1 | Kind::L2 | Kind::L3) {
+            return Err(MmError::NotPinnable(kind).into());
+        }
+        let Some((mfn, info)) = self.frames.lookup(n) else {
+            return Err(MmError::NoSuchFrame.into());
+        };
+        if !info.get_page(owner.id) {
+            return Err(page_refusal(info, mfn, owner.id).into());
+        }
+        let taken = if info.type_word().has(TypeWord::PINNED) {
+            Err(MmError::AlreadyPinned(mfn).into())
+        } else {
+            self.get_type((mfn, info), kind, owner, None)
+        };
+        match taken {
+            Ok(()) => info.change_type_flags(TypeWord::PINNED, 0),
+            Err(_) => self.put_page(mfn, info),
+        }
+        taken
+    }
+
+    /// Drops the pin of frame number `n`, a frame of `owner`. A frame that such a call left half torn down is
+    /// torn down further.
+    ///
+    /// # Errors
+    /// Not the owner's; not pinned. Or a pause.
+    pub fn unpin(&mut self, n: u64, owner: Owner) -> Result<(), Stop> {
+        let Some((mfn, info)) = self.frames.lookup(n) else {
+            return Err(MmError::NoSuchFrame.into());
+        };
+        if !info.owner_word().is_owned_by(owner.id) {
+            return Err(MmError::NotOwned(mfn).into());
+        }
+        let word = info.type_word();
+        if word.has(TypeWord::PINNED) {
+            info.change_type_flags(0, TypeWord::PINNED);
+            return Ok(self.put_typed(mfn, info)?);
+        }
+        if word.has(TypeWord::PARTIAL) {
+            return Ok(self.resume_tear_down(mfn)?);
+        }
+        Err(MmError::NotPinned(mfn).into())
+    }
+
+    /// Makes frame number `n`, a frame of `owner`, the root of the calling vCPU's address space.
+    ///
+    /// # Errors
+    /// Not the owner's; not fit to be an L3. Or a pause.
+    pub fn load_root(&mut self, n: u64, owner: Owner) -> Result<(), Stop> {
+        let mfn = self.take_root(n, owner)?;
+        self.drop_ldt_pages();
+        self.platform.activate_root(mfn);
+        self.hv.mm.clock.tick();
+        let current = self.hv.current;
+        let domain = self.hv.domains[current].as_deref_mut().expect("a domain runs");
+        if let Some(old) = domain.vcpus[0].roots[0].replace(mfn)
+            && self.put_typed(old, self.frames.at(old)).is_err()
+        {
+            self.leave_unfinished(old);
+        }
+        Ok(())
+    }
+
+    /// Takes a typed use of frame number `n` as a root, for whoever keeps it.
+    ///
+    /// # Errors
+    /// Not the owner's; not fit to be an L3. Or a pause.
+    #[inline(always)]
+    pub fn take_root(&mut self, n: u64, owner: Owner) -> Result<Mfn, Stop> {
+        let Some((mfn, info)) = self.frames.lookup(n) else {
+            return Err(MmError::NoSuchFrame.into());
+        };
+        if !info.get_page(owner.id) {
+            return Err(page_refusal(info, mfn, owner.id).into());
+        }
+        match self.get_type((mfn, info), Kind::L3, owner, None) {
+            Ok(()) => Ok(mfn),
+            Err(stop) => {
+                self.put_page(mfn, info);
+                Err(stop)
+            }
+        }
+    }
+}

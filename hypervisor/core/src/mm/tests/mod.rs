@@ -1,0 +1,3 @@
+//! What the page-table engine accepts and refuses.
+
+mod tables;
