@@ -87,3 +87,12 @@ pub fn read_to_end(fd: i32) -> Result<Vec<u8>> {
 pub fn read_file(path: &[u8]) -> Result<Vec<u8>> {
     read_to_end(File::open(path)?.descriptor())
 }
+
+/// A pipe: what is written to the second file is read from the first.
+///
+/// # Errors
+/// EMFILE.
+pub fn pipe() -> Result<(File, File)> {
+    let (read_end, write_end) = sys::pipe()?;
+    Ok((File(read_end), File(write_end)))
+}
