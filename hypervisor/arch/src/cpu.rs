@@ -188,6 +188,19 @@ pub fn halt() -> ! {
     }
 }
 
+/// Resets the processor: an exception that finds no IDT.
+pub fn triple_fault() -> ! {
+    load_idt(0, 0);
+    // SAFETY: nothing runs after this, on purpose.
+    unsafe { asm!("ud2", options(noreturn)) }
+}
+
+/// Completes every earlier memory access, device registers included, before any later instruction.
+pub fn memory_fence() {
+    // SAFETY: orders accesses, does nothing else.
+    unsafe { asm!("mfence", "lfence", options(nostack, preserves_flags)) }
+}
+
 /// The time-stamp counter.
 #[must_use]
 #[inline]

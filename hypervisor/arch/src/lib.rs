@@ -3,6 +3,8 @@
 //! One mechanism or device per module. Nothing here knows a domain: the binary wires it to `hv-core`.
 #![no_std]
 
+pub mod apic;
+pub mod backtrace;
 pub mod boot;
 pub mod cpu;
 pub mod entry;
@@ -14,6 +16,10 @@ pub mod pic;
 pub mod pit;
 pub mod pm_timer;
 pub mod port;
+pub mod power;
+pub mod report;
+pub mod rtc;
+pub mod timer;
 pub mod tsc;
 pub mod tss;
 pub mod uart;
