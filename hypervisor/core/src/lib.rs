@@ -22,6 +22,7 @@ pub mod domain;
 pub mod error;
 pub mod event;
 pub mod exit;
+pub mod firmware;
 pub mod fpu;
 pub mod guest_mem;
 pub mod hypercall;

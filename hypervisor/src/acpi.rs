@@ -1,0 +1,246 @@
+//! The firmware's ACPI tables: where the power registers, the timer and the reset register are.
+//!
+//! The layouts are those of the `acpi` crate. The tables are read here, because the crate's own walk believes
+//! every length and address: a table counts only when its header and all it says to contain lie inside memory
+//! that [`PhysicalMemory`] shows, within a sane length. A wrong checksum is reported and overlooked, as everybody
+//! does. Byte code is not run; `\_S5` is found by its encoding ([`hv_core::firmware`]).
+//!
+//! What is used is copied out while booting, so the tables may be overwritten later.
+//!
+//! Not supported: hardware-reduced machines, and power registers that are not in I/O space.
+
+use acpi::address::{AddressSpace, GenericAddress};
+use acpi::rsdp::Rsdp;
+use acpi::sdt::{SdtHeader, fadt::Fadt};
+use core::mem::{MaybeUninit, size_of};
+use hv_arch::{pm_timer::PmTimer, power::SoftOff};
+
+/// Shows `len` bytes of physical memory, or `None` where they are not memory that the hypervisor has mapped.
+pub trait PhysicalMemory {
+    /// The bytes from `address` on.
+    fn bytes(&self, address: u64, len: usize) -> Option<&[u8]>;
+}
+
+/// Longest table believed; real ones with byte code reach some hundred KiB.
+const LONGEST_TABLE: usize = 1 << 20;
+/// Tables looked at in one root table.
+const MOST_TABLES: usize = 64;
+
+/// Where the tables begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Root {
+    /// A table of 32-bit addresses, here.
+    Rsdt(u64),
+    /// A table of 64-bit addresses, here.
+    Xsdt(u64),
+}
+
+/// Where the reset register is, by physical address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResetPlace {
+    /// An I/O port.
+    Port(u16),
+    /// Configuration space of PCI bus 0: for [`hv_arch::power::ResetRegister::PciConfig`].
+    PciConfig {
+        /// For port 0xCF8.
+        address: u32,
+        /// 0 to 3.
+        byte: u8,
+    },
+    /// A byte of memory.
+    Memory(u64),
+}
+
+/// What the tables say that the hypervisor uses.
+#[derive(Debug)]
+pub struct Firmware {
+    /// Who made the tables.
+    pub oem: [u8; 6],
+    /// The power-management timer.
+    pub pm_timer: Option<PmTimer>,
+    /// How to turn the machine off.
+    pub soft_off: Option<SoftOff>,
+    /// How to restart it: register and value.
+    pub reset: Option<(ResetPlace, u8)>,
+    /// The clock's register for the century.
+    pub century: Option<u8>,
+    /// Whether the tables say that there is a keyboard controller. Old ones say nothing and mean yes.
+    pub has_keyboard_controller: bool,
+    /// Whether they forbid to look for VGA registers.
+    pub forbids_vga_probe: bool,
+}
+
+/// Looks for the tables where a BIOS leaves their address: the first KiB of its extended data area, and the 128
+/// KiB below 1 MiB.
+pub fn search_bios(memory: &impl PhysicalMemory) -> Option<Root> {
+    let segment = memory.bytes(0x40E, 2)?;
+    let extended = u64::from(u16::from_le_bytes([segment[0], segment[1]])) << 4;
+    let areas = [(extended, 1024), (0xE_0000, 0x2_0000)];
+    areas
+        .into_iter()
+        .filter(|(start, _)| (0x8_0000..0x10_0000).contains(start))
+        .find_map(|(start, len)| {
+            let area = memory.bytes(start, len)?;
+            (0..len)
+                .step_by(16)
+                .find_map(|offset| root_pointer(area.get(offset..)?))
+        })
+}
+
+/// Reads a root pointer structure; the boot loader passes a copy of it.
+pub fn root_pointer(bytes: &[u8]) -> Option<Root> {
+    const FIRST_VERSION_BYTES: usize = 20;
+    if !bytes.starts_with(b"RSD PTR ") || !sums_to_zero(bytes.get(..FIRST_VERSION_BYTES)?) {
+        return None;
+    }
+    // SAFETY: the structure is bytes and integers.
+    let pointer: Rsdp = unsafe { copy_out(bytes) };
+    let (revision, xsdt, rsdt) = (pointer.revision, pointer.xsdt_address, pointer.rsdt_address);
+    let has_second = revision >= 2 && bytes.get(..size_of::<Rsdp>()).is_some_and(sums_to_zero) && xsdt != 0;
+    Some(if has_second {
+        Root::Xsdt(xsdt)
+    } else {
+        Root::Rsdt(u64::from(rsdt))
+    })
+}
+
+/// Reads the tables. `None` where there is no usable FADT.
+pub fn read(root: Root, memory: &impl PhysicalMemory) -> Option<Firmware> {
+    let fadt = tables(root, memory).find(|table| table.starts_with(b"FACP"))?;
+    // SAFETY: the structure is bytes and integers.
+    let fadt: Fadt = unsafe { copy_out(fadt) };
+    let boot_flags = (fadt.header.revision >= 2).then_some(fadt.iapc_boot_arch);
+    let firmware = Firmware {
+        oem: fadt.header.oem_id,
+        pm_timer: pm_timer(&fadt),
+        soft_off: soft_off(&fadt, root, memory),
+        reset: reset(&fadt),
+        century: Some(fadt.century).filter(|&register| register != 0),
+        has_keyboard_controller: boot_flags.is_none_or(|flags| flags.motherboard_implements_8042()),
+        forbids_vga_probe: boot_flags.is_some_and(|flags| flags.dont_probe_vga()),
+    };
+    Some(firmware)
+}
+
+fn pm_timer(fadt: &Fadt) -> Option<PmTimer> {
+    let port = io_port(fadt.pm_timer_block().ok()??)?;
+    // SAFETY: the FADT names this port.
+    Some(unsafe { PmTimer::new(port, { fadt.flags }.pm_timer_is_32_bit()) })
+}
+
+fn soft_off(fadt: &Fadt, root: Root, memory: &impl PhysicalMemory) -> Option<SoftOff> {
+    if { fadt.flags }.system_is_hw_reduced_acpi() {
+        return None;
+    }
+    let dsdt = fadt
+        .dsdt_address()
+        .ok()
+        .and_then(|address| table(address as u64, memory));
+    let others = tables(root, memory).filter(|table| table.starts_with(b"SSDT"));
+    let sleep_type = dsdt
+        .into_iter()
+        .chain(others)
+        .find_map(|table| hv_core::firmware::soft_off_sleep_types(table.get(size_of::<SdtHeader>()..)?))?;
+    let control_a = io_port(fadt.pm1a_control_block().ok()?)?;
+    let control_b = fadt
+        .pm1b_control_block()
+        .ok()
+        .flatten()
+        .and_then(io_port)
+        .unwrap_or_default();
+    let command = u16::try_from(fadt.smi_cmd_port).ok().filter(|&port| port != 0);
+    let enable = command.zip(Some(fadt.acpi_enable).filter(|&value| value != 0));
+    Some(SoftOff {
+        control: [control_a, control_b],
+        sleep_type,
+        enable,
+    })
+}
+
+fn reset(fadt: &Fadt) -> Option<(ResetPlace, u8)> {
+    let is_there = fadt.header.revision >= 2 && { fadt.flags }.supports_system_reset_via_fadt();
+    let register = fadt
+        .reset_register()
+        .ok()
+        .filter(|register| is_there && register.address != 0)?;
+    let place = match register.address_space {
+        AddressSpace::SystemIo => ResetPlace::Port(io_port(register)?),
+        AddressSpace::SystemMemory => ResetPlace::Memory(register.address),
+        AddressSpace::PciConfigSpace => {
+            let part = |shift: u32, limit: u32| {
+                Some(((register.address >> shift) & 0xFFFF) as u32).filter(|&n| n < limit)
+            };
+            let (device, function, offset) = (part(32, 32)?, part(16, 8)?, part(0, 256)?);
+            let address = 1 << 31 | device << 11 | function << 8 | offset & !3;
+            ResetPlace::PciConfig {
+                address,
+                byte: (offset & 3) as u8,
+            }
+        }
+        _ => return None,
+    };
+    Some((place, fadt.reset_value))
+}
+
+fn io_port(register: GenericAddress) -> Option<u16> {
+    let is_io = register.address_space == AddressSpace::SystemIo;
+    u16::try_from(register.address)
+        .ok()
+        .filter(|&port| is_io && port != 0)
+}
+
+/// All tables that a root table names and that can be read.
+fn tables(root: Root, memory: &impl PhysicalMemory) -> impl Iterator<Item = &[u8]> {
+    let (address, width) = match root {
+        Root::Rsdt(address) => (address, 4),
+        Root::Xsdt(address) => (address, 8),
+    };
+    let entries = table(address, memory)
+        .and_then(|table| table.get(size_of::<SdtHeader>()..))
+        .unwrap_or_default();
+    entries
+        .chunks_exact(width)
+        .take(MOST_TABLES)
+        .filter_map(move |entry| {
+            let address = entry
+                .iter()
+                .rev()
+                .fold(0, |sum, &byte| sum << 8 | u64::from(byte));
+            table(address, memory)
+        })
+}
+
+/// One table, header included.
+fn table(address: u64, memory: &impl PhysicalMemory) -> Option<&[u8]> {
+    let header = memory.bytes(address, size_of::<SdtHeader>())?;
+    // SAFETY: the structure is bytes and integers.
+    let header: SdtHeader = unsafe { copy_out(header) };
+    let length = header.length as usize;
+    if !(size_of::<SdtHeader>()..=LONGEST_TABLE).contains(&length) {
+        return None;
+    }
+    memory.bytes(address, length)
+}
+
+fn sums_to_zero(bytes: &[u8]) -> bool {
+    bytes.iter().fold(0u8, |sum, &byte| sum.wrapping_add(byte)) == 0
+}
+
+/// Copies a structure out of the start of `bytes`; what they are too short for is zero, which in these tables
+/// means "none".
+///
+/// # Safety
+/// Any bytes make a valid `T`.
+unsafe fn copy_out<T>(bytes: &[u8]) -> T {
+    let mut value = MaybeUninit::<T>::zeroed();
+    let count = bytes.len().min(size_of::<T>());
+    // SAFETY: `count` is within both, which do not overlap.
+    unsafe {
+        value
+            .as_mut_ptr()
+            .cast::<u8>()
+            .copy_from_nonoverlapping(bytes.as_ptr(), count)
+    };
+    // SAFETY: every byte is set, and the caller says that any bytes will do.
+    unsafe { value.assume_init() }
+}
