@@ -8,6 +8,7 @@ pub mod backtrace;
 pub mod boot;
 pub mod cpu;
 pub mod entry;
+pub mod framebuffer;
 pub mod gdt;
 pub mod idt;
 pub mod paging;

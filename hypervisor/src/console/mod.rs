@@ -16,6 +16,7 @@ mod serial;
 use core::ptr::NonNull;
 use heapless::{Deque, HistoryBuf};
 use hv_arch::{
+    framebuffer::{self, Framebuffer, Layout},
     uart::ComPort,
     vga::{self, VgaText},
 };
@@ -36,6 +37,7 @@ static CONSOLE: Mutex<Console> = Mutex::new(Console::new());
 struct Console {
     serial: [Serial; 2],
     vga: Option<VgaText>,
+    framebuffer: Option<Framebuffer>,
     input: InputQueue,
     history: HistoryBuf<u8, HISTORY_BYTES>,
     /// Whether the next byte begins a line.
@@ -47,6 +49,7 @@ impl Console {
         Self {
             serial: [Serial::new(), Serial::new()],
             vga: None,
+            framebuffer: None,
             input: Deque::new(),
             history: HistoryBuf::new(),
             is_at_line_start: true,
@@ -61,6 +64,9 @@ impl Console {
             line.write(bytes);
         }
         if let Some(screen) = &mut self.vga {
+            screen.write(bytes);
+        }
+        if let Some(screen) = &mut self.framebuffer {
             screen.write(bytes);
         }
     }
@@ -95,6 +101,28 @@ pub unsafe fn attach_vga(base: NonNull<u16>) {
     screen.write(old);
     screen.write(new);
     console.vga = Some(screen);
+}
+
+/// Makes a framebuffer an output; says whether its layout is usable.
+///
+/// # Safety
+/// As for [`Framebuffer::new`].
+pub unsafe fn attach_framebuffer(base: NonNull<u8>, layout: Layout) -> bool {
+    static CELLS: Mutex<framebuffer::Cells> = Mutex::new([0; framebuffer::MAX_CELLS]);
+    let Some(cells) = CELLS.try_lock() else {
+        return false;
+    };
+    // SAFETY: the caller's promise.
+    let screen = unsafe { Framebuffer::new(base, layout, MutexGuard::leak(cells)) };
+    let Some(mut screen) = screen else {
+        return false;
+    };
+    let mut console = CONSOLE.lock();
+    let (old, new) = console.history.as_slices();
+    screen.write(old);
+    screen.write(new);
+    console.framebuffer = Some(screen);
+    true
 }
 
 /// Writes bytes to every output.
