@@ -10,7 +10,7 @@
 //! | [`start`], [`args`] | the way from the kernel's initial stack to `main` and back |
 //! | [`abi`], [`errno`], [`sys`] | numbers and structures; error values; `int 0x80` and safe wrappers |
 //! | [`heap`] | the allocator over `brk` |
-//! | [`io`], [`file`], [`dir`] | printing, files, directories |
+//! | [`io`], [`mod@file`], [`dir`] | printing, files, directories |
 //! | [`process`], [`signal`], [`terminal`], [`clock`], [`machine`] | one group of calls each |
 //! | [`procfs`] | what `/proc` says about processes and memory |
 //! | [`check`] | counting and printing the results of the test programs |
