@@ -32,7 +32,7 @@ pub enum BootError {
     ModuleReversed(ModuleAt),
     /// A module does not start on a page boundary.
     ModuleUnaligned(ModuleAt),
-    /// A module is not wholly in RAM above 1 MiB.
+    /// A module's pages are not all RAM.
     ModuleOutsideRam(ModuleAt),
     /// A module lies on the hypervisor's own image.
     ModuleOverlapsImage(ModuleAt),
@@ -79,7 +79,7 @@ impl fmt::Display for BootError {
             Self::TextTooLong => write!(f, "command lines have more than {TEXT_LIMIT} bytes together"),
             Self::ModuleReversed(module) => write!(f, "{module} ends before it starts"),
             Self::ModuleUnaligned(module) => write!(f, "{module} does not start on a page boundary"),
-            Self::ModuleOutsideRam(module) => write!(f, "{module} is not wholly in RAM above 1 MiB"),
+            Self::ModuleOutsideRam(module) => write!(f, "{module} is not wholly in RAM"),
             Self::ModuleOverlapsImage(module) => write!(f, "{module} lies on the hypervisor's image"),
             Self::ModuleOverlapsInfo(module) => write!(f, "{module} lies on the boot information"),
             Self::ModulesOverlap(first, second) => write!(f, "{first} and {second} lie on each other"),

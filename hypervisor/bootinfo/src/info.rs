@@ -2,7 +2,7 @@
 
 use crate::error::{BootError, ModuleAt};
 use crate::framebuffer::Framebuffer;
-use crate::memory_map::{MemoryMap, RegionKind};
+use crate::memory_map::{LOW_MEMORY_END, MemoryMap, RegionKind};
 use crate::range::PhysRange;
 use crate::rsdp::Rsdp;
 use crate::text::{Text, TextPool};
@@ -21,6 +21,15 @@ pub struct Module {
     /// Its bytes; page-aligned at the start. All of its last page is its own.
     pub range: PhysRange,
     cmd_line: Text,
+}
+
+impl Module {
+    /// Whether the module lies in the first MiB, whose frames no domain may own: it must be copied before it is
+    /// passed on. (GRUB on UEFI fills memory from the bottom, so small modules do lie there.)
+    #[must_use]
+    pub const fn is_low(&self) -> bool {
+        !self.range.is_empty() && self.range.start < LOW_MEMORY_END
+    }
 }
 
 /// What the loader handed over. See the crate's description for what holds of it.
@@ -212,7 +221,7 @@ impl BootInfo {
             return Err(BootError::ModuleUnaligned(*this));
         }
         let pages = range.page_outward();
-        if !self.memory.is_guest_ram(&pages) {
+        if !self.memory.is_ram(&pages) {
             return Err(BootError::ModuleOutsideRam(*this));
         }
         if pages.overlaps(&image.page_outward()) {

@@ -5,8 +5,8 @@
 //!
 //! * memory regions are sorted, disjoint and page-aligned; where the loader's overlapped, the more restrictive kind
 //!   won; nothing lies beyond what a processor can address;
-//! * modules start on a page boundary, lie in RAM above 1 MiB with the whole of their last page, and share no page
-//!   with each other or with the hypervisor's image;
+//! * modules start on a page boundary, lie in RAM with the whole of their last page, and share no page with each
+//!   other or with the hypervisor's image;
 //! * texts are copies: the loader's structures may be overwritten afterwards.
 //!
 //! What is wrong but can be done without (a framebuffer that makes no sense, a map entry that wraps) is left out

@@ -213,11 +213,10 @@ impl MemoryMap {
         self.ram().map(cut).filter(|r| !r.is_empty())
     }
 
-    /// Whether every byte of `range` is usable RAM.
+    /// Whether every byte of `range` is RAM, usable or not.
     #[must_use]
-    pub fn is_guest_ram(&self, range: &PhysRange) -> bool {
-        self.guest_ram()
-            .any(|r| r.start <= range.start && range.end <= r.end)
+    pub fn is_ram(&self, range: &PhysRange) -> bool {
+        self.ram().any(|r| r.start <= range.start && range.end <= r.end)
     }
 
     /// Bytes of usable RAM.

@@ -45,9 +45,16 @@ impl PhysRange {
         self.start <= addr && addr < self.end
     }
 
-    /// The range with both ends moved outwards to page boundaries; the end stays in the address space.
+    /// The range with both ends moved outwards to page boundaries; the end stays in the address space. An empty range
+    /// stays empty.
     #[must_use]
     pub const fn page_outward(&self) -> Self {
+        if self.is_empty() {
+            return Self {
+                start: self.start,
+                end: self.start,
+            };
+        }
         let end = match self.end.checked_next_multiple_of(PAGE) {
             Some(end) => end,
             None => !(PAGE - 1),
@@ -78,5 +85,38 @@ impl fmt::Display for PhysRange {
             return write!(f, "[empty at {:#x}]", self.start);
         }
         write!(f, "[{:#x}-{:#x}]", self.start, self.end - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_range_touches_nothing() {
+        for range in [
+            PhysRange::new(5, 5),
+            PhysRange::new(9, 5),
+            PhysRange::new(u64::MAX, u64::MAX),
+        ] {
+            assert!(range.is_empty() && range.page_outward().is_empty() && range.page_inward().is_empty());
+            assert!(!range.overlaps(&PhysRange::new(0, u64::MAX)));
+        }
+    }
+
+    #[test]
+    fn rounding_stays_in_the_address_space() {
+        let top = PhysRange::new(u64::MAX - 5, u64::MAX);
+        assert_eq!(top.page_inward().len(), 0);
+        assert_eq!(top.page_outward().end, u64::MAX - 4095);
+        assert_eq!(PhysRange::new(1, 4097).page_outward(), PhysRange::new(0, 8192));
+        assert_eq!(PhysRange::new(1, 4097).page_inward().len(), 0);
+        assert_eq!(PhysRange::new(1, 8192).page_inward(), PhysRange::new(4096, 8192));
+    }
+
+    #[test]
+    fn ranges_are_shown_with_their_last_byte() {
+        assert_eq!(PhysRange::new(0x1000, 0x2000).to_string(), "[0x1000-0x1fff]");
+        assert_eq!(PhysRange::new(3, 3).to_string(), "[empty at 0x3]");
     }
 }

@@ -17,7 +17,7 @@ fn check_promises(info: &BootInfo) {
             continue;
         }
         assert_eq!(module.range.start % 4096, 0);
-        assert!(info.memory().is_guest_ram(range));
+        assert!(info.memory().is_ram(range));
         assert!(!range.overlaps(&IMAGE));
         assert!(pages[..n].iter().all(|other| !other.overlaps(range)));
     }

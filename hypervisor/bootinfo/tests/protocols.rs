@@ -199,7 +199,8 @@ fn modules_must_make_sense() {
     for (start, len) in [
         (127 * MIB - 4096, 4097),
         (127 * MIB, 1),
-        (0x8000, 1),
+        (0x9_F000, 1),
+        (0xA_0000, 1),
         (1 << 31, 1),
         (0xFFFF_F000, 0xFFF),
     ] {
@@ -227,6 +228,16 @@ fn modules_must_make_sense() {
         both(&with_modules(beside)).iter().all(Result::is_ok),
         "neighbours by whole pages"
     );
+}
+
+#[test]
+fn a_module_in_the_first_mib_is_taken_but_marked() {
+    let low = module(0x5_0000, 0x1000, "");
+    let loader = with_modules(vec![low, module(4 * MIB, 1, ""), (0, 0, vec![])]);
+    for info in both(&loader).map(Result::unwrap) {
+        let marks: Vec<_> = info.modules().iter().map(|m| m.is_low()).collect();
+        assert_eq!(marks, [true, false, false]);
+    }
 }
 
 #[test]
