@@ -28,6 +28,8 @@ pub mod guest_mem;
 pub mod hypercall;
 pub mod hypervisor;
 pub mod mm;
+#[cfg(test)]
+mod mock;
 pub mod outcome;
 pub mod platform;
 pub mod regs;

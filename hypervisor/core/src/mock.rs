@@ -1,0 +1,462 @@
+//! A machine of vectors and a world around it, for the tests of CPU virtualization.
+//!
+//! All state is plain data that can be cloned and compared, so a test can demand that a refused call changed nothing.
+
+use crate::{
+    context::Context,
+    domain::{DomId, Domain},
+    hypercall::{self, Args, CallResult},
+    hypervisor::Hypervisor,
+    platform::{Clock, Console, CpuControl, FastTrap, Fault, FrameMemory, GuestMemory, GuestPod, Tlb},
+    regs::{UserRegs, eflags},
+    sched::{self, Held, Scheduler},
+    segment::SegmentLimits,
+    time::TimeState,
+    vcpu::{DataSegments, FpuState, Vcpu},
+};
+use guest_abi::{
+    addr::{GuestVirt, HV_START, Mfn},
+    segment::Selector,
+};
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, VecDeque},
+};
+
+const PAGE: u32 = 4096;
+
+/// The machine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Machine {
+    pub frames: RefCell<BTreeMap<u32, Vec<u8>>>,
+    /// Guest page number to frame and whether it is writable.
+    pub pages: RefCell<BTreeMap<u32, (Mfn, bool)>>,
+    pub now_ns: Cell<u64>,
+    pub timer: Cell<Option<u64>>,
+    /// How many more looks at pending work find none; `None`: there never is any.
+    pub calm: Cell<Option<u32>>,
+    pub exit_work: Cell<bool>,
+    pub task_switched: Cell<bool>,
+    pub debug_registers: Cell<[u32; 8]>,
+    pub fast_trap: Cell<Option<FastTrap>>,
+    pub kernel_stack: Cell<(u16, u32)>,
+    pub gdt: RefCell<(Vec<Mfn>, u32)>,
+    pub ldt: RefCell<(BTreeMap<usize, Mfn>, u32)>,
+    pub root: Cell<Option<Mfn>>,
+    pub shared_info: Cell<Option<Mfn>>,
+    pub fpu: RefCell<Option<FpuState>>,
+    pub segments: Cell<DataSegments>,
+    pub bad_selector: Cell<Option<u16>>,
+    pub output: RefCell<Vec<u8>>,
+    pub input: RefCell<VecDeque<u8>>,
+}
+
+impl Machine {
+    fn new() -> Self {
+        Self {
+            frames: RefCell::default(),
+            pages: RefCell::default(),
+            now_ns: Cell::new(1_000_000),
+            timer: Cell::default(),
+            calm: Cell::default(),
+            exit_work: Cell::default(),
+            task_switched: Cell::default(),
+            debug_registers: Cell::default(),
+            fast_trap: Cell::default(),
+            kernel_stack: Cell::default(),
+            gdt: RefCell::default(),
+            ldt: RefCell::default(),
+            root: Cell::default(),
+            shared_info: Cell::default(),
+            fpu: RefCell::default(),
+            segments: Cell::default(),
+            bad_selector: Cell::default(),
+            output: RefCell::default(),
+            input: RefCell::default(),
+        }
+    }
+
+    /// Runs `f` on the bytes of a frame, which must exist.
+    fn bytes<R>(&self, frame: Mfn, f: impl FnOnce(&mut [u8]) -> R) -> R {
+        f(self
+            .frames
+            .borrow_mut()
+            .get_mut(&frame.raw())
+            .expect("a frame of RAM"))
+    }
+
+    pub fn add_frame(&self, frame: Mfn) {
+        self.frames
+            .borrow_mut()
+            .insert(frame.raw(), vec![0; PAGE as usize]);
+    }
+
+    /// Maps guest page `page` to a frame of the same number plus 0x1000.
+    pub fn map(&self, page: u32, writable: bool) {
+        let frame = Mfn::new(page + 0x1000);
+        if !self.frames.borrow().contains_key(&frame.raw()) {
+            self.add_frame(frame);
+        }
+        self.pages.borrow_mut().insert(page, (frame, writable));
+    }
+
+    /// Calls `f` with each byte of the guest's range, in order.
+    fn each(
+        &self,
+        at: GuestVirt,
+        len: usize,
+        write: bool,
+        mut f: impl FnMut(usize, &mut u8),
+    ) -> Result<(), Fault> {
+        let end = u64::from(at.raw()) + len as u64;
+        if end > u64::from(HV_START) {
+            return Err(Fault);
+        }
+        for n in 0..len {
+            let address = at.raw() + n as u32;
+            let page = self.pages.borrow().get(&(address / PAGE)).copied();
+            match page {
+                Some((frame, writable)) if writable || !write => {
+                    self.bytes(frame, |bytes| f(n, &mut bytes[(address % PAGE) as usize]));
+                }
+                _ => return Err(Fault),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl FrameMemory for Machine {
+    fn read_entry(&self, frame: Mfn, index: usize) -> u64 {
+        self.bytes(frame, |b| {
+            u64::from_le_bytes(b[index * 8..][..8].try_into().expect("8 bytes"))
+        })
+    }
+    fn write_entry(&self, frame: Mfn, index: usize, value: u64) {
+        self.bytes(frame, |b| {
+            b[index * 8..][..8].copy_from_slice(&value.to_le_bytes())
+        });
+    }
+    fn compare_exchange_entry(&self, frame: Mfn, index: usize, old: u64, new: u64) -> Result<(), u64> {
+        let now = self.read_entry(frame, index);
+        if now != old {
+            return Err(now);
+        }
+        self.write_entry(frame, index, new);
+        Ok(())
+    }
+    fn zero_frame(&self, frame: Mfn) {
+        self.bytes(frame, |b| b.fill(0));
+    }
+    fn load_u8(&self, frame: Mfn, offset: usize) -> u8 {
+        self.bytes(frame, |b| b[offset])
+    }
+    fn store_u8(&self, frame: Mfn, offset: usize, value: u8) {
+        self.bytes(frame, |b| b[offset] = value);
+    }
+    fn load_u32(&self, frame: Mfn, offset: usize) -> u32 {
+        assert!(offset.is_multiple_of(4));
+        self.bytes(frame, |b| {
+            u32::from_le_bytes(b[offset..][..4].try_into().expect("4 bytes"))
+        })
+    }
+    fn store_u32(&self, frame: Mfn, offset: usize, value: u32) {
+        assert!(offset.is_multiple_of(4));
+        self.bytes(frame, |b| b[offset..][..4].copy_from_slice(&value.to_le_bytes()));
+    }
+    fn fetch_or_u32(&self, frame: Mfn, offset: usize, bits: u32) -> u32 {
+        let old = self.load_u32(frame, offset);
+        self.store_u32(frame, offset, old | bits);
+        old
+    }
+    fn fetch_clear_u32(&self, frame: Mfn, offset: usize, bits: u32) -> u32 {
+        let old = self.load_u32(frame, offset);
+        self.store_u32(frame, offset, old & !bits);
+        old
+    }
+    fn set_m2p(&self, _: Mfn, _: u32) {}
+}
+
+impl GuestMemory for Machine {
+    fn read<T: GuestPod>(&self, at: GuestVirt) -> Result<T, Fault> {
+        let mut bytes = vec![0; size_of::<T>()];
+        self.read_bytes(at, &mut bytes)?;
+        Ok(T::read_from_bytes(&bytes).expect("the size is right"))
+    }
+    fn write<T: GuestPod>(&self, at: GuestVirt, value: &T) -> Result<(), Fault> {
+        self.write_bytes(at, value.as_bytes())
+    }
+    fn read_bytes(&self, at: GuestVirt, into: &mut [u8]) -> Result<(), Fault> {
+        self.each(at, into.len(), false, |n, byte| into[n] = *byte)
+    }
+    fn write_bytes(&self, at: GuestVirt, from: &[u8]) -> Result<(), Fault> {
+        self.each(at, from.len(), true, |n, byte| *byte = from[n])
+    }
+}
+
+impl Tlb for Machine {
+    fn activate_root(&self, l3: Mfn) {
+        self.root.set(Some(l3));
+    }
+    fn flush(&self) {}
+    fn flush_page(&self, _: GuestVirt) {}
+    fn flush_data_caches(&self) {}
+}
+
+impl CpuControl for Machine {
+    fn load_gdt(&self, frames: &[Mfn], entries: u32) {
+        *self.gdt.borrow_mut() = (frames.to_vec(), entries);
+    }
+    fn load_ldt(&self, entries: u32) {
+        *self.ldt.borrow_mut() = (BTreeMap::new(), entries);
+    }
+    fn map_ldt_page(&self, index: usize, frame: Mfn) {
+        self.ldt.borrow_mut().0.insert(index, frame);
+    }
+    fn set_task_switched(&self, on: bool) {
+        self.task_switched.set(on);
+    }
+    fn write_debug_register(&self, index: usize, value: u32) {
+        let mut registers = self.debug_registers.get();
+        registers[index] = value;
+        self.debug_registers.set(registers);
+    }
+    fn set_fast_trap(&self, trap: Option<FastTrap>) {
+        self.fast_trap.set(trap);
+    }
+    fn set_kernel_stack(&self, ss: u16, esp: u32) {
+        self.kernel_stack.set((ss, esp));
+    }
+    fn save_fpu(&self, into: &mut FpuState) {
+        assert!(!self.task_switched.get());
+        into.clone_from(self.fpu.borrow().as_ref().unwrap_or(&FpuState::CLEAN));
+    }
+    fn load_fpu(&self, from: &FpuState) {
+        assert!(!self.task_switched.get());
+        *self.fpu.borrow_mut() = Some(from.clone());
+    }
+    fn data_segments(&self) -> DataSegments {
+        self.segments.get()
+    }
+    fn load_data_segments(&self, s: DataSegments) -> Result<(), Fault> {
+        if self
+            .bad_selector
+            .get()
+            .is_some_and(|bad| [s.ds, s.es, s.fs, s.gs].contains(&bad))
+        {
+            self.segments.set(DataSegments::default());
+            return Err(Fault);
+        }
+        self.segments.set(s);
+        Ok(())
+    }
+    fn set_shared_info(&self, frame: Mfn) {
+        self.shared_info.set(Some(frame));
+    }
+    fn request_exit_work(&self) {
+        self.exit_work.set(true);
+    }
+}
+
+impl Clock for Machine {
+    fn now_ns(&self) -> u64 {
+        self.now_ns.get()
+    }
+    fn timestamp(&self) -> (u64, u64) {
+        (self.now_ns.get() * 2, self.now_ns.get())
+    }
+    fn tsc_hz(&self) -> u64 {
+        2_000_000_000
+    }
+    fn wall_clock_at_boot(&self) -> (u32, u32) {
+        (1_000_000_000, 500_000)
+    }
+    fn arm_timer(&self, deadline_ns: Option<u64>) {
+        self.timer.set(deadline_ns);
+    }
+    fn work_pending(&self) -> bool {
+        match self.calm.get() {
+            None => false,
+            Some(0) => true,
+            Some(n) => {
+                self.calm.set(Some(n - 1));
+                false
+            }
+        }
+    }
+}
+
+impl Console for Machine {
+    fn write_console(&self, bytes: &[u8]) {
+        self.output.borrow_mut().extend_from_slice(bytes);
+    }
+    fn read_console(&self, into: &mut [u8]) -> usize {
+        let mut input = self.input.borrow_mut();
+        let given = into.len().min(input.len());
+        for (slot, byte) in into.iter_mut().zip(input.drain(..given)) {
+            *slot = byte;
+        }
+        given
+    }
+}
+
+/// Frame of the shared page of the domain in slot 0; those of others follow.
+pub const SHARED: Mfn = Mfn::new(0x100);
+/// Top of the kernel stack that domains get: page 0x80 below is mapped.
+pub const KERNEL_ESP: u32 = 0x8_1000;
+/// Where the guest's kernel "runs": code at 0x40_0000, stack page 0x90.
+pub const INNER_ESP: u32 = 0x9_1000;
+/// A page for arguments.
+pub const ARGS: u32 = 0x10_0000;
+
+/// State, machine, and the registers of the caller.
+pub struct World {
+    pub hv: Hypervisor,
+    pub machine: Machine,
+    pub regs: UserRegs,
+}
+
+/// All of a [`World`] that a refused call must leave alone: everything but the counters of calls.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    pub domains: Vec<Option<Domain>>,
+    pub current: usize,
+    pub sched: Scheduler,
+    pub time: TimeState,
+    pub machine: Machine,
+    pub regs: UserRegs,
+}
+
+impl World {
+    /// Domain0 runs in ring 1, every mapped page writable, handlers registered for all vectors at 0x50_0000 + vector, for events
+    /// at 0x51_0000 and for failsafe at 0x52_0000.
+    pub fn new() -> Self {
+        let mut world = Self {
+            hv: Hypervisor::new(SegmentLimits::Truncate(0xFC40_0000)),
+            machine: Machine::new(),
+            regs: ring1_regs(),
+        };
+        for page in [0x80, 0x90, ARGS / PAGE, ARGS / PAGE + 1] {
+            world.machine.map(page, true);
+        }
+        world.add_domain(DomId(0), true);
+        world
+    }
+
+    /// A domain like the first in the next free slot, able to run.
+    pub fn add_domain(&mut self, id: DomId, is_privileged: bool) -> usize {
+        let slot = self
+            .hv
+            .domains
+            .iter()
+            .position(Option::is_none)
+            .expect("a free slot");
+        let shared = Mfn::new(SHARED.raw() + slot as u32);
+        self.machine.add_frame(shared);
+        let mut domain = Domain::new(id, shared);
+        domain.is_privileged = is_privileged;
+        set_up(&mut domain.vcpus[0]);
+        self.hv.domains[slot] = Some(Box::leak(Box::new(domain)));
+        sched::change(&mut self.hv, &self.machine, slot, |run| run.held = Held::empty());
+        self.hv.sched.wants_pick = false;
+        self.machine.exit_work.set(false);
+        slot
+    }
+
+    pub fn cx(&mut self) -> Context<'_, Machine> {
+        Context {
+            hv: &mut self.hv,
+            platform: &self.machine,
+            regs: &mut self.regs,
+        }
+    }
+
+    pub fn domain(&mut self, slot: usize) -> &mut Domain {
+        self.hv.domain_at(slot).expect("a domain")
+    }
+
+    pub fn vcpu(&mut self) -> &mut Vcpu {
+        let slot = self.hv.current;
+        &mut self.domain(slot).vcpus[0]
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            domains: self.hv.domains.iter().map(|d| d.as_deref().cloned()).collect(),
+            current: self.hv.current,
+            sched: self.hv.sched.clone(),
+            time: self.hv.time.clone(),
+            machine: self.machine.clone(),
+            regs: self.regs,
+        }
+    }
+
+    /// Makes a call as the entry code does, EAX included.
+    pub fn call(&mut self, number: u32, args: Args) -> u32 {
+        self.regs.rax = u64::from(number);
+        let mut cx = self.cx();
+        let result: CallResult = hypercall::dispatch(&mut cx, number, args);
+        let eax = hypercall::finish(&mut cx, number, result);
+        self.regs.set_eax(eax);
+        eax
+    }
+
+    /// Makes a call that must be refused with `error`, and have changed nothing.
+    #[track_caller]
+    pub fn refused(&mut self, number: u32, args: Args, error: guest_abi::errno::Errno) {
+        let before = self.snapshot();
+        let eax = self.call(number, args);
+        self.regs = before.regs;
+        assert_eq!(eax, error.to_eax(), "{eax:#x}");
+        assert_eq!(self.snapshot(), before);
+    }
+
+    pub fn write<T: GuestPod>(&self, at: u32, value: &T) {
+        self.machine.write(GuestVirt::new(at), value).expect("mapped");
+    }
+
+    pub fn read<T: GuestPod>(&self, at: u32) -> T {
+        self.machine.read(GuestVirt::new(at)).expect("mapped")
+    }
+
+    pub fn shared_u8(&self, slot: u32, offset: usize) -> u8 {
+        self.machine.load_u8(Mfn::new(SHARED.raw() + slot), offset)
+    }
+
+    pub fn shared_u32(&self, slot: u32, offset: usize) -> u32 {
+        self.machine.load_u32(Mfn::new(SHARED.raw() + slot), offset)
+    }
+}
+
+/// Handlers and a stack.
+fn set_up(vcpu: &mut Vcpu) {
+    for (vector, gate) in vcpu.gates.iter_mut().enumerate() {
+        gate.eip = 0x50_0000 + vector as u32;
+    }
+    vcpu.event_callback.eip = 0x51_0000;
+    vcpu.failsafe_callback.eip = 0x52_0000;
+    vcpu.kernel_esp = KERNEL_ESP;
+    vcpu.regs = ring1_regs();
+}
+
+/// The guest's kernel, interrupted.
+pub fn ring1_regs() -> UserRegs {
+    UserRegs {
+        rip: 0x40_0002,
+        cs: Selector::FLAT_RING1_CS.raw().into(),
+        rflags: (eflags::IF | eflags::RESERVED).into(),
+        rsp: INNER_ESP.into(),
+        ss: Selector::FLAT_RING1_DS.raw().into(),
+        ..UserRegs::ZERO
+    }
+}
+
+/// An application, interrupted.
+pub fn ring3_regs() -> UserRegs {
+    UserRegs {
+        cs: Selector::FLAT_RING3_CS.raw().into(),
+        rsp: 0x7000_0000,
+        ss: Selector::FLAT_RING3_DS.raw().into(),
+        ..ring1_regs()
+    }
+}
