@@ -31,7 +31,8 @@ pub fn before_guest<P: Platform>(cx: &mut Context<'_, P>) -> BeforeGuest {
         }
         if cx.hv.sched.wants_pick || cx.hv.sched.is_idle {
             match pick(cx) {
-                BeforeGuest::Go => {}
+                // Look again: the one that was picked may have died of its own segments.
+                BeforeGuest::Go => continue,
                 other => return other,
             }
         }

@@ -131,7 +131,6 @@ fn refused(
 
 /// Defect 18 of the old implementation: it jumped to offset 0.
 #[test]
-#[cfg(not(feature = "mutant-null-handler"))]
 fn a_null_handler_is_refused_not_jumped_to() {
     let mut world = in_ring(3);
     world.vcpu().gates[6].eip = 0;
@@ -159,7 +158,6 @@ fn the_failsafe_handler_itself_has_no_failsafe() {
 
 /// Defect 29: a bad stack is found at delivery, and is the guest's end only.
 #[test]
-#[cfg(not(feature = "mutant-stack-range"))]
 fn a_stack_that_cannot_take_the_frame_is_refused() {
     let flat = Selector::FLAT_RING1_DS.raw();
     let bad = [
@@ -231,7 +229,6 @@ fn a_stack_of_the_guests_own_segment_is_used_by_base_and_limit() {
 }
 
 #[test]
-#[cfg(not(feature = "mutant-stack-range"))]
 fn a_segment_that_cannot_be_a_ring_1_stack_is_refused() {
     let bad = [
         (0x0040_B208_0000_0FFF, 0x1004, "beyond the limit"),
@@ -270,7 +267,6 @@ fn a_segment_that_cannot_be_a_ring_1_stack_is_refused() {
 
 proptest! {
     #[test]
-    #[cfg(not(feature = "mutant-stack-range"))]
     fn whatever_is_registered_the_way_back_is_harmless(
         ring in prop::sample::select(vec![1u64, 2, 3]),
         eip: u32, esp: u32, ss: u16, flags: u32, handler_cs: u16, handler_eip: u32, descriptor: u64,

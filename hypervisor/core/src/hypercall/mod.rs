@@ -8,6 +8,7 @@
 //! | [`cpu`] | fpu_taskswitch 5, set_debugreg 8, get_debugreg 9 |
 //! | [`sched`] | sched_op 6, set_timer_op 15 |
 //! | [`multicall`] | multicall 13 |
+//! | [`event_channel`] | event_channel_op 16 |
 //! | [`version`] | xen_version 17, vm_assist 21 |
 //! | [`console`] | console_io 18 |
 //!
@@ -20,6 +21,7 @@
 
 pub mod console;
 pub mod cpu;
+pub mod event_channel;
 pub mod multicall;
 pub mod sched;
 pub mod traps;
@@ -121,6 +123,7 @@ fn handle<P: Platform>(cx: &mut Context<'_, P>, number: u32, args: Args) -> Call
         11 => traps::set_fast_trap(cx, args),
         13 => multicall::multicall(cx, args),
         15 => sched::set_timer_op(cx, args),
+        16 => event_channel::event_channel_op(cx, args),
         17 => version::xen_version(cx, args),
         18 => console::console_io(cx, args),
         21 => version::vm_assist(cx, args),

@@ -1,1 +1,141 @@
+use super::*;
+use crate::{
+    domain::DomId,
+    mock::{SHARED, World},
+    platform::FrameMemory,
+};
+use guest_abi::shared_info::offset;
 
+fn pending(world: &World, slot: u32) -> u32 {
+    world.shared_u32(slot, offset::EVTCHN_PENDING)
+}
+
+#[test]
+fn the_pick_goes_round() {
+    let mut sched = Scheduler::new();
+    assert_eq!(sched.pick(0), None);
+    for slot in [0, 5, 63] {
+        sched.set_runnable(slot, true);
+    }
+    assert_eq!(
+        [0, 1, 5, 6, 62, 63].map(|current| sched.pick(current)),
+        [5, 5, 63, 63, 63, 0].map(Some)
+    );
+    sched.set_runnable(0, false);
+    sched.set_runnable(63, false);
+    assert_eq!(sched.pick(5), Some(5), "itself last");
+}
+
+#[test]
+fn a_new_domain_waits_for_its_controller() {
+    assert!(!RunState::new().is_runnable());
+}
+
+#[test]
+fn yield_stays_runnable() {
+    let mut world = World::new();
+    assert_eq!(world.call(6, [0; 5]), 0);
+    assert!(world.hv.sched.wants_pick && world.machine.exit_work.get());
+    assert!(world.domain(0).run.is_runnable());
+}
+
+#[test]
+fn block_unmasks_and_waits() {
+    let mut world = World::new();
+    world.machine.store_u8(SHARED, offset::EVTCHN_UPCALL_MASK, 1);
+    assert_eq!(world.call(6, [1, 0, 0, 0, 0]), 0);
+    assert_eq!(world.shared_u8(0, offset::EVTCHN_UPCALL_MASK), 0);
+    assert_eq!(world.domain(0).run.held, Held::BLOCKED);
+    assert_eq!(world.hv.sched.pick(0), None);
+    assert!(world.hv.sched.wants_pick && world.machine.exit_work.get());
+}
+
+#[test]
+fn block_is_cancelled_by_what_is_already_pending() {
+    let mut world = World::new();
+    world.machine.store_u8(SHARED, offset::EVTCHN_UPCALL_MASK, 1);
+    world.machine.store_u8(SHARED, offset::EVTCHN_UPCALL_PENDING, 1);
+    assert_eq!(world.call(6, [1, 0, 0, 0, 0]), 0);
+    assert_eq!(world.shared_u8(0, offset::EVTCHN_UPCALL_MASK), 0);
+    assert!(world.domain(0).run.is_runnable());
+}
+
+#[test]
+fn an_event_wakes_unless_its_port_is_masked() {
+    let mut world = World::new();
+    world.machine.store_u32(SHARED, offset::EVTCHN_MASK, 1);
+    world.call(6, [1, 0, 0, 0, 0]);
+    event::send_virq(&mut world.hv, &world.machine, 0, Virq::Debug);
+    assert_eq!(world.domain(0).run.held, Held::BLOCKED);
+    world.machine.store_u32(SHARED, offset::EVTCHN_MASK, 0);
+    world.machine.store_u32(SHARED, offset::EVTCHN_PENDING, 0);
+    world.hv.sched.wants_pick = false;
+    event::send_virq(&mut world.hv, &world.machine, 0, Virq::Debug);
+    assert!(world.domain(0).run.is_runnable());
+    assert!(world.hv.sched.wants_pick);
+}
+
+#[test]
+fn pauses_count_and_do_not_wake_the_blocked() {
+    let mut world = World::new();
+    let pause = |world: &mut World, by: i32| {
+        change(&mut world.hv, &world.machine, 0, |run| {
+            run.pause_count = run.pause_count.checked_add_signed(by).expect("balanced");
+        });
+    };
+    pause(&mut world, 1);
+    pause(&mut world, 1);
+    pause(&mut world, -1);
+    assert!(!world.hv.sched.is_runnable(0));
+    pause(&mut world, -1);
+    assert!(world.hv.sched.is_runnable(0));
+    world.call(6, [1, 0, 0, 0, 0]);
+    pause(&mut world, 1);
+    event::send_virq(&mut world.hv, &world.machine, 0, Virq::Debug);
+    assert!(!world.hv.sched.is_runnable(0), "woken, and still paused");
+    pause(&mut world, -1);
+    assert!(world.hv.sched.is_runnable(0));
+}
+
+#[test]
+fn shutdown_of_domain0_ends_the_machine() {
+    for (op, end) in [
+        (0x002, MachineEnd::Shutdown(0)),
+        (0x102, MachineEnd::Shutdown(1)),
+        (0x302, MachineEnd::Shutdown(3)),
+        (0x1302, MachineEnd::Shutdown(0x13)),
+    ] {
+        let mut world = World::new();
+        world.call(6, [op, 0, 0, 0, 0]);
+        assert_eq!(world.hv.sched.end, Some(end));
+        assert!(world.machine.exit_work.get());
+    }
+}
+
+#[test]
+fn shutdown_of_another_is_told_to_domain0() {
+    for (op, held, reason) in [(0x202, Held::SHUTDOWN, 2), (0x302, Held::CRASHED, 3)] {
+        let mut world = World::new();
+        world.hv.current = world.add_domain(DomId(4), false);
+        world.call(6, [op, 0, 0, 0, 0]);
+        let run = world.domain(1).run;
+        assert_eq!((run.held, run.shutdown_reason), (held, reason));
+        assert_eq!(world.hv.sched.end, None);
+        assert_eq!(
+            (pending(&world, 0), pending(&world, 1)),
+            (1, 0),
+            "port 0: not bound"
+        );
+    }
+}
+
+#[test]
+fn a_crash_of_domain0_ends_the_machine_and_that_of_another_does_not() {
+    let mut world = World::new();
+    let slot = world.add_domain(DomId(4), false);
+    stop(&mut world.hv, &world.machine, slot, None);
+    assert_eq!(world.hv.sched.end, None);
+    assert_eq!(world.domain(slot).run.held, Held::CRASHED);
+    stop(&mut world.hv, &world.machine, 0, None);
+    assert_eq!(world.hv.sched.end, Some(MachineEnd::Dom0Crashed));
+}

@@ -33,7 +33,6 @@ fn level_0_is_refused() {
 }
 
 #[test]
-#[cfg(not(feature = "mutant-call-gate"))]
 fn every_system_type_is_refused_call_gates_included() {
     for kind in 0..16 {
         for dpl in 1..4 {
@@ -48,7 +47,6 @@ fn every_system_type_is_refused_call_gates_included() {
 }
 
 #[test]
-#[cfg(not(feature = "mutant-long-code-descriptor"))]
 fn the_l_bit_is_refused_in_code_and_data() {
     for kind in 0..16 {
         for extra in [
@@ -84,7 +82,6 @@ fn a_16_bit_stack_is_refused_and_other_16_bit_segments_are_not() {
 }
 
 #[test]
-#[cfg(not(feature = "mutant-truncate"))]
 fn a_4_gb_segment_is_cut_at_the_window() {
     let raw = make(0, 0xF_FFFF, DATA, 1, DescriptorFlags::ORDINARY);
     assert_eq!(
@@ -96,7 +93,6 @@ fn a_4_gb_segment_is_cut_at_the_window() {
 }
 
 #[test]
-#[cfg(not(feature = "mutant-truncate"))]
 fn the_cut_counts_from_the_base() {
     let raw = make(0x8000_0000, 0xF_FFFF, DATA, 3, DescriptorFlags::ORDINARY);
     let cut = Descriptor::new(check_descriptor(raw, CUT).expect("can be cut"));
@@ -117,7 +113,6 @@ fn a_segment_that_fits_is_left_alone() {
 }
 
 #[test]
-#[cfg(not(feature = "mutant-truncate"))]
 fn a_base_beyond_the_window_is_refused() {
     for base in [0xFC3F_F000, 0xFC40_0000, u32::MAX] {
         let raw = make(base, 0, DATA, 1, DescriptorFlags::ORDINARY);
@@ -126,7 +121,6 @@ fn a_base_beyond_the_window_is_refused() {
 }
 
 #[test]
-#[cfg(not(feature = "mutant-truncate"))]
 fn a_byte_limit_that_reaches_too_far_cannot_be_cut() {
     let raw = make(0xFC3F_0000, 0xF_FFFF, DATA, 1, BYTES);
     assert_eq!(check_descriptor(raw, CUT), Err(SegmentError::ByteLimit));
@@ -135,7 +129,6 @@ fn a_byte_limit_that_reaches_too_far_cannot_be_cut() {
 }
 
 #[test]
-#[cfg(not(feature = "mutant-truncate"))]
 fn an_expand_down_segment_is_cut_to_what_lies_below_its_base() {
     // Limit 0: offsets 0x1000 up, nearly everything above the base.
     let raw = make(0x4000_0000, 0, DOWN, 3, DescriptorFlags::ORDINARY);
@@ -223,7 +216,6 @@ fn any_end() -> impl Strategy<Value = u64> {
 
 proptest! {
     #[test]
-    #[cfg(not(any(feature = "mutant-truncate", feature = "mutant-call-gate", feature = "mutant-long-code-descriptor")))]
     fn what_is_accepted_keeps_the_rules(raw: u64, present: bool, plain: bool, end in any_end()) {
         // Random bits are mostly refused; steer half of them towards code and data.
         let mut raw = raw;
@@ -248,7 +240,6 @@ proptest! {
     }
 
     #[test]
-    #[cfg(not(feature = "mutant-truncate"))]
     fn a_cut_only_takes_away(base: u32, limit in 0u32..=0xF_FFFF, kind in 0u8..16, end in any_end()) {
         let raw = make(base, limit, kind, 3, DescriptorFlags::ORDINARY);
         if let Ok(accepted) = check_descriptor(raw, SegmentLimits::Truncate(end)) {

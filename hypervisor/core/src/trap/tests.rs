@@ -56,7 +56,6 @@ fn a_spurious_interrupt_is_nothing() {
 }
 
 #[test]
-#[cfg(not(feature = "mutant-gate-dpl"))]
 fn int_n_obeys_the_registered_level() {
     for dpl in 0..4 {
         for ring in [1, 2, 3] {
@@ -82,7 +81,6 @@ fn int_n_obeys_the_registered_level() {
 }
 
 #[test]
-#[cfg(not(any(feature = "mutant-gate-dpl", feature = "mutant-null-handler")))]
 fn a_forbidden_int_n_that_cannot_be_delivered_leaves_eip() {
     let mut world = ring3();
     world.vcpu().gates[13].eip = 0;

@@ -1,0 +1,170 @@
+//! Call 16: event channels.
+//!
+//! The numbers of virtual interrupts are this interface's ([`wire_virq`], [`core_virq`]); the core has names.
+//! A command with results first proves that its block can be written, so that a port is never bound without
+//! its owner knowing.
+//!
+//! Source: Xen 2.0 interface: do_event_channel_op.
+
+use super::{Args, CallResult};
+use crate::{
+    context::Context,
+    domain::DomId,
+    error::HvError,
+    event::{self, Ends, PortStatus, Virq},
+    guest_mem::GuestPtr,
+    outcome::Outcome,
+    platform::Platform,
+};
+use guest_abi::{
+    domain::DomId as WireId,
+    event_channel::{
+        self as wire, AllocUnbound, BindInterdomain, BindPirq, BindVirq, Close, EvtchnArgs, EvtchnCmd,
+        EvtchnOp, MAX_PIRQS, PIRQ_WILL_SHARE, PortState, Send, Status,
+    },
+};
+
+/// Call 16, `event_channel_op(block)`.
+///
+/// # Errors
+/// [`HvError::Fault`]; [`HvError::Invalid`] for a field that must be 0; [`HvError::NotImplemented`] for an unknown
+/// command; each command's own ([`crate::event`]).
+pub fn event_channel_op<P: Platform>(cx: &mut Context<'_, P>, [block, ..]: Args) -> CallResult {
+    let block: GuestPtr<EvtchnOp> = GuestPtr::new(block)?;
+    let op = block.read(cx.platform)?;
+    if op.reserved != 0 {
+        return Err(HvError::Invalid);
+    }
+    match op.cmd {
+        EvtchnCmd::SEND => event::send(cx.hv, cx.platform, op.args::<Send>().local_port)?,
+        EvtchnCmd::ALLOC_UNBOUND => answer(cx, block, op, alloc_unbound)?,
+        EvtchnCmd::CLOSE => close(cx, op.args())?,
+        _ => rare(cx, block, op)?,
+    }
+    Ok(Outcome::Return(0))
+}
+
+#[cold]
+fn rare<P: Platform>(
+    cx: &mut Context<'_, P>,
+    block: GuestPtr<EvtchnOp>,
+    op: EvtchnOp,
+) -> Result<(), HvError> {
+    match op.cmd {
+        EvtchnCmd::BIND_INTERDOMAIN => answer(cx, block, op, bind_interdomain),
+        EvtchnCmd::BIND_VIRQ => answer(cx, block, op, bind_virq),
+        EvtchnCmd::BIND_PIRQ => answer(cx, block, op, bind_pirq),
+        EvtchnCmd::STATUS => answer(cx, block, op, status),
+        _ => Err(HvError::NotImplemented),
+    }
+}
+
+/// Runs a command whose arguments `A` come back with results.
+#[inline(always)]
+fn answer<P: Platform, A: EvtchnArgs>(
+    cx: &mut Context<'_, P>,
+    block: GuestPtr<EvtchnOp>,
+    mut op: EvtchnOp,
+    command: impl FnOnce(&mut Context<'_, P>, &mut A) -> Result<(), HvError>,
+) -> Result<(), HvError> {
+    block.write(cx.platform, &op)?;
+    let mut args = op.args::<A>();
+    command(cx, &mut args)?;
+    op.set_args(&args);
+    block.write(cx.platform, &op)?;
+    Ok(())
+}
+
+fn id(wire: WireId) -> DomId {
+    DomId(wire.raw())
+}
+
+fn alloc_unbound<P: Platform>(cx: &mut Context<'_, P>, args: &mut AllocUnbound) -> Result<(), HvError> {
+    must_be_0(args.pad)?;
+    args.port = event::alloc_unbound(cx.hv, id(args.dom))?;
+    Ok(())
+}
+
+fn close<P: Platform>(cx: &mut Context<'_, P>, args: Close) -> Result<(), HvError> {
+    must_be_0(args.pad)?;
+    event::close(cx.hv, cx.platform, id(args.dom), args.port)
+}
+
+fn bind_interdomain<P: Platform>(cx: &mut Context<'_, P>, args: &mut BindInterdomain) -> Result<(), HvError> {
+    let ends = Ends {
+        dom1: id(args.dom1),
+        port1: args.port1,
+        dom2: id(args.dom2),
+        port2: args.port2,
+    };
+    let bound = event::bind_interdomain(cx.hv, ends)?;
+    (args.port1, args.port2) = (bound.port1, bound.port2);
+    Ok(())
+}
+
+fn bind_virq<P: Platform>(cx: &mut Context<'_, P>, args: &mut BindVirq) -> Result<(), HvError> {
+    args.port = match core_virq(args.virq)? {
+        Some(virq) => event::bind_virq(cx.hv, virq)?,
+        None => 0,
+    };
+    Ok(())
+}
+
+/// No line is handed out yet: a domain with devices is told that every line is in use.
+fn bind_pirq<P: Platform>(cx: &mut Context<'_, P>, args: &mut BindPirq) -> Result<(), HvError> {
+    if args.pirq >= MAX_PIRQS || args.flags & !PIRQ_WILL_SHARE != 0 {
+        return Err(HvError::Invalid);
+    }
+    if !cx.current_domain().has_devices {
+        return Err(HvError::Denied);
+    }
+    Err(HvError::Busy)
+}
+
+fn status<P: Platform>(cx: &mut Context<'_, P>, args: &mut Status) -> Result<(), HvError> {
+    must_be_0(args.pad)?;
+    let (state, detail, remote_port) = match event::status(cx.hv, id(args.dom), args.port)? {
+        PortStatus::Closed => (PortState::CLOSED, 0, 0),
+        PortStatus::Unbound(remote) => (PortState::UNBOUND, u32::from(remote.0), 0),
+        PortStatus::Interdomain(remote, port) => (PortState::INTERDOMAIN, u32::from(remote.0), port),
+        PortStatus::Pirq(line) => (PortState::PIRQ, u32::from(line), 0),
+        PortStatus::Virq(virq) => (PortState::VIRQ, wire_virq(virq).raw(), 0),
+    };
+    (args.state, args.detail, args.remote_port) = (state, detail, remote_port);
+    Ok(())
+}
+
+fn must_be_0(pad: u16) -> Result<(), HvError> {
+    if pad == 0 { Ok(()) } else { Err(HvError::Invalid) }
+}
+
+/// The virtual interrupt that a number of this interface means; `None` for the catch-all of port 0.
+///
+/// # Errors
+/// [`HvError::Invalid`] for a number that means nothing.
+pub fn core_virq(number: wire::Virq) -> Result<Option<Virq>, HvError> {
+    Ok(Some(match number {
+        wire::Virq::MISDIRECT => return Ok(None),
+        wire::Virq::TIMER => Virq::Timer,
+        wire::Virq::DEBUG => Virq::Debug,
+        wire::Virq::CONSOLE => Virq::Console,
+        wire::Virq::DOM_EXC => Virq::DomainException,
+        wire::Virq::PARITY_ERR => Virq::ParityError,
+        wire::Virq::IO_ERR => Virq::IoError,
+        _ => return Err(HvError::Invalid),
+    }))
+}
+
+/// The number of a virtual interrupt in this interface.
+#[must_use]
+pub const fn wire_virq(virq: Option<Virq>) -> wire::Virq {
+    match virq {
+        None => wire::Virq::MISDIRECT,
+        Some(Virq::Timer) => wire::Virq::TIMER,
+        Some(Virq::Debug) => wire::Virq::DEBUG,
+        Some(Virq::Console) => wire::Virq::CONSOLE,
+        Some(Virq::DomainException) => wire::Virq::DOM_EXC,
+        Some(Virq::ParityError) => wire::Virq::PARITY_ERR,
+        Some(Virq::IoError) => wire::Virq::IO_ERR,
+    }
+}
