@@ -63,9 +63,19 @@ printf 'echo script $1\n' >"$work/s" && chmod +x "$work/s"
 shell "script" $'script a\nstatus 0' "sh $work/s a"
 
 # typed NAME PATTERN KEYS: an interactive shell on a terminal of its own; its screen must match the pattern.
+# The keys are typed when the prompt is there: before, Ctrl-C is the terminal driver's.
 typed() {
+    : >"$work/screen"
+    keys() {
+        for _ in $(seq 200); do
+            if grep -q '# ' "$work/screen"; then break; fi
+            sleep 0.05
+        done
+        printf "$1"
+    }
+    keys "$3" | timeout 30 script -qefc "env -i PATH=$programs $programs/sh" "$work/screen" >/dev/null
     local screen
-    screen=$(cd "$work" && printf "$3" | timeout 20 script -qec "env -i PATH=$programs $programs/sh" /dev/null | tr -d '\r')
+    screen=$(tr -d '\r' <"$work/screen")
     grep -qE "$2" <<<"$screen"
     local status=$?
     verdict "terminal: $1" $status
@@ -75,7 +85,7 @@ if command -v script >/dev/null; then
     typed "erasing" '^abd$' 'echo abc\x7fd\nexit\n'
     typed "history" 'again$' 'echo again\n\x1b[A\nexit\n'
     typed "Ctrl-C drops the line" '^kept$' 'echo lost\x03echo kept\nexit\n'
-    typed "Ctrl-D ends it" '# $' '\x04'
+    typed "Ctrl-D ends it" 'COMMAND_EXIT_CODE="0"' '\x04'
     typed "continued lines" '^a b$' 'echo "a\\\n b"\nexit\n'
     typed "jobs" '^\[1\]  Done' 'sleep 0.2 &\nsleep 0.5\necho\nexit\n'
 fi
