@@ -20,7 +20,10 @@ use std::process::{Command, ExitStatus, Stdio};
 /// A missing tool, or an image that cannot be made.
 pub fn start(machine: &Machine, image: &BootImage, work: &Path) -> Result<Running> {
     tools::require(&[Tool::Bochs, Tool::BochsBios, Tool::VgaBios, Tool::Script])?;
-    ensure!(machine.disks.len() <= 2, "Bochs has room for two disks beside the boot image");
+    ensure!(
+        machine.disks.len() <= 2,
+        "Bochs has room for two disks beside the boot image"
+    );
     iso::make(image, Menu::Immediate, &work.join("boot.iso"))?;
     fs::write(work.join("bochsrc"), config(machine)?).context("cannot write Bochs's configuration")?;
     fs::write(work.join("bochs.rc"), "c\nquit\n").context("cannot write Bochs's commands")?;
@@ -38,14 +41,24 @@ pub fn start(machine: &Machine, image: &BootImage, work: &Path) -> Result<Runnin
     crate::qemu::die_with_parent(&mut command);
     let mut child = command.spawn().context("cannot start Bochs")?;
     let complaints = child.stderr.take().map(|pipe| Box::new(pipe) as Box<_>);
-    Ok(Running { child, output: Box::new(output), input: None, complaints, interpret })
+    Ok(Running {
+        child,
+        output: Box::new(output),
+        input: None,
+        complaints,
+        interpret,
+    })
 }
 
 /// The configuration file.
 fn config(machine: &Machine) -> Result<String> {
     let bios = tools::bochs_bios().context("no BIOS for Bochs")?;
     let vga = tools::bochs_vga_bios().context("no VGA BIOS for Bochs")?;
-    let serial = if machine.has_serial { "com1: enabled=1, mode=file, dev=serial\n" } else { "com1: enabled=0\n" };
+    let serial = if machine.has_serial {
+        "com1: enabled=1, mode=file, dev=serial\n"
+    } else {
+        "com1: enabled=0\n"
+    };
     let mut text = format!(
         "display_library: term\n\
          megs: {}\n\
@@ -76,6 +89,10 @@ fn config(machine: &Machine) -> Result<String> {
 fn interpret(status: ExitStatus, announced: Option<Verdict>, complaints: &str) -> Ending {
     match announced {
         Some(verdict) => Ending::Verdict(verdict),
-        None => Ending::Died(format!("Bochs, {status} {}", complaints.trim()).trim_end().to_string()),
+        None => Ending::Died(
+            format!("Bochs, {status} {}", complaints.trim())
+                .trim_end()
+                .to_string(),
+        ),
     }
 }

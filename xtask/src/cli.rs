@@ -28,6 +28,8 @@ pub enum Command {
     Run(RunArgs),
     /// Write a hybrid BIOS/UEFI boot image, for a USB stick or an optical disc
     Iso(IsoArgs),
+    /// Run the emulator tests (`cargo test` runs them and the host tests)
+    Test(TestArgs),
     /// Add function, file and line to the addresses of a log read from standard input
     Symbolize(SymbolizeArgs),
     /// Install what is missing on this machine
@@ -106,6 +108,19 @@ pub struct IsoArgs {
     /// What is booted.
     #[command(flatten)]
     pub content: Content,
+}
+
+/// Options of `test`.
+#[derive(Debug, Clone, Args)]
+pub struct TestArgs {
+    /// Only tests whose names contain this
+    pub name: Option<String>,
+    /// Test the tests: run each attack on a hypervisor that lacks the check it attacks
+    #[arg(long)]
+    pub mutants: bool,
+    /// Only say what would run
+    #[arg(long)]
+    pub list: bool,
 }
 
 /// Options of `symbolize`.

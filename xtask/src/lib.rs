@@ -27,6 +27,7 @@ pub mod qemu;
 pub mod run;
 pub mod setup;
 pub mod status;
+pub mod suite;
 pub mod symbols;
 pub mod terminal;
 pub mod toolchain;

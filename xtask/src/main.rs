@@ -9,6 +9,7 @@ fn main() {
     let outcome = match cli.command.unwrap_or(Command::Run(cli.run)) {
         Command::Run(args) => xtask::run::run(&args),
         Command::Iso(args) => xtask::iso::iso(&args).map(|()| status::OK),
+        Command::Test(args) => xtask::suite::command(&args),
         Command::Symbolize(args) => xtask::symbols::symbolize(&args).map(|()| status::OK),
         Command::Setup => xtask::setup::setup_all().map(|()| status::OK),
     };
