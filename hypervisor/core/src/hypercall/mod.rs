@@ -6,6 +6,8 @@
 //! |---|---|
 //! | [`traps`] | set_trap_table 0, stack_switch 3, set_callbacks 4, set_fast_trap 11 |
 //! | [`cpu`] | fpu_taskswitch 5, set_debugreg 8, get_debugreg 9 |
+//! | [`mmu`] | mmu_update 1, update_va_mapping 14, update_va_mapping_otherdomain 22 |
+//! | [`memory`] | dom_mem_op 12 |
 //! | [`sched`] | sched_op 6, set_timer_op 15 |
 //! | [`multicall`] | multicall 13 |
 //! | [`event_channel`] | event_channel_op 16 |
@@ -22,6 +24,8 @@
 pub mod console;
 pub mod cpu;
 pub mod event_channel;
+pub mod memory;
+pub mod mmu;
 pub mod multicall;
 pub mod sched;
 pub mod traps;
@@ -114,6 +118,7 @@ fn count<P: Platform>(cx: &mut Context<'_, P>, number: u32) {
 fn handle<P: Platform>(cx: &mut Context<'_, P>, number: u32, args: Args) -> CallResult {
     match number {
         0 => traps::set_trap_table(cx, args),
+        1 => mmu::mmu_update(cx, args),
         3 => traps::stack_switch(cx, args),
         4 => traps::set_callbacks(cx, args),
         5 => cpu::fpu_taskswitch(cx),
@@ -121,12 +126,15 @@ fn handle<P: Platform>(cx: &mut Context<'_, P>, number: u32, args: Args) -> Call
         8 => cpu::set_debugreg(cx, args),
         9 => cpu::get_debugreg(cx, args),
         11 => traps::set_fast_trap(cx, args),
+        12 => memory::dom_mem_op(cx, args),
         13 => multicall::multicall(cx, args),
+        14 => mmu::update_va_mapping(cx, args),
         15 => sched::set_timer_op(cx, args),
         16 => event_channel::event_channel_op(cx, args),
         17 => version::xen_version(cx, args),
         18 => console::console_io(cx, args),
         21 => version::vm_assist(cx, args),
+        22 => mmu::update_va_mapping_otherdomain(cx, args),
         _ => Err(HvError::NotImplemented),
     }
 }

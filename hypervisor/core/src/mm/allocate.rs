@@ -8,7 +8,7 @@
 use super::{
     allocator::MAX_ORDER,
     error::{MmError, Preempted, Stop},
-    frame::{FreeWord, Kind, OwnerWord, TypeWord},
+    frame::{FrameInfo, FreeWord, Kind, OwnerWord, TypeWord},
     mmu::{Mmu, ZERO_COST},
     tlb::FlushClock,
 };
@@ -107,6 +107,33 @@ impl<P: Platform> Mmu<'_, P> {
         Ok(())
     }
 
+    /// Whether frame `n` is allocated to domain `id`.
+    #[must_use]
+    pub fn is_allocated_to(&self, n: u32, id: DomId) -> bool {
+        self.frames
+            .get(Mfn::new(n))
+            .is_some_and(|info| is_allocated(info, id))
+    }
+
+    /// Takes domain `id`'s allocation of a frame, and its pin. The frame is free once nothing else refers to it.
+    ///
+    /// # Errors
+    /// Not allocated to the domain. Or a pause in dropping its pin.
+    pub fn free_allocation(&mut self, mfn: Mfn, id: DomId) -> Result<(), Stop> {
+        let info = self
+            .frames
+            .get(mfn)
+            .filter(|info| is_allocated(info, id))
+            .ok_or(MmError::NotOwned(mfn))?;
+        let word = info.type_word();
+        if word.has(TypeWord::PINNED) || word.has(TypeWord::PARTIAL) {
+            self.drop_pin(mfn, info)?;
+        }
+        info.clear_allocated();
+        self.put_page(mfn, info);
+        Ok(())
+    }
+
     /// Zeroes up to `limit` dirty free frames; for idle time. Whether there may be more to do.
     pub fn scrub_some(&mut self, limit: u32) -> bool {
         for _ in 0..limit {
@@ -119,4 +146,10 @@ impl<P: Platform> Mmu<'_, P> {
         }
         self.hv.mm.allocator.dirty_frames() > 0
     }
+}
+
+/// Whether the frame is allocated to domain `id`.
+fn is_allocated(info: &FrameInfo, id: DomId) -> bool {
+    let word = info.owner_word();
+    word.is_owned_by(id) && word.has(OwnerWord::ALLOCATED)
 }

@@ -56,6 +56,14 @@ pub enum MmError {
     InUse(Mfn),
     /// A descriptor in the page is not safe.
     BadDescriptor(Mfn),
+    /// An LDT that does not begin a page, is too long, or reaches too far.
+    BadLdt,
+    /// A request that is not well-formed.
+    BadRequest,
+    /// Only for domains with a privilege that the caller lacks.
+    Denied,
+    /// No grant of the receiver's invites the page.
+    NotInvited,
     /// No page table maps the address.
     NotMapped,
     /// The domain may not own that many frames.
@@ -74,7 +82,6 @@ impl MmError {
     pub const fn errno(self) -> Errno {
         match self {
             Self::NoFrames => Errno::NoMem,
-            Self::NoSuchDomain => Errno::Srch,
             _ => Errno::Inval,
         }
     }

@@ -13,7 +13,7 @@
 use super::{
     error::{MmError, Preempted, Stop},
     frame::{FrameInfo, Kind},
-    mmu::{Mmu, Owner, page_refusal},
+    mmu::{Mmu, Owner},
     pte::{FRAME, P, RW, frame_number},
     types::Stopped,
 };
@@ -107,21 +107,17 @@ impl<P_: Platform> Mmu<'_, P_> {
 
     /// Takes what a present entry names.
     fn take_l2(&mut self, entry: u64, directory: Directory) -> Result<(), Stop> {
-        let Some((mfn, info)) = self.frames.lookup(frame_number(entry)) else {
-            return Err(MmError::NoSuchFrame.into());
-        };
-        if mfn == directory.table {
+        let n = frame_number(entry);
+        if n == u64::from(directory.table.raw()) {
             let is_read_only = entry & RW == 0 || cfg!(feature = "mutant-l2-self-writable");
             return if is_read_only {
                 Ok(())
             } else {
-                Err(MmError::LinearMap(mfn).into())
+                Err(MmError::LinearMap(directory.table).into())
             };
         }
         let owner = directory.owner;
-        if !info.get_page(owner.id) {
-            return Err(page_refusal(info, mfn, owner.id).into());
-        }
+        let (mfn, info) = self.get_page_number(n, owner.id)?;
         let taken = match self.get_type((mfn, info), Kind::L1, owner, None) {
             Err(Stop::Refused(why)) => self
                 .take_linear(entry, (mfn, info), directory, why)

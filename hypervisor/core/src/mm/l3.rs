@@ -10,7 +10,7 @@
 use super::{
     error::{MmError, Stop},
     frame::Kind,
-    mmu::{Mmu, Owner, page_refusal},
+    mmu::{Mmu, Owner},
     pte::{A, FRAME, P, RW, US, frame_number},
     types::Stopped,
 };
@@ -63,12 +63,7 @@ impl<P_: Platform> Mmu<'_, P_> {
     }
 
     fn take_l3(&mut self, entry: u64, slot: usize, table: Mfn, owner: Owner) -> Result<(), Stop> {
-        let Some((mfn, info)) = self.frames.lookup(frame_number(entry)) else {
-            return Err(MmError::NoSuchFrame.into());
-        };
-        if !info.get_page(owner.id) {
-            return Err(page_refusal(info, mfn, owner.id).into());
-        }
+        let (mfn, info) = self.get_page_number(frame_number(entry), owner.id)?;
         let kind = if slot == TOP { Kind::L2Top } else { Kind::L2 };
         let taken = self.get_type((mfn, info), kind, owner, Some(table));
         if taken.is_err() {

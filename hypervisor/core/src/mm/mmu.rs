@@ -52,6 +52,7 @@ pub struct Mmu<'a, P: Platform> {
     pub platform: &'a P,
     pub(super) frames: FrameTable,
     left: u32,
+    pub(super) is_unfinished: bool,
 }
 
 impl<'a, P: Platform> Mmu<'a, P> {
@@ -64,6 +65,7 @@ impl<'a, P: Platform> Mmu<'a, P> {
             platform,
             frames,
             left: STRETCH,
+            is_unfinished: false,
         }
     }
 
@@ -111,7 +113,7 @@ impl<'a, P: Platform> Mmu<'a, P> {
     }
 
     /// Domain `id`.
-    pub(super) fn domain(&mut self, id: DomId) -> Option<&mut Domain> {
+    pub(crate) fn domain(&mut self, id: DomId) -> Option<&mut Domain> {
         self.hv
             .domains
             .iter_mut()
@@ -120,17 +122,34 @@ impl<'a, P: Platform> Mmu<'a, P> {
             .find(|d| d.id == id)
     }
 
-    /// Takes a reference to a frame that must be `owner`'s.
+    /// The calling domain.
+    ///
+    /// # Panics
+    /// Where no domain runs, which no guest can bring about.
+    #[inline(always)]
+    pub(crate) fn caller_domain(&mut self) -> &mut Domain {
+        self.hv.domains[self.hv.current]
+            .as_deref_mut()
+            .expect("a domain runs")
+    }
+
+    /// The calling domain as owner of frames.
+    #[inline(always)]
+    pub fn caller(&mut self) -> Owner {
+        Owner::of(self.caller_domain())
+    }
+
+    /// Takes a reference to frame number `n`, which must be `owner`'s.
     ///
     /// # Errors
     /// No such frame, another owner, or a count at its limit.
     #[inline(always)]
-    pub fn get_page(&self, mfn: Mfn, owner: DomId) -> Result<&'static FrameInfo, MmError> {
-        let Some(info) = self.frames.get(mfn) else {
+    pub(super) fn get_page_number(&self, n: u64, owner: DomId) -> Result<(Mfn, &'static FrameInfo), MmError> {
+        let Some((mfn, info)) = self.frames.lookup(n) else {
             return Err(MmError::NoSuchFrame);
         };
         if info.get_page(owner) {
-            Ok(info)
+            Ok((mfn, info))
         } else {
             Err(page_refusal(info, mfn, owner))
         }

@@ -17,6 +17,10 @@
 //!  types                 taking and giving back typed uses; turning a frame into a table and back
 //!  l1, l2, l3            what one entry of each level holds; whole tables; updates of one entry
 //!  pin                   pins and roots
+//!  walk                  finding the entry of an address
+//!  descriptors           pages of the GDT and the LDT
+//!  update                one word by machine address, whatever the frame is
+//!  transfer              frames that change owner
 //! ```
 //!
 //! Source: Xen 2.0 interface (frame types, page-table entry rules, pinning, TLB policy), applied to the PAE format
@@ -36,7 +40,10 @@ pub mod pte;
 mod refs;
 mod table;
 pub mod tlb;
+mod transfer;
 mod types;
+mod update;
+mod walk;
 
 pub use self::{
     allocator::{Allocator, MAX_ORDER},

@@ -2,8 +2,8 @@
 
 use super::{
     error::{MmError, Stop},
-    frame::{Kind, TypeWord},
-    mmu::{Mmu, Owner, page_refusal},
+    frame::{FrameInfo, Kind, TypeWord},
+    mmu::{Mmu, Owner},
 };
 use crate::platform::Platform;
 use guest_abi::addr::Mfn;
@@ -17,12 +17,7 @@ impl<P: Platform> Mmu<'_, P> {
         if !matches!(kind, Kind::L1 | Kind::L2 | Kind::L3) {
             return Err(MmError::NotPinnable(kind).into());
         }
-        let Some((mfn, info)) = self.frames.lookup(n) else {
-            return Err(MmError::NoSuchFrame.into());
-        };
-        if !info.get_page(owner.id) {
-            return Err(page_refusal(info, mfn, owner.id).into());
-        }
+        let (mfn, info) = self.get_page_number(n, owner.id)?;
         let taken = if info.type_word().has(TypeWord::PINNED) {
             Err(MmError::AlreadyPinned(mfn).into())
         } else {
@@ -47,6 +42,10 @@ impl<P: Platform> Mmu<'_, P> {
         if !info.owner_word().is_owned_by(owner.id) {
             return Err(MmError::NotOwned(mfn).into());
         }
+        self.drop_pin(mfn, info)
+    }
+
+    pub(super) fn drop_pin(&mut self, mfn: Mfn, info: &'static FrameInfo) -> Result<(), Stop> {
         let word = info.type_word();
         if word.has(TypeWord::PINNED) {
             info.change_type_flags(0, TypeWord::PINNED);
@@ -67,9 +66,7 @@ impl<P: Platform> Mmu<'_, P> {
         self.drop_ldt_pages();
         self.platform.activate_root(mfn);
         self.hv.mm.clock.tick();
-        let current = self.hv.current;
-        let domain = self.hv.domains[current].as_deref_mut().expect("a domain runs");
-        if let Some(old) = domain.vcpus[0].roots[0].replace(mfn)
+        if let Some(old) = self.caller_domain().vcpus[0].roots[0].replace(mfn)
             && self.put_typed(old, self.frames.at(old)).is_err()
         {
             self.leave_unfinished(old);
@@ -83,12 +80,7 @@ impl<P: Platform> Mmu<'_, P> {
     /// Not the owner's; not fit to be an L3. Or a pause.
     #[inline(always)]
     pub fn take_root(&mut self, n: u64, owner: Owner) -> Result<Mfn, Stop> {
-        let Some((mfn, info)) = self.frames.lookup(n) else {
-            return Err(MmError::NoSuchFrame.into());
-        };
-        if !info.get_page(owner.id) {
-            return Err(page_refusal(info, mfn, owner.id).into());
-        }
+        let (mfn, info) = self.get_page_number(n, owner.id)?;
         match self.get_type((mfn, info), Kind::L3, owner, None) {
             Ok(()) => Ok(mfn),
             Err(stop) => {

@@ -92,6 +92,11 @@ impl FrameInfo {
         }
     }
 
+    /// Makes the reference that is the frame's allocation an ordinary one, about to be given back.
+    pub(super) fn clear_allocated(&self) {
+        self.set_owner_word(OwnerWord(self.owner_word().0 & !OwnerWord::ALLOCATED));
+    }
+
     /// Sets and clears flag bits of the type word.
     pub(super) fn change_type_flags(&self, set: u64, clear: u64) {
         let word = self.type_word();

@@ -269,34 +269,35 @@ impl<P: Platform> Mmu<'_, P> {
     /// its next operation.
     #[cold]
     pub(super) fn leave_unfinished(&mut self, mfn: Mfn) {
-        let current = self.hv.current;
-        let domain = self.hv.domains[current].as_deref_mut().expect("a domain runs");
-        domain.unfinished = Some(mfn);
+        self.caller_domain().unfinished = Some(mfn);
+        self.is_unfinished = true;
     }
 
-    /// Whether an operation of the calling domain left something to finish.
+    /// Whether this operation left something to finish.
     #[inline(always)]
-    pub fn is_unfinished(&self) -> bool {
-        self.hv.domains[self.hv.current]
-            .as_deref()
-            .is_some_and(|domain| domain.unfinished.is_some())
+    pub const fn is_unfinished(&self) -> bool {
+        self.is_unfinished
     }
 
     /// Finishes what an earlier operation of the calling domain left.
     ///
     /// # Errors
     /// A pause: ask again.
+    #[inline(always)]
     pub fn finish(&mut self) -> Result<(), Preempted> {
-        let current = self.hv.current;
-        let Some(domain) = self.hv.domains[current].as_deref_mut() else {
-            return Ok(());
-        };
-        if let Some(mfn) = domain.unfinished {
-            self.resume_tear_down(mfn)?;
-            if let Some(domain) = self.hv.domains[current].as_deref_mut() {
-                domain.unfinished = None;
-            }
+        match self.caller_domain().unfinished {
+            None => Ok(()),
+            Some(mfn) => self.finish_frame(mfn),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn finish_frame(&mut self, mfn: Mfn) -> Result<(), Preempted> {
+        self.is_unfinished = true;
+        self.resume_tear_down(mfn)?;
+        self.caller_domain().unfinished = None;
+        self.is_unfinished = false;
         Ok(())
     }
 }

@@ -7,12 +7,11 @@
 //!
 //! Source: Xen 2.0 interface, LDT.
 
-use crate::{context::Context, platform::Platform};
+use crate::{context::Context, mm::Mmu, platform::Platform};
 
-/// Maps the page of the LDT window that holds byte `offset`, if the guest has registered an LDT that long and has a frame there
-/// that can be a descriptor page. Says whether the access is worth retrying.
+/// Maps the page of the LDT window that holds byte `offset`, if the guest has registered an LDT that long and has a
+/// frame there that can be a descriptor page. Says whether the access is worth retrying.
 #[cold]
-pub fn map_page<P: Platform>(_cx: &mut Context<'_, P>, _offset: u32) -> bool {
-    // Waits for page types: until then no LDT can be registered, hence none has a page here.
-    false
+pub fn map_page<P: Platform>(cx: &mut Context<'_, P>, offset: u32) -> bool {
+    Mmu::new(cx.hv, cx.platform).map_ldt_page((offset >> 12) as usize)
 }

@@ -106,6 +106,13 @@ impl core::fmt::Debug for Snapshot {
 }
 
 impl Snapshot {
+    /// Leaves words of a frame out of the comparison.
+    pub fn forget_word(&mut self, frame: Mfn, words: core::ops::Range<usize>) {
+        for word in words {
+            self.memory[frame.index() * 512 + word] = 0;
+        }
+    }
+
     /// What differs, in words.
     #[must_use]
     pub fn differences(&self, other: &Self) -> Vec<String> {

@@ -1,5 +1,6 @@
 //! Whole tables: what can be pinned, what it then holds, and what is given back.
 
+use super::n;
 use crate::{
     mm::{
         Kind, MmError, Stop,
@@ -8,12 +9,6 @@ use crate::{
     },
     testing::{Guest, Work, World, entry},
 };
-use guest_abi::addr::Mfn;
-
-fn n(mfn: Mfn) -> u64 {
-    u64::from(mfn.raw())
-}
-
 #[test]
 fn a_guest_stands_and_its_tables_are_read_only() {
     let (world, guest) = World::with_dom0();

@@ -1,0 +1,129 @@
+//! The extended commands of call 1.
+
+use super::Batch;
+use crate::{
+    domain::DomId,
+    mm::{Kind, MmError, Owner, Stop},
+    platform::Platform,
+};
+use guest_abi::mmu::{Extended, MmuUpdate};
+
+impl<P: Platform> Batch<'_, P> {
+    #[inline(never)]
+    pub(super) fn extended(&mut self, request: MmuUpdate) -> Result<(), Stop> {
+        let frame = |address: guest_abi::addr::MachAddr| address.raw() >> 12;
+        match request.as_extended().map_err(|_| MmError::BadRequest)? {
+            Extended::NewBasePtr { l3 } => {
+                // The new root starts with empty caches: a flush asked for before is done by that.
+                self.mmu.load_root(frame(l3), self.caller)?;
+                self.deferred.flush = false;
+                self.deferred.map_ldt = true;
+                Ok(())
+            }
+            Extended::Invlpg { address } => {
+                self.mmu.platform.flush_page(address);
+                Ok(())
+            }
+            Extended::TlbFlush => {
+                self.deferred.flush = true;
+                Ok(())
+            }
+            Extended::Pin {
+                level,
+                frame: address,
+            } => {
+                let kind = match level {
+                    1 => Kind::L1,
+                    2 => Kind::L2,
+                    3 => Kind::L3,
+                    _ => Kind::L4,
+                };
+                self.mmu.pin(frame(address), kind, self.target_domain()?)
+            }
+            Extended::Unpin { frame: address } => self.mmu.unpin(frame(address), self.target_domain()?),
+            Extended::FlushCache => Ok(self.flush_data_caches()?),
+            Extended::SetLdt { base, entries } => {
+                self.mmu.set_ldt(base, entries)?;
+                self.deferred.map_ldt = entries != 0;
+                Ok(())
+            }
+            Extended::SetForeignDom { domain } => {
+                self.clear_foreign();
+                Ok(self.set_foreign(DomId(domain.raw()))?)
+            }
+            Extended::ClearForeignDom => {
+                self.clear_foreign();
+                Ok(())
+            }
+            Extended::ReassignPage { frame: address } => Ok(self.reassign(frame(address))?),
+            Extended::TransferPage {
+                frame: address,
+                domain,
+                ..
+            } => Ok(self.mmu.transfer(frame(address), DomId(domain.raw()))?),
+        }
+    }
+
+    /// The target, where it must be a domain: frames of devices and of the hypervisor are neither pinned nor have a
+    /// place in anybody's frame numbers.
+    pub(super) fn target_domain(&self) -> Result<Owner, MmError> {
+        match self.foreign {
+            DomId::IO | DomId::XEN => Err(MmError::NoSuchDomain),
+            _ => Ok(self.target),
+        }
+    }
+
+    pub(super) fn clear_foreign(&mut self) {
+        self.foreign = DomId::SELF;
+        self.target = self.caller;
+    }
+
+    /// Names the owner of the frames that later requests name.
+    pub(super) fn set_foreign(&mut self, id: DomId) -> Result<(), MmError> {
+        let is_privileged = self.caller_is_privileged();
+        let target = match id {
+            DomId::IO => Owner {
+                id,
+                may_map_io: self.caller.may_map_io,
+            },
+            _ if !is_privileged => return Err(MmError::Denied),
+            DomId::XEN => Owner {
+                id,
+                may_map_io: false,
+            },
+            _ => self
+                .mmu
+                .domain(id)
+                .map(|domain| Owner::of(domain))
+                .ok_or(MmError::NoSuchDomain)?,
+        };
+        self.foreign = id;
+        self.target = target;
+        Ok(())
+    }
+
+    fn caller_is_privileged(&mut self) -> bool {
+        self.mmu.caller_domain().is_privileged
+    }
+
+    fn flush_data_caches(&mut self) -> Result<(), MmError> {
+        if !self.mmu.caller_domain().has_devices {
+            return Err(MmError::Denied);
+        }
+        self.mmu.platform.flush_data_caches();
+        Ok(())
+    }
+
+    fn reassign(&mut self, n: u64) -> Result<(), MmError> {
+        if !self.caller_is_privileged() {
+            return Err(MmError::Denied);
+        }
+        if self.foreign == DomId::SELF {
+            return Err(MmError::NoSuchDomain);
+        }
+        self.mmu.reassign(n, self.foreign)?;
+        // The giver may still have the page cached.
+        self.deferred.flush = true;
+        Ok(())
+    }
+}
