@@ -69,6 +69,13 @@ pub fn set_guest_level(name: &str) -> Result<(), UnknownLevel> {
     Ok(())
 }
 
+/// Sets both levels.
+pub fn set_levels(hypervisor: LevelFilter, guest: LevelFilter) {
+    HYPERVISOR_LEVEL.store(hypervisor as u8, Ordering::Relaxed);
+    GUEST_LEVEL.store(guest as u8, Ordering::Relaxed);
+    publish_levels();
+}
+
 /// The name of a level was none of `none`, `error`, `warning`, `info`, `debug`, `trace`, `all`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownLevel;

@@ -1,3 +1,61 @@
-//! The xenlite hypervisor.
+//! The xenlite hypervisor: boot, wiring, trap routing.
+//!
+//! `hv-core` decides, `hv-arch` touches the machine; this binary connects the two. [`hv_main`] is the order of boot.
 #![no_std]
 #![no_main]
+
+mod boot;
+mod clock;
+mod console;
+mod crash;
+mod dom0;
+mod end;
+mod exit;
+mod hypercalls;
+mod interrupts;
+mod logging;
+mod m2p;
+mod machine;
+mod memory;
+mod report;
+mod state;
+mod timer;
+mod trap_route;
+
+use hv_arch::{entry, tsc};
+use hv_bootinfo::options::Options;
+use hv_core::{regs::UserRegs, segment::SegmentLimits};
+
+/// Where the boot section ends up: 64-bit, boot page tables, this CPU's stack, interrupts off.
+#[unsafe(no_mangle)]
+extern "sysv64" fn hv_main(magic: u32, info_address: u32) -> ! {
+    clock::start();
+    logging::init();
+    logging::set_clock(clock::now_ns);
+    let info = boot::read_info(magic, u64::from(info_address));
+    let options = Options::parse(info.cmd_line());
+    boot::open_consoles(info, &options);
+    end::configure(options.exits_on_shutdown, options.is_reboot_forbidden);
+    log::info!(
+        "xenlite {} started by {}",
+        env!("CARGO_PKG_VERSION"),
+        info.loader()
+    );
+
+    let frames = boot::ram_frames(info);
+    let limits = SegmentLimits::Truncate(m2p::window_end(frames));
+    let mut memory = boot::carve(info);
+    let root = boot::map_everything(info, &mut memory);
+    boot::set_up_cpu(&mut memory, root, limits);
+    boot::set_up_memory(info, memory, frames, limits);
+    interrupts::init();
+    clock::set_frequency(tsc::stated_frequency().unwrap_or_else(boot::measure_frequency));
+    timer::init();
+    boot::say_what_there_is(frames);
+
+    let mut regs = UserRegs::ZERO;
+    dom0::build(info, &options, &mut regs);
+    interrupts::start_console();
+    // SAFETY: `dom0::build` filled the registers with checked values and activated the address space.
+    unsafe { entry::enter_guest(&regs) }
+}

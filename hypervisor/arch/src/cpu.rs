@@ -3,7 +3,7 @@
 //! The functions are safe to call where the worst a wrong argument does is a fault inside the hypervisor; those
 //! that could break memory safety are `unsafe`. All of them belong to ring 0 and the current CPU.
 
-use core::arch::asm;
+use core::arch::{asm, x86_64::__cpuid};
 use x86::{
     controlregs::{self, Cr0, Cr4},
     dtables::{self, DescriptorTablePointer},
@@ -231,4 +231,26 @@ pub unsafe fn save_fpu(area: *mut u8) {
 pub unsafe fn restore_fpu(area: *const u8) {
     // SAFETY: the caller vouches for the area.
     unsafe { asm!("fxrstor64 [{}]", in(reg) area, options(nostack)) }
+}
+
+/// Whether 1 GiB pages exist (CPUID 8000_0001h EDX 26).
+#[must_use]
+pub fn has_1g_pages() -> bool {
+    __cpuid(0x8000_0001).edx & 1 << 26 != 0
+}
+
+/// Whether user-mode instruction prevention exists (CPUID 7 ECX 2).
+#[must_use]
+pub fn has_umip() -> bool {
+    __cpuid(0).eax >= 7 && __cpuid(7).ecx & 1 << 2 != 0
+}
+
+/// Bits of a physical address (CPUID 8000_0008h EAX); 36 where the processor does not say.
+#[must_use]
+pub fn physical_address_bits() -> u32 {
+    if __cpuid(0x8000_0000).eax >= 0x8000_0008 {
+        (__cpuid(0x8000_0008).eax & 0xFF).clamp(36, 52)
+    } else {
+        36
+    }
 }

@@ -114,20 +114,32 @@ pub mod points {
     }
 }
 
-/// Enters the first guest: `regs_address` is its complete frame at the top of this CPU's stack.
+/// Enters the first guest with the `words` registers of its frame.
+///
+/// The frame is copied to the top of this CPU's stack; what that stack held is abandoned.
 ///
 /// # Safety
-/// The frame must lie at `stack_top() - size of the frame` and hold checked guest values; the guest's page
-/// tables must be active.
-pub unsafe fn enter_guest(regs_address: u64) -> ! {
-    // SAFETY: the caller vouches for the frame; everything above it on this stack is abandoned.
+/// `regs` must be a whole saved frame (as the entry code lays it out) with checked guest values, the guest's page
+/// tables active, and no lock held.
+pub unsafe fn enter_guest<Regs: Copy>(regs: &Regs) -> ! {
+    // A copy below everything that is in use, then moved up word by word behind our back: the assembly uses
+    // nothing of this stack once it has begun.
+    let words = size_of::<Regs>() / 8;
+    let top = percpu::stack_top();
+    // SAFETY: the caller vouches for the frame; source and destination may overlap only upwards, and the copy runs
+    // from the top down.
     unsafe {
         core::arch::asm!(
-            "mov rsp, {frame}",
+            "std",
+            "rep movsq",
+            "cld",
+            "lea rsp, [rdi + 8]",
             "xor ebp, ebp",
             "jmp {ret}",
-            frame = in(reg) regs_address,
             ret = sym entry_return,
+            in("rsi") (regs as *const Regs as u64) + (words as u64 - 1) * 8,
+            in("rdi") top - 8,
+            in("rcx") words,
             options(noreturn)
         )
     }

@@ -102,6 +102,12 @@ pub fn raise_todo(bits: u32) {
     unsafe { &(*this_cpu()).todo }.fetch_or(bits, core::sync::atomic::Ordering::Relaxed);
 }
 
+/// Takes back reasons that have been dealt with.
+pub fn clear_todo(bits: u32) {
+    // SAFETY: as in `raise_todo`.
+    unsafe { &(*this_cpu()).todo }.fetch_and(!bits, core::sync::atomic::Ordering::Relaxed);
+}
+
 /// Takes all reasons raised so far.
 pub fn take_todo() -> u32 {
     // SAFETY: as in `raise_todo`.

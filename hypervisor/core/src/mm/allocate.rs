@@ -73,6 +73,19 @@ impl<P: Platform> Mmu<'_, P> {
         )
     }
 
+    /// Hands frames of a boot module to domain `id`, as they are, charged to it. For boot: each must be
+    /// [`super::FrameInfo::new`].
+    pub fn adopt(&mut self, range: Range<Mfn>, id: DomId) {
+        for n in range.start.raw()..range.end.raw() {
+            let info = self.frames.index(n);
+            info.set_type_word(TypeWord::of(Kind::None, 0).with_stamp(FlushClock::NEVER));
+            info.set_owner_word(OwnerWord::of(id, OwnerWord::ALLOCATED));
+        }
+        if let Some(domain) = self.domain(id) {
+            domain.total_pages += range.end.raw() - range.start.raw();
+        }
+    }
+
     fn claim(&mut self, claimant: Claimant, order: u32) -> Result<Mfn, Stop> {
         if order > MAX_ORDER {
             return Err(MmError::NoFrames.into());

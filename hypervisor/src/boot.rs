@@ -1,0 +1,230 @@
+//! From the boot loader's word to a machine in order: what is there, address space, CPU tables, memory.
+
+use crate::{console, logging, m2p, machine, memory::BootMemory, state};
+use core::ptr::NonNull;
+use guest_abi::addr::Mfn;
+use hv_arch::{
+    boot::{MULTIBOOT1, MULTIBOOT2},
+    cpu, gdt, idt,
+    paging::{self, Access, AddressSpace, Root, direct},
+    percpu,
+    pit::Pit,
+    tsc::{self, Reference},
+    tss, vga,
+};
+use hv_bootinfo::{
+    BootInfo, framebuffer::FramebufferKind, frames::Carver, memory_map::RegionKind, options::Options,
+    range::PhysRange,
+};
+use hv_core::{
+    mm::{
+        FrameInfo, FrameTable, Mm,
+        pte::{DeniedIo, EntryRules},
+    },
+    segment::{SegmentLimits, reserved},
+};
+use multiboot2::{BootInformation, BootInformationHeader};
+
+static INFO: spin::Mutex<BootInfo> = spin::Mutex::new(BootInfo::new());
+
+/// Reads what the loader left at `at`.
+///
+/// # Panics
+/// Where it cannot be used; the message says what is wrong.
+pub fn read_info(magic: u32, at: u64) -> &'static BootInfo {
+    let info = spin::MutexGuard::leak(INFO.lock());
+    let (start, end) = paging::image_range();
+    let image = PhysRange::new(start, end);
+    let result = match magic {
+        MULTIBOOT1 => info.read_multiboot1(at, &read_low_memory, image),
+        MULTIBOOT2 => {
+            // SAFETY: the loader says that a multiboot2 block lies there; it is below 4 GiB, hence mapped, and
+            // nothing has been written to memory yet.
+            let block = unsafe { BootInformation::load(direct(at).cast::<BootInformationHeader>()) };
+            match block {
+                Ok(block) => info.read_multiboot2(&block, at, image),
+                Err(e) => panic!("the boot loader's multiboot2 information is damaged: {e:?}"),
+            }
+        }
+        other => panic!("not started by a multiboot loader (magic {other:#x})"),
+    };
+    if let Err(e) = result {
+        panic!("cannot use what the boot loader handed over: {e}");
+    }
+    info
+}
+
+/// Physical memory below 4 GiB, as the boot page tables show it.
+fn read_low_memory(at: u64, len: usize) -> Option<&'static [u8]> {
+    let end = at.checked_add(len as u64)?;
+    if at == 0 || end > crate::memory::MAPPED_AT_BOOT {
+        return None;
+    }
+    // SAFETY: mapped by the boot tables; nothing is written there before the information has been copied.
+    Some(unsafe { core::slice::from_raw_parts(direct(at), len) })
+}
+
+/// Opens the consoles that the command line asks for and applies its log levels.
+pub fn open_consoles(info: &BootInfo, options: &Options<'_>) {
+    use hv_arch::uart::ComPort;
+    logging::set_levels(options.log_level, options.guest_log_level);
+    const BAUD: u32 = 115_200;
+    if options.consoles.com1 {
+        console::attach_serial(ComPort::Com1, BAUD);
+    }
+    if options.consoles.com2 {
+        console::attach_serial(ComPort::Com2, BAUD);
+    }
+    if options.consoles.screen {
+        attach_screen(info);
+    }
+    for warning in info.warnings() {
+        log::warn!("{warning}");
+    }
+    for warning in &options.warnings {
+        log::warn!("{warning}");
+    }
+}
+
+/// Memory that is taken before anything is allocated: the image and the modules.
+pub fn carve(info: &'static BootInfo) -> BootMemory<'static> {
+    let mut carver = Carver::new(info.memory());
+    let (start, end) = paging::image_range();
+    let pieces = info
+        .modules()
+        .iter()
+        .map(|m| m.range)
+        .chain([PhysRange::new(start, end)]);
+    for piece in pieces {
+        if let Err(e) = carver.reserve(piece) {
+            panic!("cannot boot here: {e}");
+        }
+    }
+    BootMemory(carver)
+}
+
+/// Builds the final address space and activates it.
+pub fn map_everything(info: &BootInfo, memory: &mut BootMemory<'_>) -> Root {
+    let root = Root::new(memory);
+    root.map_image(memory);
+    let has_1g = cpu::has_1g_pages();
+    for ram in info.memory().ram() {
+        let (start, end) = (ram.start & !0xFFF, ram.end & !0xFFF);
+        root.map(
+            memory,
+            paging::DIRECT_MAP + start,
+            start,
+            end - start,
+            Access::ReadWrite,
+            has_1g,
+        );
+    }
+    // The screen in text mode keeps its place in the direct map.
+    let screen = 0xB_8000;
+    root.map(
+        memory,
+        paging::DIRECT_MAP + screen,
+        screen,
+        0x8000,
+        Access::Device,
+        false,
+    );
+    // SAFETY: image, stack and direct map are in it.
+    unsafe { root.activate() };
+    root
+}
+
+/// Puts the CPU's own tables and control registers in order; gives the address space that Domain0 will run in.
+pub fn set_up_cpu(memory: &mut BootMemory<'_>, root: Root, limits: SegmentLimits) -> AddressSpace {
+    cpu::set_control_registers(cpu::has_umip());
+    let space = AddressSpace::new(memory, root);
+    // SAFETY: no guest tables hang in it yet.
+    unsafe { space.activate() };
+    machine::set_address_space(space);
+    percpu::set_upcall_flags(None);
+    gdt::init(&reserved::entries(limits), tss::init());
+    gdt::load();
+    idt::init();
+    space
+}
+
+/// Sets the frame table up: who owns which frame, and what is free.
+pub fn set_up_memory(info: &BootInfo, mut memory: BootMemory<'_>, frames: u32, limits: SegmentLimits) {
+    let m2p = m2p::build(&mut memory, frames);
+    let (table, _) = memory.take_array::<FrameInfo>(frames as usize);
+    for i in 0..frames as usize {
+        // SAFETY: the array has just been taken and is that long.
+        unsafe { table.add(i).write(FrameInfo::new()) };
+    }
+    // SAFETY: initialised just now, never given back, and from here on reached through this slice only.
+    let table = FrameTable::new(unsafe { core::slice::from_raw_parts(table, frames as usize) });
+    let rules = EntryRules::new(u64::from(frames), cpu::physical_address_bits(), true, denied_io());
+
+    let mut hv = state::lock();
+    hv.segment_limits = limits;
+    hv.mm = Mm::new(table, rules, m2p.window);
+    for region in info
+        .memory()
+        .regions()
+        .iter()
+        .filter(|r| r.kind != RegionKind::Ram)
+    {
+        let first = (region.range.start / 4096).min(u64::from(frames));
+        let end = region.range.end.div_ceil(4096).min(u64::from(frames));
+        table.reserve_for_io(Mfn::new(first as u32)..Mfn::new(end as u32));
+    }
+    // The first MiB: the BIOS's tables and the screen.
+    table.reserve_for_io(Mfn::new(0)..Mfn::new(0x100.min(frames)));
+    table.show_read_only(m2p.frames);
+    for free in memory.0.free() {
+        hv.mm.allocator.add(table, free.start..free.end);
+    }
+}
+
+/// Number of frames up to the end of RAM that guests may have.
+pub fn ram_frames(info: &BootInfo) -> u32 {
+    u32::try_from(info.memory().guest_ram_end() / 4096).expect("RAM beyond 64 GiB is left out")
+}
+
+/// I/O frames that no domain may map: the local APIC's registers would let a guest reset the machine's CPU.
+fn denied_io() -> DeniedIo {
+    const LOCAL_APIC: u64 = 0xFEE0_0000 >> 12;
+    [(LOCAL_APIC, LOCAL_APIC + 1)].into_iter().collect()
+}
+
+/// Measures the time-stamp counter beside the 8254.
+pub fn measure_frequency() -> u64 {
+    let mut pit = Pit::init();
+    pit.start_stopwatch();
+    let measured = tsc::measure(&mut Reference::Pit(pit), || 0);
+    measured.map_or(FALLBACK_HZ, |m| m.tsc_hz)
+}
+
+/// Frequency assumed where no clock can be found to measure it: time then runs at a wrong speed.
+const FALLBACK_HZ: u64 = 1_000_000_000;
+
+/// One line on what was found.
+pub fn say_what_there_is(frames: u32) {
+    let hv = state::lock();
+    let free = hv.mm.allocator.free_frames();
+    log::info!(
+        "{} MiB of memory up to {:#x}, {} MiB free",
+        frames / 256,
+        u64::from(frames) * 4096,
+        free / 256
+    );
+}
+
+/// The screen: text mode unless the loader says that it set another.
+fn attach_screen(info: &BootInfo) {
+    if info
+        .framebuffer()
+        .is_some_and(|fb| fb.kind != FramebufferKind::Text)
+    {
+        return;
+    }
+    if let Some(cells) = NonNull::new(direct(vga::TEXT_BASE).cast::<u16>()) {
+        // SAFETY: the boot tables map the first 4 GiB; the final ones map the screen again.
+        unsafe { console::attach_vga(cells) }
+    }
+}

@@ -1,0 +1,31 @@
+//! The slow half of the way back to a guest: what the entry code calls when there is something to do first.
+
+use crate::{end, interrupts, state};
+use hv_arch::{
+    cpu,
+    percpu::{self, todo},
+};
+use hv_core::{
+    exit::{BeforeGuest, before_guest},
+    regs::UserRegs,
+};
+
+/// Does all that is due, sleeps while nobody can run, and comes back with the registers of who runs next.
+#[unsafe(no_mangle)]
+extern "sysv64" fn exit_work(regs: &mut UserRegs) {
+    loop {
+        let reasons = percpu::take_todo();
+        if reasons & todo::NMI != 0 {
+            interrupts::report_nmi();
+        }
+        match state::with(regs, before_guest) {
+            BeforeGuest::Go => {
+                // What was due is done; an NMI that came meanwhile keeps its mark.
+                percpu::clear_todo(todo::WORK);
+                return;
+            }
+            BeforeGuest::Idle => cpu::wait_for_interrupt(),
+            BeforeGuest::End(how) => end::machine(how),
+        }
+    }
+}

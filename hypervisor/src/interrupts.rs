@@ -1,0 +1,59 @@
+//! Device interrupts: who they are for. They come only while a guest runs or the CPU sleeps, so no lock is held.
+
+use crate::{clock, console, machine::Machine, state, timer};
+use hv_arch::{
+    percpu::{self, todo},
+    pic::{Acknowledged, Pic},
+};
+use hv_core::event::{self, Virq};
+use spin::Mutex;
+
+static PIC: Mutex<Option<Pic>> = Mutex::new(None);
+
+/// Takes the interrupt controller over, everything masked. Boot only.
+pub fn init() {
+    *PIC.lock() = Some(Pic::init());
+}
+
+/// Lets `line` through.
+pub fn unmask(line: u8) {
+    if let Some(pic) = PIC.lock().as_mut() {
+        pic.unmask(line);
+    }
+}
+
+/// Lets the console's lines through and its devices interrupt.
+pub fn start_console() {
+    let lines = console::interrupt_lines();
+    (0..16).filter(|line| lines >> line & 1 != 0).for_each(unmask);
+    console::start_interrupts();
+}
+
+/// Whether a device waits to be served.
+pub fn is_device_waiting() -> bool {
+    PIC.lock().as_mut().is_some_and(|pic| pic.requested() != 0)
+}
+
+/// A device's vector.
+pub fn handle(vector: u8) {
+    let Some(line) = acknowledge(vector) else { return };
+    if timer::is_line(line) {
+        clock::timer_fired();
+        state::lock().time.has_fired = true;
+        percpu::raise_todo(todo::WORK);
+    } else if console::interrupt(line) {
+        event::send_to_dom0(&mut state::lock(), &Machine, Virq::Console);
+    }
+}
+
+fn acknowledge(vector: u8) -> Option<u8> {
+    match PIC.lock().as_mut()?.acknowledge(vector) {
+        Acknowledged::Line(line) => Some(line),
+        Acknowledged::Spurious => None,
+    }
+}
+
+/// Says that a non-maskable interrupt came: memory parity, an I/O check, or a button.
+pub fn report_nmi() {
+    log::warn!("non-maskable interrupt");
+}

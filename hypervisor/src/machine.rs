@@ -1,0 +1,359 @@
+//! The machine as `hv-core` sees it: its traits over `hv-arch`.
+//!
+//! [`Machine`] is zero-sized, so every call through it is a direct one. What it needs to know of the machine is set
+//! once at boot, in the statics below.
+
+use crate::console;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use guest_abi::addr::{GuestVirt, HV_START, Mfn};
+use hv_arch::{
+    cpu, gdt, idt,
+    paging::{AddressSpace, LDT_WINDOW, direct},
+    percpu::{self, todo},
+    usercopy,
+};
+use hv_core::{
+    platform::{Console, CpuControl, FastTrap, Fault, FrameMemory, GuestMemory, GuestPod, Tlb},
+    vcpu::{DataSegments, FpuState},
+};
+
+/// The machine.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine;
+
+/// Frames that the direct map shows: all below this number.
+static MAPPED_FRAMES: AtomicU32 = AtomicU32::new(0);
+/// Physical address of the machine-to-phys table.
+static M2P: AtomicU64 = AtomicU64::new(0);
+/// The address space of the domain whose registers are on this CPU.
+static SPACE: spin::Once<AddressSpace> = spin::Once::new();
+
+/// Says how much RAM there is and where the machine-to-phys table lies. Boot only.
+pub fn describe_memory(frames: u32, m2p: u64) {
+    MAPPED_FRAMES.store(frames, Relaxed);
+    M2P.store(m2p, Relaxed);
+}
+
+/// Makes `space` the current domain's.
+pub fn set_address_space(space: AddressSpace) {
+    SPACE.call_once(|| space);
+}
+
+fn space() -> &'static AddressSpace {
+    SPACE.get().expect("an address space since boot")
+}
+
+/// First byte of `frame` in the direct map.
+///
+/// # Panics
+/// For a frame that is no RAM: the frame table knows better, so this is a bug of ours.
+#[inline]
+fn frame_address(frame: Mfn) -> *mut u8 {
+    assert!(
+        frame.raw() < MAPPED_FRAMES.load(Relaxed),
+        "frame {:#x} is not RAM",
+        frame.raw()
+    );
+    direct(frame.addr().raw())
+}
+
+#[inline]
+fn word<'a>(frame: Mfn, offset: usize) -> &'a AtomicU32 {
+    assert!(offset < 4096 && offset % 4 == 0);
+    // SAFETY: the frame is RAM in the direct map, the offset stays inside it and is aligned; shared words are only
+    // ever reached as atomics.
+    unsafe { &*frame_address(frame).add(offset).cast::<AtomicU32>() }
+}
+
+#[inline]
+fn entry<'a>(frame: Mfn, index: usize) -> &'a AtomicU64 {
+    assert!(index < 512);
+    // SAFETY: as in `word`.
+    unsafe { &*frame_address(frame).cast::<AtomicU64>().add(index) }
+}
+
+impl FrameMemory for Machine {
+    #[inline]
+    fn read_entry(&self, frame: Mfn, index: usize) -> u64 {
+        entry(frame, index).load(Relaxed)
+    }
+
+    #[inline]
+    fn write_entry(&self, frame: Mfn, index: usize, value: u64) {
+        entry(frame, index).store(value, Relaxed);
+    }
+
+    #[inline]
+    fn compare_exchange_entry(&self, frame: Mfn, index: usize, old: u64, new: u64) -> Result<(), u64> {
+        entry(frame, index)
+            .compare_exchange(old, new, Relaxed, Relaxed)
+            .map(|_| ())
+    }
+
+    fn zero_frame(&self, frame: Mfn) {
+        // SAFETY: a whole frame of RAM, which the caller owns.
+        unsafe { frame_address(frame).write_bytes(0, 4096) }
+    }
+
+    #[inline]
+    fn load_u8(&self, frame: Mfn, offset: usize) -> u8 {
+        assert!(offset < 4096);
+        // SAFETY: inside a frame of RAM; the guest may write it at the same time, hence volatile.
+        unsafe { frame_address(frame).add(offset).read_volatile() }
+    }
+
+    #[inline]
+    fn store_u8(&self, frame: Mfn, offset: usize, value: u8) {
+        assert!(offset < 4096);
+        // SAFETY: as above.
+        unsafe { frame_address(frame).add(offset).write_volatile(value) }
+    }
+
+    #[inline]
+    fn load_u32(&self, frame: Mfn, offset: usize) -> u32 {
+        word(frame, offset).load(Relaxed)
+    }
+
+    #[inline]
+    fn store_u32(&self, frame: Mfn, offset: usize, value: u32) {
+        word(frame, offset).store(value, Relaxed);
+    }
+
+    #[inline]
+    fn fetch_or_u32(&self, frame: Mfn, offset: usize, bits: u32) -> u32 {
+        word(frame, offset).fetch_or(bits, Relaxed)
+    }
+
+    #[inline]
+    fn fetch_clear_u32(&self, frame: Mfn, offset: usize, bits: u32) -> u32 {
+        word(frame, offset).fetch_and(!bits, Relaxed)
+    }
+
+    #[inline]
+    fn set_m2p(&self, frame: Mfn, value: u32) {
+        assert!(frame.raw() < MAPPED_FRAMES.load(Relaxed));
+        let table = direct(M2P.load(Relaxed)).cast::<u32>();
+        // SAFETY: the table has an entry for every frame of RAM; guests read it, hence volatile.
+        unsafe { table.add(frame.index()).write_volatile(value) }
+    }
+}
+
+/// The range rule of every copy: wholly below the hypervisor's window.
+#[inline(always)]
+fn check_range(at: GuestVirt, len: usize) -> Result<u32, Fault> {
+    if cfg!(feature = "mutant-pointer-range") || u64::from(at.raw()) + len as u64 <= u64::from(HV_START) {
+        Ok(at.raw())
+    } else {
+        Err(Fault)
+    }
+}
+
+impl GuestMemory for Machine {
+    #[inline(always)]
+    fn read<T: GuestPod>(&self, at: GuestVirt) -> Result<T, Fault> {
+        let at = check_range(at, size_of::<T>())?;
+        let mut value = core::mem::MaybeUninit::<T>::uninit();
+        // SAFETY: the range was checked; `value` has room for a `T`.
+        unsafe { usercopy::copy_in(at, value.as_mut_ptr().cast(), size_of::<T>()) }.map_err(|_| Fault)?;
+        // SAFETY: every byte was written, and every bit pattern is a `T`.
+        Ok(unsafe { value.assume_init() })
+    }
+
+    #[inline(always)]
+    fn write<T: GuestPod>(&self, at: GuestVirt, value: &T) -> Result<(), Fault> {
+        let at = check_range(at, size_of::<T>())?;
+        // SAFETY: the range was checked; a `T` has no padding to leak.
+        unsafe { usercopy::copy_out(at, (&raw const *value).cast(), size_of::<T>()) }.map_err(|_| Fault)
+    }
+
+    fn read_bytes(&self, at: GuestVirt, into: &mut [u8]) -> Result<(), Fault> {
+        let at = check_range(at, into.len())?;
+        // SAFETY: the range was checked.
+        unsafe { usercopy::copy_in(at, into.as_mut_ptr(), into.len()) }.map_err(|_| Fault)
+    }
+
+    fn write_bytes(&self, at: GuestVirt, from: &[u8]) -> Result<(), Fault> {
+        let at = check_range(at, from.len())?;
+        // SAFETY: the range was checked.
+        unsafe { usercopy::copy_out(at, from.as_ptr(), from.len()) }.map_err(|_| Fault)
+    }
+}
+
+impl Tlb for Machine {
+    #[inline]
+    fn activate_root(&self, l3: Mfn) {
+        space().set_guest_root(Some(l3.addr().raw()));
+        // SAFETY: the core activates validated roots only.
+        unsafe { space().activate() }
+    }
+
+    #[inline]
+    fn flush(&self) {
+        // SAFETY: the space is the active one already.
+        unsafe { space().activate() }
+    }
+
+    #[inline]
+    fn flush_page(&self, at: GuestVirt) {
+        cpu::invalidate_page(u64::from(at.raw()));
+    }
+
+    fn flush_data_caches(&self) {
+        cpu::write_back_caches();
+    }
+}
+
+impl CpuControl for Machine {
+    fn load_gdt(&self, frames: &[Mfn], _entries: u32) {
+        for page in 0..14 {
+            space().set_gdt_page(page, frames.get(page).map(|f| f.addr().raw()));
+        }
+        self.flush();
+    }
+
+    fn load_ldt(&self, entries: u32) {
+        for page in 0..16 {
+            space().set_ldt_page(page, None);
+        }
+        self.flush();
+        gdt::load_ldt(LDT_WINDOW, entries);
+    }
+
+    fn map_ldt_page(&self, index: usize, frame: Mfn) {
+        space().set_ldt_page(index, Some(frame.addr().raw()));
+    }
+
+    fn set_task_switched(&self, on: bool) {
+        cpu::set_task_switched(on);
+    }
+
+    fn write_debug_register(&self, index: usize, value: u32) {
+        cpu::write_debug_register(index, u64::from(value));
+    }
+
+    fn set_fast_trap(&self, trap: Option<FastTrap>) {
+        fast_trap::set(trap);
+    }
+
+    fn set_kernel_stack(&self, ss: u16, esp: u32) {
+        fast_trap::set_stack(ss, esp);
+    }
+
+    fn save_fpu(&self, into: &mut FpuState) {
+        // SAFETY: the area has the size and alignment by type; the core calls this with TS clear.
+        unsafe { cpu::save_fpu(into.0.as_mut_ptr()) }
+    }
+
+    fn load_fpu(&self, from: &FpuState) {
+        // SAFETY: as above; an image comes from a save, or is the clean one.
+        unsafe { cpu::restore_fpu(from.0.as_ptr()) }
+    }
+
+    fn data_segments(&self) -> DataSegments {
+        let [ds, es, fs, gs] = usercopy::data_segments();
+        DataSegments { ds, es, fs, gs }
+    }
+
+    fn load_data_segments(&self, segments: DataSegments) -> Result<(), Fault> {
+        let loaded = usercopy::load_ds(segments.ds)
+            .and_then(|()| usercopy::load_es(segments.es))
+            .and_then(|()| usercopy::load_fs(segments.fs))
+            .and_then(|()| usercopy::load_gs(segments.gs));
+        loaded.map_err(|_| {
+            self.clear_data_segments();
+            Fault
+        })
+    }
+
+    fn set_shared_info(&self, frame: Mfn) {
+        // The two flag bytes are the page's first.
+        percpu::set_upcall_flags(Some(frame_address(frame).cast::<u16>().cast_const()));
+    }
+
+    #[inline]
+    fn request_exit_work(&self) {
+        percpu::raise_todo(todo::WORK);
+    }
+}
+
+impl Machine {
+    /// Loads null into DS, ES, FS and GS.
+    pub fn clear_data_segments(self) {
+        // Null never faults.
+        for load in [
+            usercopy::load_ds,
+            usercopy::load_es,
+            usercopy::load_fs,
+            usercopy::load_gs,
+        ] {
+            let _ = load(0);
+        }
+    }
+}
+
+impl Console for Machine {
+    fn write_console(&self, bytes: &[u8]) {
+        console::write(bytes);
+    }
+
+    fn read_console(&self, into: &mut [u8]) -> usize {
+        console::read(into)
+    }
+}
+
+/// The fast trap is armed while it has both a handler and a flat ring-1 stack with room for its frame.
+mod fast_trap {
+    use super::*;
+    use guest_abi::segment::Selector;
+
+    struct State {
+        trap: Option<FastTrap>,
+        stack: Option<u32>,
+        armed: Option<u8>,
+    }
+
+    static STATE: spin::Mutex<State> = spin::Mutex::new(State {
+        trap: None,
+        stack: None,
+        armed: None,
+    });
+
+    pub fn set(trap: Option<FastTrap>) {
+        let mut s = STATE.lock();
+        s.trap = trap;
+        s.apply();
+    }
+
+    /// Called by every `stack_switch`, that is, at every switch of a guest's processes: short while nothing but the
+    /// stack pointer changes.
+    pub fn set_stack(ss: u16, esp: u32) {
+        let mut s = STATE.lock();
+        s.stack = (ss == Selector::FLAT_RING1_DS.raw() && (20..=HV_START).contains(&esp)).then_some(esp);
+        if let (Some(trap), Some(esp), true) = (s.trap, s.stack, s.armed.is_some()) {
+            percpu::set_fast_trap_target(trap.vector, trap.cs, trap.eip, ss, esp);
+        } else {
+            s.apply();
+        }
+    }
+
+    impl State {
+        fn apply(&mut self) {
+            if let Some(old) = self.armed.take() {
+                idt::disarm_fast_trap(old);
+            }
+            if let (Some(trap), Some(esp)) = (self.trap, self.stack)
+                && trap.dpl == 3
+            {
+                percpu::set_fast_trap_target(
+                    trap.vector,
+                    trap.cs,
+                    trap.eip,
+                    Selector::FLAT_RING1_DS.raw(),
+                    esp,
+                );
+                idt::arm_fast_trap(trap.vector);
+                self.armed = Some(trap.vector);
+            }
+        }
+    }
+}
