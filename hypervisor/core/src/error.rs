@@ -22,6 +22,10 @@ pub enum HvError {
     NoMemory,
     /// In use.
     Busy,
+    /// No such device.
+    NoDevice,
+    /// The caller was built against another version of this interface.
+    Version,
     /// Page tables, frames and their types.
     Mm(MmError),
 }
@@ -39,6 +43,8 @@ impl HvError {
             Self::NoSpace => Errno::NoSpc,
             Self::NoMemory => Errno::NoMem,
             Self::Busy => Errno::Busy,
+            Self::NoDevice => Errno::NoDev,
+            Self::Version => Errno::Access,
             Self::Mm(e) => e.errno(),
         }
     }

@@ -13,6 +13,10 @@
 //! | [`event_channel`] | event_channel_op 16 |
 //! | [`version`] | xen_version 17, vm_assist 21 |
 //! | [`console`] | console_io 18 |
+//! | [`dom0`] | dom0_op 7 |
+//! | [`physdev`] | physdev_op 19 |
+//!
+//! Call 20, grant_table_op, is −ENOSYS until there is a second domain to grant anything to.
 //!
 //! The entry code has a table of thunks, one per call; each is [`call`] with its own number, so that a common call
 //! is its handler and a counter, and nothing else. Only `Outcome::Return` is on that path; every other end goes
@@ -23,10 +27,12 @@
 
 pub mod console;
 pub mod cpu;
+pub mod dom0;
 pub mod event_channel;
 pub mod memory;
 pub mod mmu;
 pub mod multicall;
+pub mod physdev;
 pub mod sched;
 pub mod traps;
 pub mod version;
@@ -123,6 +129,7 @@ fn handle<P: Platform>(cx: &mut Context<'_, P>, number: u32, args: Args) -> Call
         4 => traps::set_callbacks(cx, args),
         5 => cpu::fpu_taskswitch(cx),
         6 => sched::sched_op(cx, args),
+        7 => dom0::dom0_op(cx, args),
         8 => cpu::set_debugreg(cx, args),
         9 => cpu::get_debugreg(cx, args),
         11 => traps::set_fast_trap(cx, args),
@@ -133,6 +140,7 @@ fn handle<P: Platform>(cx: &mut Context<'_, P>, number: u32, args: Args) -> Call
         16 => event_channel::event_channel_op(cx, args),
         17 => version::xen_version(cx, args),
         18 => console::console_io(cx, args),
+        19 => physdev::physdev_op(cx, args),
         21 => version::vm_assist(cx, args),
         22 => mmu::update_va_mapping_otherdomain(cx, args),
         _ => Err(HvError::NotImplemented),

@@ -7,7 +7,14 @@
 //!
 //! Source: Xen 2.0 interface, LDT.
 
+use super::{LDT_WINDOW, offset_in};
 use crate::{context::Context, mm::Mmu, platform::Platform};
+
+/// [`map_page`] for a faulting address, where that lies in the LDT window.
+#[cold]
+pub fn map_page_at<P: Platform>(cx: &mut Context<'_, P>, address: u64) -> bool {
+    offset_in(LDT_WINDOW, address).is_some_and(|offset| map_page(cx, offset))
+}
 
 /// Maps the page of the LDT window that holds byte `offset`, if the guest has registered an LDT that long and has a
 /// frame there that can be a descriptor page. Says whether the access is worth retrying.

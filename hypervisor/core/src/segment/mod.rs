@@ -32,6 +32,12 @@ pub const LDT_WINDOW: u64 = GDT_WINDOW + WINDOW_BYTES as u64;
 /// Size of either window: what a selector can reach.
 pub const WINDOW_BYTES: u32 = 0x1_0000;
 
+/// Where in the window at `window` the linear `address` lies, if it does.
+pub(crate) fn offset_in(window: u64, address: u64) -> Option<u32> {
+    let offset = u32::try_from(address.checked_sub(window)?).ok()?;
+    (offset < WINDOW_BYTES).then_some(offset)
+}
+
 /// How far guest segments reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SegmentLimits {

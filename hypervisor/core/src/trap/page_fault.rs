@@ -8,7 +8,7 @@ use crate::{
     bounce::deliver_exception,
     context::Context,
     platform::Platform,
-    segment::{GDT_WINDOW, LDT_WINDOW, WINDOW_BYTES, ldt},
+    segment::{GDT_WINDOW, LDT_WINDOW, ldt, offset_in},
 };
 use guest_abi::trap::Vector;
 
@@ -43,11 +43,4 @@ fn fault_above_guest<P: Platform>(cx: &mut Context<'_, P>, error: u32, cr2: u64)
         return deliver_exception(cx, Vector::GENERAL_PROTECTION.raw(), Some(selector), None);
     }
     deliver_exception(cx, Vector::PAGE_FAULT.raw(), Some(error), Some(cr2 as u32))
-}
-
-fn offset_in(window: u64, address: u64) -> Option<u32> {
-    address
-        .checked_sub(window)
-        .and_then(|offset| u32::try_from(offset).ok())
-        .filter(|&offset| offset < WINDOW_BYTES)
 }
