@@ -22,12 +22,3 @@ pub fn map_page_at<P: Platform>(cx: &mut Context<'_, P>, address: u64) -> bool {
 pub fn map_page<P: Platform>(cx: &mut Context<'_, P>, offset: u32) -> bool {
     Mmu::new(cx.hv, cx.platform).map_ldt_page((offset >> 12) as usize)
 }
-
-/// [`map_page`] for a fault at linear address `address`, if that lies in the window.
-#[cold]
-pub fn map_page_at<P: Platform>(cx: &mut Context<'_, P>, address: u64) -> bool {
-    let offset = address
-        .checked_sub(super::LDT_WINDOW)
-        .filter(|&offset| offset < u64::from(super::WINDOW_BYTES));
-    offset.is_some_and(|offset| map_page(cx, offset as u32))
-}
