@@ -106,40 +106,39 @@ pub struct Package<'a> {
     pub directory: &'a str,
     /// What it runs on.
     pub target: Target,
-    /// Extra features.
+    /// Features that it is always built with.
     pub features: &'a [&'a str],
+    /// Features of a variant; they become part of the variant's name.
+    pub variant: &'a [&'a str],
 }
 
 /// The hypervisor.
-pub const HYPERVISOR: Package = Package {
-    name: "hypervisor",
-    directory: "hypervisor",
-    target: Target::Kernel,
-    features: &[],
-};
+pub const HYPERVISOR: Package = Package::new("hypervisor", "hypervisor", Target::Kernel, &[]);
 /// Domain0's kernel.
-pub const MINI_GUEST: Package = Package {
-    name: "mini-guest",
-    directory: "mini-guest",
-    target: Target::Guest,
-    features: &[],
-};
+pub const MINI_GUEST: Package = Package::new("mini-guest", "mini-guest", Target::Guest, &["kernel"]);
 /// The ring-3 programs.
-pub const PROGRAMS: Package = Package {
-    name: "programs",
-    directory: "programs",
-    target: Target::Guest,
-    features: &[],
-};
+pub const PROGRAMS: Package = Package::new("programs", "programs", Target::Guest, &[]);
 /// The test guests.
-pub const TEST_GUESTS: Package = Package {
-    name: "test-guests",
-    directory: "tests/guests",
-    target: Target::Guest,
-    features: &[],
-};
+pub const TEST_GUESTS: Package = Package::new("test-guests", "tests/guests", Target::Guest, &[]);
 
-impl Package<'_> {
+impl<'a> Package<'a> {
+    /// A package without a variant.
+    const fn new(name: &'a str, directory: &'a str, target: Target, features: &'a [&'a str]) -> Self {
+        Self {
+            name,
+            directory,
+            target,
+            features,
+            variant: &[],
+        }
+    }
+
+    /// A variant of it, with these features besides.
+    #[must_use]
+    pub const fn with(self, variant: &'a [&'a str]) -> Self {
+        Self { variant, ..self }
+    }
+
     /// Whether it is part of this tree.
     pub fn exists(&self) -> bool {
         workspace::has_package(self.directory)
@@ -163,11 +162,12 @@ impl Package<'_> {
             self.name,
             "--message-format=json-render-diagnostics",
         ]);
-        if !self.features.is_empty() {
-            command.arg("--features").arg(self.features.join(","));
+        let features = [self.features, self.variant].concat();
+        if !features.is_empty() {
+            command.arg("--features").arg(features.join(","));
         }
         let variant = self
-            .features
+            .variant
             .iter()
             .fold(String::new(), |name, feature| name + "-" + feature);
         let _lock = lock()?;

@@ -4,7 +4,7 @@
 
 use super::guest::{self, Guest};
 use super::{Outcome, Stop, Test, fixture};
-use crate::build::{HYPERVISOR, Package};
+use crate::build::HYPERVISOR;
 use crate::check;
 use crate::cli::Emulator;
 use crate::status::{Ending, Verdict};
@@ -75,11 +75,7 @@ fn is_caught(expected: Verdict, ending: &Ending) -> bool {
 fn build(mutant: &str) -> Result<PathBuf, Stop> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = super::lock(&ONE_AT_A_TIME);
-    Ok(Package {
-        features: &[mutant],
-        ..HYPERVISOR
-    }
-    .build_one()?)
+    Ok(HYPERVISOR.with(&[mutant]).build_one()?)
 }
 
 /// A mutant without an attack is a check without a test; an attack on a mutant that is not there is a slip of the pen.
