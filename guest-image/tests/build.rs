@@ -31,7 +31,7 @@ fn request() -> LayoutRequest<'static> {
 fn given() -> StartInfo {
     let mut info = StartInfo {
         shared_info: MachAddr::new(0x1_2345_6000),
-        flags: StartFlags::PRIVILEGED,
+        flags: StartFlags::PRIVILEGED.union(StartFlags::MODULE_LIST),
         ..StartInfo::default()
     };
     info.set_command_line(b"hello").unwrap();
@@ -234,7 +234,7 @@ fn the_module_list_begins_with_the_ramdisk() {
         },
         Module {
             len: 3,
-            cmd_line: b"",
+            cmd_line: b"blk0",
         },
     ];
     let request = LayoutRequest {
@@ -266,7 +266,7 @@ fn the_module_list_begins_with_the_ramdisk() {
                 Some(b"".as_slice())
             ),
             (after, 0, 5000, Some(b"net0 mac=1".as_slice())),
-            (after + 2, 0, 3, Some(b"".as_slice())),
+            (after + 2, 0, 3, Some(b"blk0".as_slice())),
         ]
     );
     let tail = (layout.mapped_pages() + 1) * 4096 + (5000 - 4096);

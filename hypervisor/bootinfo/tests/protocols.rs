@@ -231,6 +231,19 @@ fn modules_must_make_sense() {
 }
 
 #[test]
+fn the_images_first_page_is_not_shared_either() {
+    let tags = block(&with_modules(vec![module(MIB, MIB + 1, "")]).tags());
+    let block = load(&tags).unwrap();
+    let read = |image_start| {
+        BootInfo::new()
+            .read_multiboot2(&block, INFO_AT, PhysRange::new(image_start, 3 * MIB))
+            .is_ok()
+    };
+    assert!(!read(2 * MIB + 0x800));
+    assert!(read(2 * MIB + 4096));
+}
+
+#[test]
 fn a_module_in_the_first_mib_is_taken_but_marked() {
     let low = module(0x5_0000, 0x1000, "");
     let loader = with_modules(vec![low, module(4 * MIB, 1, ""), (0, 0, vec![])]);
