@@ -5,6 +5,7 @@
 //! | module | calls |
 //! |---|---|
 //! | [`traps`] | set_trap_table 0, stack_switch 3, set_callbacks 4, set_fast_trap 11 |
+//! | [`segments`] | set_gdt 2, update_descriptor 10 |
 //! | [`cpu`] | fpu_taskswitch 5, set_debugreg 8, get_debugreg 9 |
 //! | [`mmu`] | mmu_update 1, update_va_mapping 14, update_va_mapping_otherdomain 22 |
 //! | [`memory`] | dom_mem_op 12 |
@@ -34,6 +35,7 @@ pub mod mmu;
 pub mod multicall;
 pub mod physdev;
 pub mod sched;
+pub mod segments;
 pub mod traps;
 pub mod version;
 
@@ -125,6 +127,7 @@ fn handle<P: Platform>(cx: &mut Context<'_, P>, number: u32, args: Args) -> Call
     match number {
         0 => traps::set_trap_table(cx, args),
         1 => mmu::mmu_update(cx, args),
+        2 => segments::set_gdt(cx, args),
         3 => traps::stack_switch(cx, args),
         4 => traps::set_callbacks(cx, args),
         5 => cpu::fpu_taskswitch(cx),
@@ -132,6 +135,7 @@ fn handle<P: Platform>(cx: &mut Context<'_, P>, number: u32, args: Args) -> Call
         7 => dom0::dom0_op(cx, args),
         8 => cpu::set_debugreg(cx, args),
         9 => cpu::get_debugreg(cx, args),
+        10 => segments::update_descriptor(cx, args),
         11 => traps::set_fast_trap(cx, args),
         12 => memory::dom_mem_op(cx, args),
         13 => multicall::multicall(cx, args),

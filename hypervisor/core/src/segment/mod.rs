@@ -17,6 +17,7 @@
 //!
 //! Source: Intel SDM vol. 3A 3.4.5, 3.5, 5.8.3.1; Xen 2.0 interface, segmentation.
 
+pub mod gdt;
 pub mod ldt;
 pub mod reserved;
 pub mod stack;
