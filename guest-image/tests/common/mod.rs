@@ -1,6 +1,9 @@
 //! Kernel images made to order, and a machine to build domains in.
 #![allow(dead_code, reason = "each test program uses its part")]
 
+pub mod domain;
+pub mod machine;
+
 use guest_abi::elfnote::{ABI_VERSION, OWNER};
 
 pub const PT_LOAD: u32 = 1;

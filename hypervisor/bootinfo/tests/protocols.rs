@@ -4,12 +4,10 @@ mod common;
 
 use common::{IMAGE, INFO_AT, Loader, MIB, Memory, block, load, map_tag, module, read_tags};
 use hv_bootinfo::BootInfo;
-use hv_bootinfo::error::{BootError as E, ModuleAt};
-use hv_bootinfo::framebuffer::{ColourField, FramebufferKind};
+use hv_bootinfo::error::BootError as E;
 use hv_bootinfo::info::{MAX_MODULES, MAX_WARNINGS};
 use hv_bootinfo::memory_map::RegionKind;
 use hv_bootinfo::range::PhysRange;
-use hv_bootinfo::rsdp::Rsdp;
 use hv_bootinfo::warning::BootWarning as W;
 
 /// What both protocols answer to the same loader.
@@ -21,13 +19,6 @@ fn refuse(loader: &Loader) -> E {
     let [one, two] = both(loader).map(|result| result.expect_err("the boot information is bad"));
     assert_eq!(one, two);
     one
-}
-
-fn at(index: usize, start: u64, end: u64) -> ModuleAt {
-    ModuleAt {
-        index,
-        range: PhysRange::new(start, end),
-    }
 }
 
 fn with_modules(modules: Vec<(u32, u32, Vec<u8>)>) -> Loader {
@@ -179,116 +170,6 @@ fn two_sizes_stand_in_for_a_map() {
 }
 
 #[test]
-fn a_kernel_is_needed() {
-    assert_eq!(refuse(&with_modules(vec![])), E::NoKernel);
-    let mut memory = Loader::sample().memory1();
-    memory.set_info(0, 1 << 6);
-    assert_eq!(memory.read().unwrap_err(), E::NoKernel);
-}
-
-#[test]
-fn modules_must_make_sense() {
-    let kernel = module(4 * MIB, 5000, "");
-    let second = |m| refuse(&with_modules(vec![kernel.clone(), m]));
-    let reversed = (5 * MIB as u32 + 1, 5 * MIB as u32, vec![]);
-    assert_eq!(second(reversed), E::ModuleReversed(at(1, 5 * MIB + 1, 5 * MIB)));
-    assert_eq!(
-        second(module(5 * MIB + 8, 8, "")),
-        E::ModuleUnaligned(at(1, 5 * MIB + 8, 5 * MIB + 16))
-    );
-    for (start, len) in [
-        (127 * MIB - 4096, 4097),
-        (127 * MIB, 1),
-        (0x9_F000, 1),
-        (0xA_0000, 1),
-        (1 << 31, 1),
-        (0xFFFF_F000, 0xFFF),
-    ] {
-        assert_eq!(
-            second(module(start, len, "")),
-            E::ModuleOutsideRam(at(1, start, start + len))
-        );
-    }
-    for (start, len) in [(IMAGE.start, 1), (MIB, MIB + 1), (MIB, 4 * MIB), (3 * MIB, 1)] {
-        assert_eq!(
-            second(module(start, len, "")),
-            E::ModuleOverlapsImage(at(1, start, start + len))
-        );
-    }
-    for (start, len) in [(4 * MIB, 1), (4 * MIB + 4096, 1), (4 * MIB - 4096, 8192)] {
-        let error = E::ModulesOverlap(at(0, 4 * MIB, 4 * MIB + 5000), at(1, start, start + len));
-        assert_eq!(second(module(start, len, "")), error);
-    }
-    let beside = vec![
-        kernel,
-        module(4 * MIB + 8192, 1, ""),
-        module(4 * MIB - 4096, 4096, ""),
-    ];
-    assert!(
-        both(&with_modules(beside)).iter().all(Result::is_ok),
-        "neighbours by whole pages"
-    );
-}
-
-#[test]
-fn the_images_first_page_is_not_shared_either() {
-    let tags = block(&with_modules(vec![module(MIB, MIB + 1, "")]).tags());
-    let block = load(&tags).unwrap();
-    let read = |image_start| {
-        BootInfo::new()
-            .read_multiboot2(&block, INFO_AT, PhysRange::new(image_start, 3 * MIB))
-            .is_ok()
-    };
-    assert!(!read(2 * MIB + 0x800));
-    assert!(read(2 * MIB + 4096));
-}
-
-#[test]
-fn a_module_in_the_first_mib_is_taken_but_marked() {
-    let low = module(0x5_0000, 0x1000, "");
-    let loader = with_modules(vec![low, module(4 * MIB, 1, ""), (0, 0, vec![])]);
-    for info in both(&loader).map(Result::unwrap) {
-        let marks: Vec<_> = info.modules().iter().map(|m| m.is_low()).collect();
-        assert_eq!(marks, [true, false, false]);
-    }
-}
-
-#[test]
-fn an_empty_module_occupies_nothing() {
-    let empty = (7, 7, b"empty".to_vec());
-    let loader = with_modules(vec![module(4 * MIB, 1, ""), empty]);
-    for info in both(&loader).map(Result::unwrap) {
-        assert!(info.modules()[1].range.is_empty());
-    }
-}
-
-#[test]
-fn a_module_on_the_loaders_structures_is_refused() {
-    let mut memory = Loader::sample().memory1();
-    let info = memory.get(INFO_AT, 88).unwrap().to_vec();
-    memory.put(4 * MIB + 4096, &info);
-    let mut boot = BootInfo::new();
-    let mut read = |at| boot.read_multiboot1(at, &|at, len| memory.get(at, len), IMAGE);
-    assert_eq!(
-        read(4 * MIB + 4096),
-        Err(E::ModuleOverlapsInfo(at(0, 4 * MIB, 4 * MIB + 5000)))
-    );
-
-    let tags = block(&Loader::sample().tags());
-    let block = load(&tags).unwrap();
-    let mut read = |at| boot.read_multiboot2(&block, at, IMAGE);
-    assert_eq!(
-        read(4 * MIB),
-        Err(E::ModuleOverlapsInfo(at(0, 4 * MIB, 4 * MIB + 5000)))
-    );
-    assert_eq!(
-        read(4 * MIB + 5000),
-        Ok(()),
-        "the rest of a module's last page may hold them"
-    );
-}
-
-#[test]
 fn counts_and_texts_are_bounded() {
     let many: Vec<_> = (0..=MAX_MODULES as u64)
         .map(|n| module((4 + n) * MIB, 1, "m"))
@@ -424,15 +305,6 @@ fn map_entries_of_odd_sizes() {
 }
 
 #[test]
-fn a_module_tag_that_is_cut_short_is_refused() {
-    for len in 0..8 {
-        let mut tags = Loader::sample().tags();
-        tags.push((3, vec![0; len]));
-        assert_eq!(read_tags(&tags).unwrap_err(), E::Malformed { what: "module tag" });
-    }
-}
-
-#[test]
 fn repeated_tags_are_reported_and_the_first_counts() {
     let mut tags = Loader::sample().tags();
     tags.push((1, b"second\0".to_vec()));
@@ -464,175 +336,6 @@ fn only_so_many_warnings_are_kept() {
         );
         assert_eq!(info.warnings_lost(), 4);
     }
-}
-
-/// A framebuffer's description with its colours at `colour`.
-fn framebuffer(addr: u64, pitch: u32, width: u32, height: u32, bits: u8, kind: u8, colour: usize) -> Vec<u8> {
-    let mut out = addr.to_le_bytes().to_vec();
-    for word in [pitch, width, height] {
-        out.extend(word.to_le_bytes());
-    }
-    out.extend([bits, kind]);
-    out.resize(colour, 0);
-    out.extend([16, 8, 8, 8, 0, 8]);
-    out
-}
-
-fn read_framebuffer(bytes: &[u8]) -> BootInfo {
-    let mut tags = Loader::sample().tags();
-    tags.push((8, bytes.to_vec()));
-    read_tags(&tags).unwrap()
-}
-
-#[test]
-fn framebuffers_of_both_protocols() {
-    let info = read_framebuffer(&framebuffer(0xE000_0000, 4096, 1024, 768, 32, 1, 24));
-    let mut memory = Loader::sample().memory1();
-    memory.set_info(0, memory.info_word(0) | 1 << 12);
-    let mut part = framebuffer(0xE000_0000, 4096, 1024, 768, 32, 1, 22);
-    part.truncate(28);
-    memory.put(INFO_AT + 88, &part);
-    for info in [info, memory.read().unwrap()] {
-        let screen = info.framebuffer().unwrap();
-        assert_eq!(
-            (screen.addr, screen.pitch, screen.width, screen.height),
-            (0xE000_0000, 4096, 1024, 768)
-        );
-        let field = |position| ColourField { position, size: 8 };
-        let kind = FramebufferKind::DirectColour {
-            red: field(16),
-            green: field(8),
-            blue: field(0),
-        };
-        assert_eq!((screen.bits, screen.kind), (32, kind));
-        assert_eq!(screen.range().len(), 4096 * 768);
-    }
-    let info = read_framebuffer(&framebuffer(0xB_8000, 160, 80, 25, 16, 2, 24));
-    assert_eq!(info.framebuffer().unwrap().kind, FramebufferKind::Text);
-}
-
-#[test]
-fn framebuffers_that_make_no_sense_are_left_out() {
-    let bad = [
-        framebuffer(0xE000_0000, 4096, 1024, 768, 32, 0, 24),
-        framebuffer(0xE000_0000, 4096, 1024, 768, 32, 9, 24),
-        framebuffer(0xE000_0000, 4096, 1024, 768, 8, 1, 24),
-        framebuffer(0xE000_0000, 4095, 1024, 768, 32, 1, 24),
-        framebuffer(0xE000_0000, 0, 0, 0, 32, 1, 24),
-        framebuffer(0xE000_0000, u32::MAX, 1024, u32::MAX, 32, 1, 24),
-        framebuffer(0, 4096, 1024, 768, 32, 1, 24),
-        framebuffer(u64::MAX - 100, 4096, 1024, 768, 32, 1, 24),
-        framebuffer(1 << 52, 4096, 1024, 768, 32, 1, 24),
-        framebuffer(0xE000_0000, 4096, 1024, 768, 32, 1, 24)[..29].to_vec(),
-        framebuffer(0xE000_0000, 4096, 1024, 768, 16, 1, 24),
-        vec![],
-    ];
-    for bytes in bad {
-        let info = read_framebuffer(&bytes);
-        assert_eq!(info.framebuffer(), None);
-        assert!(
-            matches!(info.warnings(), [W::FramebufferIgnored { .. }]),
-            "{:?}",
-            info.warnings()
-        );
-    }
-    let in_ram = read_framebuffer(&framebuffer(126 * MIB, 4096, 1024, 768, 32, 1, 24));
-    assert_eq!(in_ram.framebuffer(), None);
-    assert_eq!(
-        in_ram.warnings(),
-        [W::FramebufferInRam(PhysRange::new(126 * MIB, 129 * MIB))]
-    );
-}
-
-fn rsdp(revision: u8, xsdt: u64) -> Vec<u8> {
-    let mut bytes = b"RSD PTR \0tester".to_vec();
-    bytes.push(revision);
-    bytes.extend(0x7F_0000_u32.to_le_bytes());
-    bytes.extend(36_u32.to_le_bytes());
-    bytes.extend(xsdt.to_le_bytes());
-    bytes.extend([0; 4]);
-    let sum = |part: &[u8]| part.iter().fold(0_u8, |sum, &b| sum.wrapping_sub(b));
-    bytes[8] = sum(&bytes[..20]);
-    bytes[32] = sum(&bytes);
-    bytes
-}
-
-#[test]
-fn the_acpi_pointer_is_checked() {
-    let new = Rsdp {
-        revision: 2,
-        rsdt: 0x7F_0000,
-        xsdt: Some(0x1_0000_0000),
-    };
-    let old = Rsdp {
-        revision: 0,
-        rsdt: 0x7F_0000,
-        xsdt: None,
-    };
-    let read = |tags: Vec<(u32, Vec<u8>)>| {
-        let info = read_tags(&[Loader::sample().tags(), tags].concat()).unwrap();
-        (info.rsdp().copied(), info.warnings().to_vec())
-    };
-    let (v1, v2) = (rsdp(0, 0)[..20].to_vec(), rsdp(2, 0x1_0000_0000));
-    assert_eq!(read(vec![(14, v1.clone())]), (Some(old), vec![]));
-    assert_eq!(
-        read(vec![(14, v1.clone()), (15, v2.clone())]),
-        (Some(new), vec![])
-    );
-    let mut broken = v2.clone();
-    broken[24] ^= 1;
-    assert_eq!(
-        read(vec![(14, v1.clone()), (15, broken.clone())]),
-        (Some(old), vec![])
-    );
-    assert_eq!(read(vec![(15, broken)]), (None, vec![W::RsdpIgnored]));
-    assert_eq!(read(vec![(14, v1[..19].to_vec())]), (None, vec![W::RsdpIgnored]));
-    assert_eq!(
-        Rsdp::decode(&rsdp(2, 0)),
-        Some(Rsdp { xsdt: None, ..new }),
-        "an XSDT at 0 is none"
-    );
-    for n in 0..36 {
-        let mut flipped = v2.clone();
-        flipped[n] ^= 0x10;
-        assert_eq!(Rsdp::decode(&flipped), None, "byte {n}");
-        assert_eq!(Rsdp::decode(&v2[..n]), None);
-    }
-}
-
-#[test]
-fn without_a_tag_the_acpi_pointer_is_searched() {
-    let mut rom = vec![0; 0x2_0000];
-    rom[0x1_2345..0x1_2345 + 36].copy_from_slice(&rsdp(2, 1 << 32));
-    let mut memory = Loader::sample().memory1();
-    memory.put(0xE_0000, &rom);
-    assert_eq!(memory.read().unwrap().rsdp(), None, "not at a multiple of 16");
-    rom[0x1_2350 + 0x20..][..36].copy_from_slice(&rsdp(2, 1 << 32));
-    memory.put(0xE_0000, &rom);
-    assert_eq!(memory.read().unwrap().rsdp().unwrap().xsdt, Some(1 << 32));
-    let mut ebda = vec![0; 0x400];
-    ebda[0x20..0x34].copy_from_slice(&rsdp(0, 0)[..20]);
-    memory.put(0x9_FC00, &ebda);
-    memory.put(0x40E, &0x9FC0_u16.to_le_bytes());
-    assert_eq!(
-        memory.read().unwrap().rsdp().unwrap().revision,
-        0,
-        "the data area comes first"
-    );
-}
-
-#[test]
-fn errors_name_the_module() {
-    let line = E::ModuleUnaligned(at(0, 4 * MIB + 8, 5 * MIB)).to_string();
-    assert_eq!(
-        line,
-        "boot module 0 (Domain0's kernel) at [0x400008, 0x500000) does not start on a page boundary"
-    );
-    let line = E::ModulesOverlap(at(1, 0, 1), at(5, 0, 1)).to_string();
-    assert!(
-        line.contains("boot module 1 (Domain0's ramdisk)") && line.contains("boot module 5 at"),
-        "{line}"
-    );
 }
 
 #[test]
