@@ -1,6 +1,6 @@
 //! A domain: one running virtual machine and what it owns.
 
-use crate::{event::EventChannels, sched::RunState, vcpu::Vcpu};
+use crate::{event::EventChannels, mm::Relinquish, sched::RunState, vcpu::Vcpu};
 use guest_abi::addr::Mfn;
 
 /// A domain's number on the wire.
@@ -38,6 +38,8 @@ pub struct Domain {
     pub born: u16,
     /// A page table that an operation of this domain was tearing down when it paused, to be finished first.
     pub unfinished: Option<Mfn>,
+    /// How far its memory is taken away, when it dies.
+    pub relinquish: Relinquish,
     /// Enabled vm_assist types, a bit each.
     pub vm_assist: u32,
     /// Its event channels.
@@ -61,6 +63,7 @@ impl Domain {
             max_pages: 0,
             born: 0,
             unfinished: None,
+            relinquish: Relinquish::START,
             vm_assist: 0,
             events: EventChannels::new(),
             run: RunState::new(),

@@ -142,7 +142,7 @@ impl<P: Platform> Mmu<'_, P> {
         if word.has(TypeWord::PINNED) || word.has(TypeWord::PARTIAL) {
             self.drop_pin(mfn, info)?;
         }
-        info.clear_allocated();
+        info.clear_flag(OwnerWord::ALLOCATED);
         self.put_page(mfn, info);
         Ok(())
     }

@@ -4,7 +4,7 @@
 //! its list. Every free frame, head or not, remembers who owned it last, when it was freed on the flush
 //! clock, and whether it is known to hold zeroes; [`super::allocate`] acts on that when a frame is given out.
 
-use super::{frame::FreeWord, table::FrameTable};
+use super::{frame::FreeWord, pte::is_frame_zero, table::FrameTable};
 use crate::{domain::DomId, platform::FrameMemory};
 use core::ops::Range;
 use guest_abi::addr::Mfn;
@@ -63,6 +63,7 @@ impl Allocator {
     }
 
     /// Makes the frames of `range` free for allocation. For boot: each must be [`super::FrameInfo::new`] and RAM.
+    /// Those that non-present entries may name are left out.
     ///
     /// # Panics
     /// Where a frame of it is known already.
@@ -73,6 +74,10 @@ impl Allocator {
             "more RAM than frames in the table"
         );
         while at < end {
+            if is_frame_zero(u64::from(at)) {
+                at += 1;
+                continue;
+            }
             let order = largest_block(at, end);
             let block = 1u32 << order;
             assert!(frames.free_word(at).head_order().is_none());
@@ -165,6 +170,28 @@ impl Allocator {
                 .head_order()
                 .is_some_and(|order| order >= k)
         })
+    }
+
+    /// Calls `each` with every free block `(head, order)`, and with `None` for each list whose links are wrong.
+    /// For the audit.
+    pub(super) fn for_each_block(&self, frames: FrameTable, mut each: impl FnMut(Option<(Mfn, u32)>)) {
+        for (order, &first) in (0u32..).zip(&self.heads) {
+            let (mut at, mut previous, mut steps) = (first, NIL, 0);
+            while at != NIL {
+                let is_sound = u64::from(at) < frames.len()
+                    && frames.free_word(at).is_head_of(order)
+                    && frames.index(at).links().1 == previous
+                    && steps < frames.len();
+                if !is_sound {
+                    each(None);
+                    break;
+                }
+                each(Some((Mfn::new(at), order)));
+                previous = at;
+                at = frames.index(at).links().0;
+                steps += 1;
+            }
+        }
     }
 
     fn insert(&mut self, frames: FrameTable, at: u32, order: u32) {

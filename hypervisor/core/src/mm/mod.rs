@@ -6,7 +6,7 @@
 //! 1. A frame has one [`Kind`] at a time, and the kind changes only when it has no typed use left.
 //! 2. A frame is a page table only while nobody maps it writable, because that is another kind.
 //! 3. Each present entry of a valid table holds references to what it names: as many as its meaning asks for, no
-//!    more, no fewer. The [`audit`](crate::mm) of the tests recounts them.
+//!    more, no fewer. The [`audit`] recounts them.
 //! 4. No translation that the processor may still remember reaches a frame that changed kind or owner ([`tlb`]).
 //!
 //! ```text
@@ -20,7 +20,10 @@
 //!  walk                  finding the entry of an address
 //!  descriptors           pages of the GDT and the LDT
 //!  update                one word by machine address, whatever the frame is
+//!  emulate               a write to a live page table, done as an update
 //!  transfer              frames that change owner
+//!  relinquish            all of a domain's memory, when it dies
+//!  audit                 everything counted anew
 //! ```
 //!
 //! Source: Xen 2.0 interface (frame types, page-table entry rules, pinning, TLB policy), applied to the PAE format
@@ -28,7 +31,9 @@
 
 pub mod allocate;
 pub mod allocator;
+pub mod audit;
 mod descriptors;
+pub mod emulate;
 mod error;
 pub mod frame;
 mod l1;
@@ -38,6 +43,7 @@ mod mmu;
 pub mod pin;
 pub mod pte;
 mod refs;
+mod relinquish;
 mod table;
 pub mod tlb;
 mod transfer;
@@ -50,6 +56,7 @@ pub use self::{
     error::{MmError, Preempted, Stop},
     frame::{FrameInfo, Kind},
     mmu::{Mmu, Owner},
+    relinquish::Relinquish,
     table::FrameTable,
 };
 use self::{pte::EntryRules, tlb::FlushClock};

@@ -8,7 +8,9 @@
 //! 51:12 frame, 58:52 the guest's, 62:59 the hypervisor's, 63 NX.
 //!
 //! A *non-present* entry is the guest's to fill, but for bits 62:59 and the frame, which must be 0 or beyond the
-//! last frame of RAM: processors with the L1TF flaw speculate on the frame bits of such entries.
+//! last frame of RAM: processors with the L1TF flaw speculate on the frame bits of such entries. The first frame of
+//! each further 4 GiB of RAM stands for 0, so that the upper half of an entry can be written before its lower
+//! half; nobody is ever given these frames ([`is_frame_zero`]).
 
 use guest_abi::mmu::{Pte, PteFlags};
 
@@ -34,6 +36,13 @@ pub const OURS: u64 = PteFlags::HYPERVISOR.bits();
 #[must_use]
 pub const fn frame_number(entry: u64) -> u64 {
     (entry & FRAME) >> 12
+}
+
+/// Whether `n` is frame 0 or one of those that count as it: the lower half of an entry for it names no frame.
+#[inline(always)]
+#[must_use]
+pub const fn is_frame_zero(n: u64) -> bool {
+    n & 0xF_FFFF == 0
 }
 
 /// Ranges of I/O frames that no domain may map: interrupt controllers.
@@ -92,7 +101,7 @@ impl EntryRules {
     #[must_use]
     pub const fn admits_non_present(&self, entry: u64) -> bool {
         let frame = frame_number(entry);
-        entry & OURS == 0 && (frame == 0 || frame >= self.ram_end || cfg!(feature = "mutant-l1tf"))
+        entry & OURS == 0 && (is_frame_zero(frame) || frame >= self.ram_end || cfg!(feature = "mutant-l1tf"))
     }
 
     /// Whether I/O frame `n` exists on the bus and may be mapped by a domain that has the right to I/O memory.

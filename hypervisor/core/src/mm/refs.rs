@@ -92,15 +92,29 @@ impl FrameInfo {
         }
     }
 
-    /// Makes the reference that is the frame's allocation an ordinary one, about to be given back.
-    pub(super) fn clear_allocated(&self) {
-        self.set_owner_word(OwnerWord(self.owner_word().0 & !OwnerWord::ALLOCATED));
+    /// Makes the reference that `flag` stands for an ordinary one, about to be given back.
+    pub(super) fn clear_flag(&self, flag: u64) {
+        self.set_owner_word(OwnerWord(self.owner_word().0 & !flag));
     }
 
     /// Sets and clears flag bits of the type word.
     pub(super) fn change_type_flags(&self, set: u64, clear: u64) {
         let word = self.type_word();
         self.set_type_word(TypeWord((word.0 & !clear) | set));
+    }
+}
+
+#[cfg(any(test, feature = "testing"))]
+impl FrameInfo {
+    /// Sets the counts to what no real sequence of calls would take the time to reach.
+    pub fn force_counts(&self, references: Option<u64>, uses: Option<u64>) {
+        let (owner, word) = (self.owner_word().0, self.type_word().0);
+        self.set_owner_word(OwnerWord(
+            (owner & !OwnerWord::COUNT) | references.unwrap_or(owner & OwnerWord::COUNT),
+        ));
+        self.set_type_word(TypeWord(
+            (word & !TypeWord::COUNT) | uses.unwrap_or(word & TypeWord::COUNT),
+        ));
     }
 }
 

@@ -19,6 +19,7 @@
 
 pub mod gdt;
 pub mod ldt;
+pub mod lookup;
 pub mod reserved;
 pub mod stack;
 

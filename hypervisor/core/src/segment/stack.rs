@@ -8,11 +8,11 @@
 //!
 //! Source: Intel SDM vol. 3A 5.3 (limit checking), 6.12.1 (stack switching).
 
-use super::{is_expand_down, is_writable_data};
+use super::{is_expand_down, is_writable_data, lookup};
 use crate::{context::Context, guest_mem::in_guest_range, platform::Platform};
 use guest_abi::{
     addr::HV_START,
-    segment::{Descriptor, FIRST_RESERVED_ENTRY, Selector},
+    segment::{Descriptor, Selector},
 };
 
 /// Place for a frame: where its lowest word is.
@@ -46,23 +46,10 @@ pub fn frame_slot<P: Platform>(cx: &Context<'_, P>, ss: u16, esp: u32, bytes: u3
 /// The descriptor that `ss` names, if it can be loaded into SS in ring 1.
 #[cold]
 fn find_stack_segment<P: Platform>(cx: &Context<'_, P>, ss: Selector) -> Option<Descriptor> {
-    if ss.rpl() != 1 || ss.raw() & !3 == 0 {
+    if ss.rpl() != 1 {
         return None;
     }
-    let index = u32::from(ss.index());
-    let vcpu = cx.current_vcpu();
-    let (frames, entries) = if ss.is_local() {
-        (&vcpu.ldt_frames[..], vcpu.ldt_entries)
-    } else if ss.index() < FIRST_RESERVED_ENTRY {
-        (&vcpu.gdt_frames[..], vcpu.gdt_entries)
-    } else {
-        return None;
-    };
-    if index >= entries {
-        return None;
-    }
-    let frame = (*frames.get(index as usize / 512)?)?;
-    let descriptor = Descriptor::new(cx.platform.read_entry(frame, index as usize % 512));
+    let descriptor = lookup::descriptor(cx, ss)?;
     let usable = descriptor.is_present()
         && descriptor.is_code_or_data()
         && is_writable_data(descriptor)

@@ -103,6 +103,11 @@ impl TestMachine {
         self.words[frame.index() * 512 + index].set(value);
     }
 
+    /// Fills a frame with zeroes.
+    pub fn zero(&self, frame: Mfn) {
+        self.zero_frame(frame);
+    }
+
     /// The root in force.
     #[must_use]
     pub fn root(&self) -> Option<Mfn> {

@@ -8,6 +8,7 @@ use crate::{
     hypervisor::Hypervisor,
     mm::{
         FrameInfo, FrameTable, Kind, Mm, Mmu, Owner,
+        audit::{Difference, Tally, audit},
         pte::{DeniedIo, EntryRules, P, RW, US},
     },
     outcome::Outcome,
@@ -312,6 +313,17 @@ impl World {
     /// Writes a word as the guest's kernel; whether that was possible.
     pub fn guest_write(&self, at: u32, value: u32) -> bool {
         self.machine.write::<u32>(GuestVirt::new(at), &value).is_ok()
+    }
+
+    /// What an audit finds wrong.
+    #[must_use]
+    pub fn audit(&self) -> Vec<Difference> {
+        let mut found = Vec::new();
+        let mut scratch = std::vec![Tally::default(); self.table().len() as usize];
+        audit(&self.hv, &self.machine, &mut scratch, |difference| {
+            found.push(difference)
+        });
+        found
     }
 
     /// Everything that a refused call must leave as it was. The kind and stamp of a frame without typed use do not count:

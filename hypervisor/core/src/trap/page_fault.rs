@@ -3,14 +3,27 @@
 //! In this order: a write to a page table that the assist emulates; a descriptor fetch from a page of the LDT or GDT
 //! that is not mapped; everything else is the guest's own and bounced with CR2.
 
-use super::TrapOutcome;
+use super::{TrapOutcome, debug_exception};
 use crate::{
     bounce::deliver_exception,
     context::Context,
+    mm::emulate::{Emulation, try_emulate},
     platform::Platform,
+    regs::eflags,
     segment::{GDT_WINDOW, LDT_WINDOW, ldt, offset_in},
 };
-use guest_abi::trap::Vector;
+use guest_abi::{debugreg::dr6, trap::Vector, vm_assist::AssistType};
+
+/// Error code: the page was present.
+const PRESENT: u32 = 1 << 0;
+/// Error code: it was a write.
+const WRITE: u32 = 1 << 1;
+/// Error code: it came from ring 3.
+const USER: u32 = 1 << 2;
+const WRITE_TO_PRESENT: u32 = PRESENT | WRITE;
+const WRITE_BY_KERNEL: u32 = PRESENT | WRITE | USER;
+/// Bit of the assist in a domain's set.
+const WRITABLE_TABLES: u32 = 1 << AssistType::WRITABLE_PAGETABLES.raw();
 
 /// #PF with the processor's error code and CR2.
 ///
@@ -21,7 +34,22 @@ pub fn page_fault<P: Platform>(cx: &mut Context<'_, P>, error: u32, cr2: u64) ->
     if cr2 > u64::from(u32::MAX) {
         return fault_above_guest(cx, error, cr2);
     }
+    if error & WRITE_BY_KERNEL == WRITE_TO_PRESENT && cx.current_domain().vm_assist & WRITABLE_TABLES != 0 {
+        return write_protection(cx, error, cr2 as u32);
+    }
     deliver_exception(cx, Vector::PAGE_FAULT.raw(), Some(error), Some(cr2 as u32))
+}
+
+/// A write by the kernel to a present, read-only page: it may be to a page table.
+#[inline(never)]
+fn write_protection<P: Platform>(cx: &mut Context<'_, P>, error: u32, at: u32) -> TrapOutcome {
+    if cx.regs.ring() != 1 || try_emulate(cx, at) == Emulation::NotOurs {
+        return deliver_exception(cx, Vector::PAGE_FAULT.raw(), Some(error), Some(at));
+    }
+    if cx.regs.rflags as u32 & eflags::TF != 0 {
+        return debug_exception(cx, dr6::STEP);
+    }
+    Ok(())
 }
 
 /// A fault at an address that no 32-bit instruction forms: the processor read a descriptor for the guest.

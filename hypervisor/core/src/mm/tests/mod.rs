@@ -1,6 +1,8 @@
 //! What the page-table engine accepts and refuses, from both of its ends: as methods, and as calls of a guest.
 
 mod batches;
+mod directories;
+mod pages;
 mod tables;
 
 use crate::{
@@ -79,4 +81,31 @@ fn refused(world: &mut World, request: MmuUpdate) -> HvError {
         "{request:x?}"
     );
     error
+}
+
+/// Like [`refused`], by call 14.
+fn refused_mapping(world: &mut World, at: u32, entry: u64) -> HvError {
+    let before = world.snapshot();
+    let error = world.call(14, map_args(at, entry, 0)).expect_err("refused");
+    assert_eq!(
+        world.snapshot().differences(&before),
+        Vec::<String>::new(),
+        "{entry:#x}"
+    );
+    error
+}
+
+/// Arguments of call 14.
+const fn map_args(at: u32, entry: u64, flags: u32) -> [u32; 5] {
+    [at >> 12, entry as u32, (entry >> 32) as u32, flags, 0]
+}
+
+/// Fails unless an audit finds nothing.
+fn assert_sound(world: &World) {
+    assert_eq!(world.audit(), Vec::new());
+}
+
+/// Takes the mapping of frame `index` of the guest away, so that the frame can become a table.
+fn unmap(world: &mut World, guest: &Guest, index: usize) {
+    must(world, &[set(guest.l1(), index, 0)]);
 }
