@@ -12,6 +12,8 @@
 //! | memory | `mm` |
 #![cfg_attr(not(test), no_std)]
 
+extern crate alloc;
+
 #[cfg(target_os = "none")]
 mod cell;
 #[cfg(target_os = "none")]
@@ -19,11 +21,16 @@ pub mod console;
 #[cfg(target_os = "none")]
 pub mod entry;
 #[cfg(target_os = "none")]
+pub mod events;
+#[cfg(target_os = "none")]
 pub mod hypercall;
+pub mod mm;
 #[cfg(target_os = "none")]
 pub mod report;
 #[cfg(target_os = "none")]
 pub mod shared;
+#[cfg(target_os = "none")]
+pub mod time;
 pub mod traps;
 #[cfg(target_os = "none")]
 pub mod usercopy;

@@ -1,0 +1,90 @@
+//! Event channels: binding them and finding out which have fired.
+//!
+//! Nothing here runs in the upcall itself. An upcall from ring 3 is an entry like any other and one from ring 1
+//! only masks events ([`crate::traps`]); the kernel looks for pending ports with [`poll`] when it is ready. So no
+//! handler ever interrupts another, and no stack can overflow by nesting.
+//!
+//! Source: Xen 2.0 interface: shared_info, event_channel_op.
+
+use core::sync::atomic::Ordering;
+
+use guest_abi::domain::DomId;
+use guest_abi::errno::Errno;
+use guest_abi::event_channel::{BindVirq, Close, Virq};
+
+use crate::{hypercall, shared};
+
+/// Binds a virtual interrupt and gives its port, not masked.
+///
+/// # Errors
+/// −EINVAL, −ENOSPC.
+pub fn bind_virq(virq: Virq) -> Result<u32, Errno> {
+    let port = hypercall::event_channel_op(&BindVirq { virq, port: 0 })?.port;
+    shared::set_port_mask(port, false);
+    Ok(port)
+}
+
+/// Closes one of our ports.
+///
+/// # Errors
+/// −EINVAL: it is not open.
+pub fn close(port: u32) -> Result<(), Errno> {
+    hypercall::event_channel_op(&Close {
+        dom: DomId::SELF,
+        pad: 0,
+        port,
+    })
+    .map(drop)
+}
+
+/// Whether something may be pending, without taking it.
+#[must_use]
+pub fn any_pending() -> bool {
+    shared::upcall_pending().load(Ordering::Acquire) != 0
+}
+
+/// Takes every event that is pending and not masked, and calls `handle` with its port.
+pub fn poll(mut handle: impl FnMut(u32)) {
+    // The flag is cleared before the selector is taken: what comes in between sets it anew.
+    while shared::upcall_pending().swap(0, Ordering::SeqCst) != 0 {
+        let mut words = shared::pending_selector().swap(0, Ordering::SeqCst);
+        while words != 0 {
+            let index = words.trailing_zeros();
+            words &= words - 1;
+            take_word(index, &mut handle);
+        }
+    }
+}
+
+fn take_word(index: u32, handle: &mut impl FnMut(u32)) {
+    let word = shared::pending_word(index as usize);
+    let mut ready = word.load(Ordering::SeqCst) & !shared::mask_word(index as usize).load(Ordering::Relaxed);
+    while ready != 0 {
+        let bit = ready.trailing_zeros();
+        ready &= ready - 1;
+        word.fetch_and(!(1 << bit), Ordering::SeqCst);
+        handle(index * 32 + bit);
+    }
+}
+
+/// Lets the vCPU sleep until an event is pending, and comes back with events masked.
+pub fn wait() {
+    // It answers 0 in every case; an upcall that it let through has masked events, and this does so where none came.
+    let _ = hypercall::block();
+    shared::upcall_mask().store(1, Ordering::SeqCst);
+}
+
+/// Unmasks events and has those delivered that wait; for kernels with a handler of their own
+/// ([`crate::traps::set_kernel_event_handler`]). Each delivery masks them again.
+pub fn unmask() {
+    shared::upcall_mask().store(0, Ordering::SeqCst);
+    if any_pending() {
+        // Any call delivers what is due on its way back.
+        let _ = hypercall::xen_version();
+    }
+}
+
+/// Masks events.
+pub fn mask() {
+    shared::upcall_mask().store(1, Ordering::SeqCst);
+}

@@ -1,0 +1,106 @@
+//! The kernel heap: a list allocator over addresses of its own, to which pages are mapped as they are needed.
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::cell::RefCell;
+use core::ptr::{self, NonNull};
+
+use guest_abi::addr::PAGE_SIZE;
+use guest_abi::mmu::Pte;
+use linked_list_allocator::Heap;
+
+use super::batch::Batch;
+use super::kernel_map::READ_WRITE;
+use super::layout::HEAP_START;
+use super::{alloc_frame, translate, with_kernel_map};
+use crate::cell::OneCpu;
+
+/// The heap grows by at least so many bytes at once.
+const GROWTH: usize = 64 * 1024;
+
+struct KernelHeap {
+    heap: RefCell<Heap>,
+}
+
+#[global_allocator]
+static HEAP: OneCpu<KernelHeap> = OneCpu::new(KernelHeap {
+    heap: RefCell::new(Heap::empty()),
+});
+
+// SAFETY: memory comes from the list allocator over pages that are the heap's alone.
+unsafe impl GlobalAlloc for OneCpu<KernelHeap> {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let mut heap = self.heap.borrow_mut();
+        if let Ok(block) = heap.allocate_first_fit(layout) {
+            return block.as_ptr();
+        }
+        grow(&mut heap, layout.size() + layout.align());
+        heap.allocate_first_fit(layout)
+            .map_or(ptr::null_mut(), NonNull::as_ptr)
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        if let Some(block) = NonNull::new(block) {
+            // SAFETY: the caller got the block from `alloc` with this layout.
+            unsafe { self.heap.borrow_mut().deallocate(block, layout) }
+        }
+    }
+}
+
+/// Maps pages behind the heap's end: `wanted` bytes and a little more, or as much as there is.
+fn grow(heap: &mut Heap, wanted: usize) {
+    let limit = with_kernel_map(|map| map.heap_size()).unwrap_or(0) as usize;
+    let room = limit.saturating_sub(heap.size());
+    let pages = wanted
+        .max(GROWTH)
+        .min(room)
+        .div_ceil(PAGE_SIZE)
+        .min(room / PAGE_SIZE);
+    let start = HEAP_START as usize + heap.size();
+    let mut mapped = 0;
+    let mut batch = Batch::new();
+    while mapped < pages {
+        let Ok(frame) = alloc_frame(0) else { break };
+        let entry = Pte::new(translate::mfn(frame), READ_WRITE);
+        let address = (start + mapped * PAGE_SIZE) as u32;
+        // SAFETY: nothing is mapped there yet, and the frame is ours alone.
+        with_kernel_map(|map| unsafe { map.set(&mut batch, address, entry) });
+        mapped += 1;
+    }
+    batch.flush();
+    if mapped == 0 {
+        return;
+    }
+    if heap.size() == 0 {
+        // SAFETY: the pages were just mapped, at addresses that are the heap's.
+        unsafe { heap.init(HEAP_START as *mut u8, mapped * PAGE_SIZE) }
+    } else {
+        // SAFETY: the pages were just mapped behind its end.
+        unsafe { heap.extend(mapped * PAGE_SIZE) }
+    }
+}
+
+/// Gives the heap a fixed piece of memory: for guests that do without [`super::init`].
+///
+/// # Panics
+/// Where there is a heap already.
+pub fn init_static(memory: &'static mut [u8]) {
+    let mut heap = HEAP.heap.borrow_mut();
+    assert_eq!(heap.size(), 0, "the heap exists");
+    // SAFETY: the memory is given away for ever.
+    unsafe { heap.init(memory.as_mut_ptr(), memory.len()) }
+}
+
+/// Bytes of the heap in use, and bytes mapped for it.
+#[must_use]
+pub fn usage() -> (usize, usize) {
+    let heap = HEAP.heap.borrow();
+    (heap.used(), heap.size())
+}
+
+/// Bytes by which the heap could still grow in its address space, and bytes free inside it.
+#[must_use]
+pub fn room() -> (usize, usize) {
+    let limit = with_kernel_map(|map| map.heap_size()).unwrap_or(0) as usize;
+    let heap = HEAP.heap.borrow();
+    (limit.saturating_sub(heap.size()), heap.free())
+}

@@ -1,0 +1,38 @@
+//! Memory: which frames there are, where they are mapped, the heap.
+//!
+//! | module | one line |
+//! |---|---|
+//! | [`layout`] | the kernel's linear addresses |
+//! | [`boot`], [`bump`] | what the builder left, and frames before there is a frame table |
+//! | [`frames`] | free and used frames, with counts |
+//! | `translate` | pseudo-physical and machine frame numbers |
+//! | `batch` | page-table updates in few hypercalls |
+//! | `kernel_map` | the direct map and the heap's tables |
+//! | `heap` | the kernel heap |
+//!
+//! # Memory that runs out
+//! Programs and files may take frames only while more than [`USER_KEEP`] are free ([`alloc_user_frame`]), and a call that
+//! allocates objects in the heap first asks [`is_low`]. What is left serves the small objects of calls
+//! in progress, so the kernel itself does not run out.
+
+pub mod boot;
+pub mod bump;
+pub mod frames;
+pub mod layout;
+
+#[cfg(target_os = "none")]
+pub mod batch;
+#[cfg(target_os = "none")]
+pub mod heap;
+#[cfg(target_os = "none")]
+pub mod kernel_map;
+#[cfg(target_os = "none")]
+mod state;
+#[cfg(target_os = "none")]
+pub mod translate;
+
+#[cfg(target_os = "none")]
+pub use state::*;
+
+/// Frames that programs cannot have: 1 MiB.
+pub const USER_KEEP: u32 = 256;
