@@ -22,9 +22,12 @@ pub mod console;
 pub mod entry;
 #[cfg(target_os = "none")]
 pub mod events;
+pub mod fs;
 #[cfg(target_os = "none")]
 pub mod hypercall;
+pub mod linux;
 pub mod mm;
+pub mod pipe;
 #[cfg(target_os = "none")]
 pub mod report;
 #[cfg(target_os = "none")]
@@ -32,6 +35,7 @@ pub mod shared;
 #[cfg(target_os = "none")]
 pub mod time;
 pub mod traps;
+pub mod tty;
 #[cfg(target_os = "none")]
 pub mod usercopy;
 

@@ -1,0 +1,377 @@
+//! The terminal's line discipline: what lies between the console's bytes and a program's reads and writes.
+//!
+//! Typed bytes wait in a backlog until somebody reads. Only then does the mode in force decide what they are: in
+//! canonical mode they are edited into a line and echoed, else they are given as they are. So nothing typed ahead is
+//! lost or altered when a program changes the mode, and the echo of a command stands where the command was read. Only
+//! signal characters act at once.
+//!
+//! ```text
+//! console → input() → backlog → [line being edited → line ready] → read()
+//!                                (canonical mode only)
+//! ```
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::linux::signal::Signal;
+use crate::linux::terminal::{InputFlags, LocalFlags, OutputFlags, Termios, cc};
+
+/// Bytes that wait at most; then the console keeps them.
+const BACKLOG: usize = 4096;
+/// Longest line with its end.
+const MAX_LINE: usize = 4096;
+
+/// The state of one terminal.
+#[derive(Debug)]
+pub struct Tty {
+    termios: Termios,
+    backlog: VecDeque<u8>,
+    line: Vec<u8>,
+    /// What is left of a finished line; an empty one is the end of the file.
+    ready: Option<VecDeque<u8>>,
+    echo: Vec<u8>,
+    /// The process group that reads, and that signal characters are for.
+    pub foreground: u32,
+    /// The session that the terminal belongs to; 0 if none.
+    pub session: u32,
+    /// Rows, columns and two numbers without meaning, as programs set them.
+    pub window: [u16; 4],
+}
+
+/// What a read found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum TtyRead {
+    /// These bytes; none at the end of the file.
+    Data(Vec<u8>),
+    /// Nothing yet.
+    Wait,
+}
+
+impl Default for Tty {
+    fn default() -> Self {
+        Self {
+            termios: Termios::default(),
+            backlog: VecDeque::with_capacity(BACKLOG),
+            line: Vec::with_capacity(MAX_LINE),
+            ready: None,
+            echo: Vec::new(),
+            foreground: 0,
+            session: 0,
+            window: [24, 80, 0, 0],
+        }
+    }
+}
+
+impl Tty {
+    /// The settings.
+    #[must_use]
+    pub fn termios(&self) -> Termios {
+        self.termios
+    }
+
+    /// Changes the settings; what waits is read under the new ones.
+    pub fn set_termios(&mut self, termios: Termios) {
+        self.termios = termios;
+    }
+
+    /// Drops all input that was not read.
+    pub fn flush_input(&mut self) {
+        self.backlog.clear();
+        self.line.clear();
+        self.ready = None;
+    }
+
+    /// How many bytes [`Tty::input`] can take.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        BACKLOG - self.backlog.len()
+    }
+
+    /// Takes a typed byte. Gives the signal that it means, for the foreground group.
+    ///
+    /// A byte without room is lost: callers ask first.
+    pub fn input(&mut self, byte: u8) -> Option<Signal> {
+        let signal = [(cc::VINTR, Signal::INT), (cc::VQUIT, Signal::QUIT)]
+            .into_iter()
+            .find(|(index, _)| self.is_special(byte, *index))
+            .map(|(_, signal)| signal)
+            .filter(|_| self.termios.local.contains(LocalFlags::ISIG));
+        if signal.is_some() {
+            if !self.termios.local.contains(LocalFlags::NOFLSH) {
+                self.flush_input();
+            }
+            self.show(&[b'^', byte | 0x40, b'\n']);
+        } else if self.room() > 0 {
+            self.backlog.push_back(byte);
+        }
+        signal
+    }
+
+    /// What is to be shown since the last time this was asked.
+    pub fn take_echo(&mut self) -> Vec<u8> {
+        core::mem::take(&mut self.echo)
+    }
+
+    /// Reads up to `max` bytes.
+    pub fn read(&mut self, max: usize) -> TtyRead {
+        if max == 0 {
+            return TtyRead::Data(Vec::new());
+        }
+        if !self.is_canonical() {
+            return self.read_raw(max);
+        }
+        self.edit();
+        let Some(ready) = &mut self.ready else {
+            return TtyRead::Wait;
+        };
+        let count = max.min(ready.len());
+        let data = ready.drain(..count).collect();
+        if ready.is_empty() {
+            self.ready = None;
+        }
+        TtyRead::Data(data)
+    }
+
+    fn read_raw(&mut self, max: usize) -> TtyRead {
+        self.unedit();
+        if self.backlog.is_empty() {
+            let may_wait = self.termios.cc[cc::VMIN] > 0;
+            return if may_wait {
+                TtyRead::Wait
+            } else {
+                TtyRead::Data(Vec::new())
+            };
+        }
+        let count = max.min(self.backlog.len());
+        let raw: Vec<u8> = self.backlog.drain(..count).collect();
+        let data: Vec<u8> = raw.into_iter().filter_map(|byte| self.translate(byte)).collect();
+        self.show(&data);
+        TtyRead::Data(data)
+    }
+
+    /// How many bytes a read would give now, or `None` where it would wait; an end of file is 0.
+    pub fn available(&mut self) -> Option<usize> {
+        if self.is_canonical() {
+            self.edit();
+            return self.ready.as_ref().map(VecDeque::len);
+        }
+        self.unedit();
+        Some(self.backlog.len()).filter(|count| *count > 0)
+    }
+
+    /// What goes to the console for `bytes` that a program writes.
+    #[must_use]
+    pub fn output(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(bytes.len() + 8);
+        let crlf = self
+            .termios
+            .output
+            .contains(OutputFlags::OPOST | OutputFlags::ONLCR);
+        for &byte in bytes {
+            if byte == b'\n' && crlf {
+                out.push(b'\r');
+            }
+            out.push(byte);
+        }
+        out
+    }
+
+    fn is_canonical(&self) -> bool {
+        self.termios.local.contains(LocalFlags::ICANON)
+    }
+
+    fn is_special(&self, byte: u8, index: usize) -> bool {
+        self.termios.cc[index] != 0 && self.termios.cc[index] == byte
+    }
+
+    fn translate(&self, byte: u8) -> Option<u8> {
+        let input = self.termios.input;
+        match byte {
+            b'\r' if input.contains(InputFlags::IGNCR) => None,
+            b'\r' if input.contains(InputFlags::ICRNL) => Some(b'\n'),
+            b'\n' if input.contains(InputFlags::INLCR) => Some(b'\r'),
+            _ => Some(byte),
+        }
+    }
+
+    /// Works through the backlog until a line is ready.
+    fn edit(&mut self) {
+        while self.ready.is_none() {
+            let Some(byte) = self.backlog.pop_front() else {
+                return;
+            };
+            if let Some(byte) = self.translate(byte) {
+                self.edit_byte(byte);
+            }
+        }
+    }
+
+    fn edit_byte(&mut self, byte: u8) {
+        if byte == 8 || self.is_special(byte, cc::VERASE) {
+            if self.line.pop().is_some() {
+                self.show(b"\x08 \x08");
+            }
+        } else if self.is_special(byte, cc::VKILL) {
+            let shown = self.line.len();
+            self.line.clear();
+            (0..shown).for_each(|_| self.show(b"\x08 \x08"));
+        } else if self.is_special(byte, cc::VEOF) {
+            self.finish_line();
+        } else if byte == b'\n' || self.is_special(byte, cc::VEOL) {
+            self.line.push(byte);
+            self.show(&[byte]);
+            self.finish_line();
+        } else if self.line.len() < MAX_LINE - 1 {
+            self.line.push(byte);
+            self.show(&[byte]);
+        } else {
+            self.show(b"\x07");
+        }
+    }
+
+    fn finish_line(&mut self) {
+        self.ready = Some(self.line.drain(..).collect());
+    }
+
+    /// Gives what was edited or not read back to the backlog: the mode is no longer canonical.
+    fn unedit(&mut self) {
+        let ready = self.ready.take().unwrap_or_default();
+        for byte in ready.into_iter().chain(self.line.drain(..)).rev() {
+            self.backlog.push_front(byte);
+        }
+    }
+
+    fn show(&mut self, bytes: &[u8]) {
+        let local = self.termios.local;
+        let newline = bytes == b"\n" && local.contains(LocalFlags::ECHONL | LocalFlags::ICANON);
+        if local.contains(LocalFlags::ECHO) || newline {
+            let out = self.output(bytes);
+            self.echo.extend_from_slice(&out);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(text: &[u8]) -> Tty {
+        let mut tty = Tty::default();
+        for &byte in text {
+            assert_eq!(tty.input(byte), None);
+        }
+        tty
+    }
+
+    fn raw(tty: &mut Tty) {
+        let mut termios = tty.termios();
+        termios
+            .local
+            .remove(LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::ISIG);
+        tty.set_termios(termios);
+    }
+
+    fn data(text: &[u8]) -> TtyRead {
+        TtyRead::Data(text.to_vec())
+    }
+
+    #[test]
+    fn lines_come_one_at_a_time() {
+        let mut tty = typed(b"ls\rps\npart");
+        assert_eq!(tty.read(100), data(b"ls\n"));
+        assert_eq!(tty.take_echo(), b"ls\r\n");
+        assert_eq!(tty.read(2), data(b"ps"));
+        assert_eq!(tty.read(2), data(b"\n"));
+        assert_eq!(tty.read(2), TtyRead::Wait);
+    }
+
+    #[test]
+    fn erase_and_kill_edit_the_line() {
+        let mut tty = typed(b"abd\x7fc\x08cd\n");
+        assert_eq!(tty.read(100), data(b"abcd\n"));
+        let mut tty = typed(b"rubbish\x15ok\n\x7f\x15x\n");
+        assert_eq!(tty.read(100), data(b"ok\n"));
+        assert_eq!(tty.read(100), data(b"x\n"));
+    }
+
+    #[test]
+    fn end_of_file_is_given_once() {
+        let mut tty = typed(b"\x04next\n");
+        assert_eq!(tty.available(), Some(0));
+        assert_eq!(tty.read(10), data(b""));
+        assert_eq!(tty.read(10), data(b"next\n"));
+    }
+
+    #[test]
+    fn end_of_file_in_a_line_ends_the_read() {
+        let mut tty = typed(b"half\x04");
+        assert_eq!(tty.read(10), data(b"half"));
+        assert_eq!(tty.read(10), TtyRead::Wait);
+    }
+
+    #[test]
+    fn nothing_is_lost_when_the_mode_changes() {
+        let mut tty = typed(b"first\nsecond\x04\x7f");
+        assert_eq!(tty.read(2), data(b"fi"));
+        raw(&mut tty);
+        assert_eq!(tty.available(), Some(12));
+        assert_eq!(tty.read(4), data(b"rst\n"));
+        assert_eq!(tty.read(100), data(b"second\x04\x7f"));
+        assert_eq!(tty.read(1), TtyRead::Wait);
+    }
+
+    #[test]
+    fn a_line_half_typed_survives_too() {
+        let mut tty = typed(b"ab");
+        assert_eq!(tty.read(10), TtyRead::Wait);
+        raw(&mut tty);
+        assert_eq!(tty.read(10), data(b"ab"));
+    }
+
+    #[test]
+    fn signal_characters_act_at_once_and_drop_input() {
+        let mut tty = typed(b"abc");
+        assert_eq!(tty.input(3), Some(Signal::INT));
+        assert_eq!(tty.take_echo(), b"^C\r\n");
+        assert_eq!(tty.room(), BACKLOG);
+        assert_eq!(tty.input(28), Some(Signal::QUIT));
+        raw(&mut tty);
+        assert_eq!(tty.input(3), None);
+        assert_eq!(tty.read(5), data(b"\x03"));
+    }
+
+    #[test]
+    fn raw_reads_may_ask_not_to_wait() {
+        let mut tty = Tty::default();
+        raw(&mut tty);
+        let mut termios = tty.termios();
+        termios.cc[cc::VMIN] = 0;
+        tty.set_termios(termios);
+        assert_eq!(tty.read(5), data(b""));
+    }
+
+    #[test]
+    fn output_gets_carriage_returns_only_where_asked() {
+        let mut tty = Tty::default();
+        assert_eq!(tty.output(b"a\nb"), b"a\r\nb");
+        let mut termios = tty.termios();
+        termios.output.remove(OutputFlags::OPOST);
+        tty.set_termios(termios);
+        assert_eq!(tty.output(b"a\nb"), b"a\nb");
+    }
+
+    #[test]
+    fn full_queues_refuse_and_long_lines_are_cut() {
+        let mut tty = typed(&[b'x'; BACKLOG]);
+        assert_eq!(tty.room(), 0);
+        assert_eq!(tty.read(1), TtyRead::Wait);
+        assert_eq!(tty.room(), BACKLOG);
+        tty.input(b'y');
+        tty.input(b'\n');
+        let TtyRead::Data(line) = tty.read(2 * MAX_LINE) else {
+            panic!("a line is there")
+        };
+        assert_eq!(line.len(), MAX_LINE);
+        assert_eq!(line.last(), Some(&b'\n'));
+    }
+}
