@@ -104,6 +104,9 @@ fn config(template: &str, image: &BootImage, menu: Menu) -> Result<String> {
         .replace("@ENTRIES@", entries.trim_end()))
 }
 
+/// A BIOS has a text mode. `multiboot2` asks for graphics wherever the image can do with them, so this comes after it.
+const TEXT_MODE: &str = "    if [ \"$grub_platform\" = pc ]; then set gfxpayload=text; fi\n";
+
 fn entry(title: &str, image: &BootImage, extra: &str) -> Result<String> {
     let mut text = format!("menuentry '{title}' {{\n    multiboot2 /boot/xenlite");
     text += &quoted(&image.append)?;
@@ -112,7 +115,7 @@ fn entry(title: &str, image: &BootImage, extra: &str) -> Result<String> {
     for module in &image.modules {
         writeln!(text, "    module2 /boot/{}{}", module.name, quoted(&module.args)?)?;
     }
-    Ok(text + "}\n")
+    Ok(text + TEXT_MODE + "}\n")
 }
 
 /// Arguments as words that GRUB's language takes literally, a blank before each.
@@ -146,8 +149,8 @@ mod tests {
     fn the_menu_names_every_module_in_order() {
         let text = config("t=@TIMEOUT@\n@ENTRIES@\n", &image(), Menu::Immediate).unwrap();
         let expected = "t=0\nmenuentry 'Hypervisor and Domain0' {\n    multiboot2 /boot/xenlite 'loglvl=all' 'dom0_mem=64M'\n    \
-                        module2 /boot/dom0 'a=$b'\n    module2 /boot/initrd\n}\n";
-        assert_eq!(text, expected);
+                        module2 /boot/dom0 'a=$b'\n    module2 /boot/initrd\n";
+        assert_eq!(text, format!("{expected}{TEXT_MODE}}}\n"));
         let shown = config("@TIMEOUT@@ENTRIES@", &image(), Menu::Shown).unwrap();
         assert!(shown.starts_with('5') && shown.contains("'console=vga'"));
     }
