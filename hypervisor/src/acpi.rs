@@ -2,7 +2,7 @@
 //!
 //! The layouts are those of the `acpi` crate. The tables are read here, because the crate's own walk believes
 //! every length and address: a table counts only when its header and all it says to contain lie inside memory
-//! that [`PhysicalMemory`] shows, within a sane length. A wrong checksum is reported and overlooked, as everybody
+//! that can be read, within a sane length. A wrong checksum is overlooked, as everybody
 //! does. Byte code is not run; `\_S5` is found by its encoding ([`hv_core::firmware`]).
 //!
 //! What is used is copied out while booting, so the tables may be overwritten later.
@@ -10,30 +10,15 @@
 //! Not supported: hardware-reduced machines, and power registers that are not in I/O space.
 
 use acpi::address::{AddressSpace, GenericAddress};
-use acpi::rsdp::Rsdp;
 use acpi::sdt::{SdtHeader, fadt::Fadt};
 use core::mem::{MaybeUninit, size_of};
 use hv_arch::{pm_timer::PmTimer, power::SoftOff};
-
-/// Shows `len` bytes of physical memory, or `None` where they are not memory that the hypervisor has mapped.
-pub trait PhysicalMemory {
-    /// The bytes from `address` on.
-    fn bytes(&self, address: u64, len: usize) -> Option<&[u8]>;
-}
+use hv_bootinfo::{multiboot1::Reader, rsdp::Rsdp};
 
 /// Longest table believed; real ones with byte code reach some hundred KiB.
 const LONGEST_TABLE: usize = 1 << 20;
 /// Tables looked at in one root table.
 const MOST_TABLES: usize = 64;
-
-/// Where the tables begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Root {
-    /// A table of 32-bit addresses, here.
-    Rsdt(u64),
-    /// A table of 64-bit addresses, here.
-    Xsdt(u64),
-}
 
 /// Where the reset register is, by physical address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,42 +55,8 @@ pub struct Firmware {
     pub forbids_vga_probe: bool,
 }
 
-/// Looks for the tables where a BIOS leaves their address: the first KiB of its extended data area, and the 128
-/// KiB below 1 MiB.
-pub fn search_bios(memory: &impl PhysicalMemory) -> Option<Root> {
-    let segment = memory.bytes(0x40E, 2)?;
-    let extended = u64::from(u16::from_le_bytes([segment[0], segment[1]])) << 4;
-    let areas = [(extended, 1024), (0xE_0000, 0x2_0000)];
-    areas
-        .into_iter()
-        .filter(|(start, _)| (0x8_0000..0x10_0000).contains(start))
-        .find_map(|(start, len)| {
-            let area = memory.bytes(start, len)?;
-            (0..len)
-                .step_by(16)
-                .find_map(|offset| root_pointer(area.get(offset..)?))
-        })
-}
-
-/// Reads a root pointer structure; the boot loader passes a copy of it.
-pub fn root_pointer(bytes: &[u8]) -> Option<Root> {
-    const FIRST_VERSION_BYTES: usize = 20;
-    if !bytes.starts_with(b"RSD PTR ") || !sums_to_zero(bytes.get(..FIRST_VERSION_BYTES)?) {
-        return None;
-    }
-    // SAFETY: the structure is bytes and integers.
-    let pointer: Rsdp = unsafe { copy_out(bytes) };
-    let (revision, xsdt, rsdt) = (pointer.revision, pointer.xsdt_address, pointer.rsdt_address);
-    let has_second = revision >= 2 && bytes.get(..size_of::<Rsdp>()).is_some_and(sums_to_zero) && xsdt != 0;
-    Some(if has_second {
-        Root::Xsdt(xsdt)
-    } else {
-        Root::Rsdt(u64::from(rsdt))
-    })
-}
-
 /// Reads the tables. `None` where there is no usable FADT.
-pub fn read(root: Root, memory: &impl PhysicalMemory) -> Option<Firmware> {
+pub fn read(root: &Rsdp, memory: &Reader<'_>) -> Option<Firmware> {
     let fadt = tables(root, memory).find(|table| table.starts_with(b"FACP"))?;
     // SAFETY: the structure is bytes and integers.
     let fadt: Fadt = unsafe { copy_out(fadt) };
@@ -128,7 +79,7 @@ fn pm_timer(fadt: &Fadt) -> Option<PmTimer> {
     Some(unsafe { PmTimer::new(port, { fadt.flags }.pm_timer_is_32_bit()) })
 }
 
-fn soft_off(fadt: &Fadt, root: Root, memory: &impl PhysicalMemory) -> Option<SoftOff> {
+fn soft_off(fadt: &Fadt, root: &Rsdp, memory: &Reader<'_>) -> Option<SoftOff> {
     if { fadt.flags }.system_is_hw_reduced_acpi() {
         return None;
     }
@@ -190,10 +141,10 @@ fn io_port(register: GenericAddress) -> Option<u16> {
 }
 
 /// All tables that a root table names and that can be read.
-fn tables(root: Root, memory: &impl PhysicalMemory) -> impl Iterator<Item = &[u8]> {
-    let (address, width) = match root {
-        Root::Rsdt(address) => (address, 4),
-        Root::Xsdt(address) => (address, 8),
+fn tables<'a>(root: &Rsdp, memory: &Reader<'a>) -> impl Iterator<Item = &'a [u8]> {
+    let (address, width) = match root.xsdt {
+        Some(address) => (address, 8),
+        None => (u64::from(root.rsdt), 4),
     };
     let entries = table(address, memory)
         .and_then(|table| table.get(size_of::<SdtHeader>()..))
@@ -211,19 +162,15 @@ fn tables(root: Root, memory: &impl PhysicalMemory) -> impl Iterator<Item = &[u8
 }
 
 /// One table, header included.
-fn table(address: u64, memory: &impl PhysicalMemory) -> Option<&[u8]> {
-    let header = memory.bytes(address, size_of::<SdtHeader>())?;
+fn table<'a>(address: u64, memory: &Reader<'a>) -> Option<&'a [u8]> {
+    let header = memory(address, size_of::<SdtHeader>())?;
     // SAFETY: the structure is bytes and integers.
     let header: SdtHeader = unsafe { copy_out(header) };
     let length = header.length as usize;
     if !(size_of::<SdtHeader>()..=LONGEST_TABLE).contains(&length) {
         return None;
     }
-    memory.bytes(address, length)
-}
-
-fn sums_to_zero(bytes: &[u8]) -> bool {
-    bytes.iter().fold(0u8, |sum, &byte| sum.wrapping_add(byte)) == 0
+    memory(address, length)
 }
 
 /// Copies a structure out of the start of `bytes`; what they are too short for is zero, which in these tables

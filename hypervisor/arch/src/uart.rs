@@ -7,8 +7,8 @@
 //!   control register in loopback mode, and its transmitter reports empty within a bounded time. Where nothing
 //!   decodes the range, reads give all ones and the first test fails: no UART costs a dozen port accesses.
 //! * What already lies in the receiver is handed to the caller, not dropped. Turning the FIFOs on clears them, so
-//!   the last byte is read and the FIFO control register written back to back; a sender that keeps typing
-//!   exactly then can still lose one byte, and should wait for the first line of output.
+//!   the receiver is emptied just before, cut off from the line. On a real line a byte that comes in just then is
+//!   lost; whoever types by machine waits for the first line of output.
 //!
 //! Nothing here waits for the line: [`Uart::send`] takes what fits into the transmitter, and the caller keeps the
 //! rest. Received bytes stay in the hardware until [`Uart::receive`]; a caller that is full stops calling and
@@ -185,13 +185,15 @@ impl Uart {
         self.write(offsets::LCR, line.bits());
     }
 
-    /// Turns the FIFOs on after saving what the receiver holds.
+    /// Turns the FIFOs on after saving what the receiver holds. Loopback cuts the line off meanwhile: an emulator
+    /// would otherwise hand the next byte over as soon as one has been read.
     fn enable_fifos(&mut self, received: &mut impl FnMut(u8)) {
         let control = FCR::FIFO_ENABLE
             .set_fifo_trigger_level(FifoTriggerLevel::Eight)
             .bits();
         let mut saved = [0; FIFO_SIZE];
         let mut count = 0;
+        self.write(offsets::MCR, MCR::LOOP_BACK.bits());
         for slot in &mut saved {
             if !LSR::from_bits_retain(self.read(offsets::LSR)).contains(LSR::DATA_READY) {
                 break;

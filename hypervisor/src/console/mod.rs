@@ -9,7 +9,6 @@
 //! finds the lock held; NMI and machine check do not write. The panic path takes the lock by force
 //! ([`panic::Writer`]).
 
-mod options;
 pub mod panic;
 mod serial;
 
@@ -20,7 +19,6 @@ use hv_arch::{
     uart::ComPort,
     vga::{self, VgaText},
 };
-pub use options::Options;
 use serial::Serial;
 use spin::{Mutex, MutexGuard};
 
@@ -195,11 +193,11 @@ pub fn interrupt(irq: u8) -> bool {
     arrived
 }
 
-/// Shows the history, in its two parts, oldest first.
-pub fn with_history<R>(show: impl FnOnce(&[u8], &[u8]) -> R) -> R {
+/// Copies the history from its byte `start` on, oldest first; says how many bytes that was.
+pub fn read_history(start: usize, into: &mut [u8]) -> usize {
     let console = CONSOLE.lock();
-    let (old, new) = console.history.as_slices();
-    show(old, new)
+    let history = console.history.oldest_ordered().skip(start);
+    history.zip(into).map(|(&byte, slot)| *slot = byte).count()
 }
 
 /// Forgets the history.
@@ -207,7 +205,7 @@ pub fn clear_history() {
     CONSOLE.lock().history.clear();
 }
 
-/// Bytes of output lost to serial lines that took nothing for a second.
+/// Bytes of output lost to stalled serial lines.
 pub fn dropped_bytes() -> u64 {
     CONSOLE.lock().serial.iter().map(Serial::dropped).sum()
 }

@@ -14,8 +14,9 @@ use hv_arch::uart::{ComPort, Uart};
 
 /// Bytes that wait for the transmitter.
 const OUTPUT_QUEUE: usize = 8192;
-/// Polls of a transmitter before the line counts as stalled: about a second on real hardware.
-const PATIENCE: u32 = 1_000_000;
+/// Polls of a transmitter before the line counts as stalled: about twenty seconds. A real line always moves; an
+/// emulator's stands still while nobody reads its output, which then waits rather than gets lost.
+const PATIENCE: u32 = 20_000_000;
 /// Rounds of one interrupt: bounds the time in the handler, should the hardware never be satisfied.
 const ROUNDS: u32 = 64;
 
