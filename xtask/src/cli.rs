@@ -30,6 +30,12 @@ pub enum Command {
     Iso(IsoArgs),
     /// Run the emulator tests (`cargo test` runs them and the host tests)
     Test(TestArgs),
+    /// Measure what operations cost, and print the cost table
+    Bench(BenchArgs),
+    /// Print how big the hypervisor and the mini-guest are
+    Size,
+    /// Format, lints, documentation, cost table and tests: all that CI checks
+    Check,
     /// Add function, file and line to the addresses of a log read from standard input
     Symbolize(SymbolizeArgs),
     /// Install what is missing on this machine
@@ -121,6 +127,14 @@ pub struct TestArgs {
     /// Only say what would run
     #[arg(long)]
     pub list: bool,
+}
+
+/// Options of `bench`.
+#[derive(Debug, Clone, Args)]
+pub struct BenchArgs {
+    /// Write the table into README.md
+    #[arg(long)]
+    pub write: bool,
 }
 
 /// Options of `symbolize`.

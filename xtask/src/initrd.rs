@@ -10,10 +10,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-/// What `cat /etc/motd` prints, unless the programs bring their own.
-const MOTD: &str =
-    "Welcome to xenlite: a kernel in ring 1, its programs in ring 3, a hypervisor in ring 0.\n";
-
 /// The archive that stands for the user's `--initrd`: a file as it is, a directory packed to `out`.
 ///
 /// # Errors
@@ -30,33 +26,42 @@ pub fn from_user(path: &Path, out: &Path) -> Result<PathBuf> {
     Ok(out.to_path_buf())
 }
 
-/// The default archive: our programs as `bin/*` on top of the tree `programs/root`. An empty one where they are missing.
+/// The default archive: what [`populate`] makes, packed to `out`.
 ///
 /// # Errors
 /// When a program cannot be built or a file not be read.
 pub fn of_programs(out: &Path) -> Result<PathBuf> {
     let tree = tempfile::tempdir().context("cannot create a temporary directory")?;
-    let root = tree.path();
+    populate(tree.path())?;
+    from_user(tree.path(), out)
+}
+
+/// Fills the empty directory `root` with the default tree: our programs in `bin`, and the files of `programs/root`.
+///
+/// # Errors
+/// When a program cannot be built or a file not be copied.
+pub fn populate(root: &Path) -> Result<()> {
+    fs::set_permissions(root, fs::Permissions::from_mode(0o755))?;
     for dir in ["bin", "dev", "etc", "proc", "tmp"] {
-        fs::create_dir(root.join(dir))?;
+        fs::create_dir(root.join(dir))
+            .with_context(|| format!("cannot create {dir} in {}", root.display()))?;
     }
-    fs::write(root.join("etc/motd"), MOTD)?;
     if build::PROGRAMS.exists() {
         for (name, file) in build::PROGRAMS.build()? {
             let to = root.join("bin").join(name);
             fs::copy(&file, &to).with_context(|| format!("cannot copy {}", file.display()))?;
             fs::set_permissions(&to, fs::Permissions::from_mode(0o755))?;
         }
-        let skeleton = crate::workspace::root().join("programs/root");
-        if skeleton.is_dir() {
-            copy_tree(&skeleton, root)?;
-        }
+        copy_tree(&crate::workspace::root().join("programs/root"), root)?;
     }
-    from_user(root, out)
+    Ok(())
 }
 
 /// Copies a tree's files, directories and links over another.
-fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+///
+/// # Errors
+/// When something cannot be read or written.
+pub fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
         let entry = entry?;
         let (source, copy) = (entry.path(), to.join(entry.file_name()));

@@ -12,11 +12,14 @@
 //!
 //! Everything that goes wrong before the machine starts is one clear line and exit status 2 ([`status`] has the table).
 
+pub mod bench;
 pub mod bochs;
 pub mod boot_image;
 pub mod build;
+pub mod check;
 pub mod cli;
 pub mod console;
+pub mod elf;
 pub mod image;
 pub mod initrd;
 pub mod iso;
@@ -26,6 +29,7 @@ pub mod progress;
 pub mod qemu;
 pub mod run;
 pub mod setup;
+pub mod size;
 pub mod status;
 pub mod suite;
 pub mod symbols;

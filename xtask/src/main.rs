@@ -10,6 +10,9 @@ fn main() {
         Command::Run(args) => xtask::run::run(&args),
         Command::Iso(args) => xtask::iso::iso(&args).map(|()| status::OK),
         Command::Test(args) => xtask::suite::command(&args),
+        Command::Bench(args) => xtask::bench::bench(&args).map(|()| status::OK),
+        Command::Size => xtask::size::size().map(|()| status::OK),
+        Command::Check => Ok(xtask::check::check()),
         Command::Symbolize(args) => xtask::symbols::symbolize(&args).map(|()| status::OK),
         Command::Setup => xtask::setup::setup_all().map(|()| status::OK),
     };

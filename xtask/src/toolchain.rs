@@ -23,6 +23,19 @@ pub struct Toolchain {
     pub version: String,
 }
 
+impl Toolchain {
+    /// Its documentation tool.
+    pub fn rustdoc(&self) -> PathBuf {
+        self.rustc.with_file_name("rustdoc")
+    }
+
+    /// Its linter, if it has one.
+    pub fn clippy(&self) -> Option<PathBuf> {
+        let file = |name| Some(self.rustc.with_file_name(name)).filter(|file| file.is_file());
+        file("clippy-driver").and(file("cargo-clippy"))
+    }
+}
+
 /// Finds a toolchain that can build the bare-metal crates.
 pub fn find() -> Option<Toolchain> {
     let active = sysroot_of(Path::new("rustc")).map(|root| root.join("bin"));

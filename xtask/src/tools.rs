@@ -10,6 +10,8 @@ pub enum Tool {
     RustSources,
     /// The linker `ld.lld` or rustup's `rust-lld`.
     Lld,
+    /// The linter of that toolchain (only `check` needs it).
+    Clippy,
     /// `objcopy` of the GNU binutils.
     Objcopy,
     /// QEMU for x86-64.
@@ -34,6 +36,8 @@ pub enum Tool {
     Script,
     /// A C compiler that makes static 32-bit programs (only tests need it).
     Gcc32,
+    /// busybox, a static 32-bit program that is not ours (only tests need it).
+    Busybox,
 }
 
 impl Tool {
@@ -41,6 +45,7 @@ impl Tool {
     pub fn name(self) -> &'static str {
         match self {
             Self::RustSources => "a Rust toolchain (1.95 or newer) with the library's sources",
+            Self::Clippy => "clippy for the bare-metal toolchain",
             Self::Lld => "the linker ld.lld",
             Self::Objcopy => "objcopy",
             Self::Qemu => "qemu-system-x86_64",
@@ -54,6 +59,7 @@ impl Tool {
             Self::VgaBios => "Bochs's VGA BIOS",
             Self::Script => "script(1)",
             Self::Gcc32 => "gcc -m32 -static",
+            Self::Busybox => "Debian's busybox-static for i386",
         }
     }
 
@@ -64,7 +70,8 @@ impl Tool {
             Self::Qemu => "run",
             Self::GrubBios | Self::GrubEfi | Self::Xorriso | Self::Mtools | Self::Ovmf => "iso",
             Self::Bochs | Self::BochsBios | Self::VgaBios | Self::Script => "bochs",
-            Self::Gcc32 => "test",
+            Self::Clippy => "check",
+            Self::Gcc32 | Self::Busybox => "test",
         }
     }
 
@@ -76,6 +83,7 @@ impl Tool {
                 "rust cargo rust-src",
                 "rust rust-src",
             ],
+            Self::Clippy => ["rust-web-clippy", "clippy", "rust"],
             Self::Lld => ["lld", "lld", "lld"],
             Self::Objcopy => ["binutils", "binutils", "binutils"],
             Self::Qemu => ["qemu-system-x86", "qemu-system-x86-core", "qemu-system-x86"],
@@ -92,6 +100,8 @@ impl Tool {
             Self::BochsBios => ["bochsbios", "bochs-bios", "bochs"],
             Self::VgaBios => ["vgabios", "bochs-bios", "bochs"],
             Self::Script => ["bsdutils", "util-linux-script", "util-linux"],
+            // Only Debian packs one; it is not installed, but kept in the build directory.
+            Self::Busybox => ["busybox-static:i386", "", ""],
             Self::Gcc32 => ["gcc-multilib", "gcc glibc-static.i686", "gcc lib32-glibc"],
         }
     }
@@ -100,6 +110,7 @@ impl Tool {
     pub fn is_present(self) -> bool {
         match self {
             Self::RustSources => crate::toolchain::find().is_some(),
+            Self::Clippy => crate::toolchain::find().is_some_and(|toolchain| toolchain.clippy().is_some()),
             Self::Lld => crate::toolchain::find_linker().is_some(),
             Self::Objcopy => find_program(&["objcopy"]).is_some(),
             Self::Qemu => qemu().is_some(),
@@ -112,6 +123,7 @@ impl Tool {
             Self::BochsBios => bochs_bios().is_some(),
             Self::VgaBios => bochs_vga_bios().is_some(),
             Self::Script => find_program(&["script"]).is_some(),
+            Self::Busybox => busybox().is_file(),
             Self::Gcc32 => crate::setup::gcc_makes_static_32_bit_programs(),
         }
     }
@@ -197,6 +209,11 @@ pub fn bochs_vga_bios() -> Option<PathBuf> {
         "/usr/share/bochs/VGABIOS-lgpl-latest.bin",
         "/usr/local/share/bochs/VGABIOS-lgpl-latest",
     ])
+}
+
+/// Where `scripts/setup` keeps busybox.
+pub fn busybox() -> PathBuf {
+    crate::workspace::target().join("downloads/busybox-i386")
 }
 
 /// Whether Bochs's display in a text terminal is installed; Debian packs it on its own, as a plugin.

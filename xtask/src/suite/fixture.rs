@@ -58,17 +58,46 @@ pub fn test_guest(name: &str) -> Result<PathBuf, Stop> {
     only(built_once(&BUILT, &build::TEST_GUESTS)?, name)
 }
 
-/// The default initial file system.
-pub fn programs() -> Result<PathBuf, Stop> {
-    static PACKED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+/// The default initial file system, as a directory.
+fn program_tree() -> Result<&'static Path, Stop> {
+    static TREE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     if !build::PROGRAMS.exists() {
         return Err(Stop::Skip("the package `programs` is not in this tree".into()));
     }
-    let packed = PACKED.get_or_init(|| {
-        let pack = || crate::initrd::of_programs(&workspace::scratch()?.join("tests.cpio"));
-        pack().map_err(|error| format!("{error:#}"))
-    });
-    packed.clone().map_err(Stop::Fail)
+    let make = || {
+        let tree = workspace::scratch()?.join("tests-root");
+        // What an older run left; nothing there is as good.
+        let _ = std::fs::remove_dir_all(&tree);
+        std::fs::create_dir_all(&tree)?;
+        crate::initrd::populate(&tree)?;
+        Ok(tree)
+    };
+    let tree = TREE.get_or_init(|| make().map_err(|error: anyhow::Error| format!("{error:#}")));
+    tree.as_deref().map_err(|error| Stop::Fail(error.clone()))
+}
+
+/// A new directory with a copy of the default initial file system.
+///
+/// # Errors
+/// A failed build.
+pub fn copied_program_tree() -> Result<tempfile::TempDir, Stop> {
+    let tree = tempfile::tempdir()?;
+    crate::initrd::copy_tree(program_tree()?, tree.path())?;
+    Ok(tree)
+}
+
+/// The default initial file system, packed.
+///
+/// # Errors
+/// A failed build.
+pub fn programs() -> Result<PathBuf, Stop> {
+    static PACKED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let tree = program_tree()?;
+    let pack = || crate::initrd::from_user(tree, &workspace::scratch()?.join("tests.cpio"));
+    PACKED
+        .get_or_init(|| pack().map_err(|error| format!("{error:#}")))
+        .clone()
+        .map_err(Stop::Fail)
 }
 
 /// Makes sure of tools, one test at a time; what cannot be had is a reason to skip.

@@ -1,6 +1,5 @@
 //! How many host tests a plain `cargo test` runs.
 
-use crate::workspace;
 use anyhow::{Context, Result, ensure};
 use std::process::Command;
 
@@ -11,10 +10,8 @@ use std::process::Command;
 /// # Errors
 /// When cargo or a test program does not answer.
 pub fn count() -> Result<String> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
+    let output = crate::check::host_cargo()
         .args(["test", "--no-run", "--message-format=json"])
-        .current_dir(workspace::root())
         .output()
         .context("cannot run cargo")?;
     ensure!(output.status.success(), "cargo test --no-run failed");

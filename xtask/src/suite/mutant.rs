@@ -8,11 +8,9 @@ use crate::build::HYPERVISOR;
 use crate::check;
 use crate::cli::Emulator;
 use crate::status::{Ending, Verdict};
-use crate::workspace;
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Mutex;
 
 /// The tests: each mutant against each guest that attacks it, and one that no mutant is left alone.
@@ -94,11 +92,10 @@ fn each_has_an_attack(guests: &[Guest]) -> Outcome {
 
 /// The features of the hypervisor that are mutants.
 fn features() -> Result<BTreeSet<String>> {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command
+    let output = check::host_cargo()
         .args(["metadata", "--no-deps", "--format-version=1"])
-        .current_dir(workspace::root());
-    let output = command.output().context("cannot run cargo metadata")?;
+        .output()
+        .context("cannot run cargo metadata")?;
     let metadata: serde_json::Value =
         serde_json::from_slice(&output.stdout).context("cargo metadata failed")?;
     let packages = metadata["packages"].as_array().context("no packages")?;

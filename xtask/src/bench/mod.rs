@@ -1,0 +1,184 @@
+//! The subcommand `bench`: what operations cost, in guest instructions, beside Xen's cost and our goal.
+//!
+//! The test guest `bench` runs as Domain0 on the very image that `cargo run` boots, under `-icount shift=0`, where the
+//! time-stamp counter counts executed instructions. It prints `bench: KEY NUMBER` for each operation; [`table`] knows the keys. The
+//! machine runs twice, and a number that differs is an error: then it is not the hypervisor's cost alone.
+//!
+//! README.md holds the table between two marks; `bench --write` replaces it, `check` compares.
+
+pub mod table;
+
+use crate::boot_image::{BootImage, Module};
+use crate::build::{HYPERVISOR, TEST_GUESTS};
+use crate::cli::BenchArgs;
+use crate::console::{Console, Record};
+use crate::keyboard::Keyboard;
+use crate::machine::Machine;
+use crate::progress::Step;
+use crate::status::{Ending, Verdict};
+use crate::suite::{fixture, guest};
+use crate::{elf, tools, workspace};
+use anyhow::{Context, Result, bail, ensure};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// How long one run may take.
+const LIMIT: Duration = Duration::from_secs(300);
+/// The fixed part of the machine that the boot's cost is given for.
+const APPEND: &str = "exit-on-shutdown console=com1 dom0_mem=128M";
+
+/// Numbers by key.
+pub type Numbers = BTreeMap<String, u64>;
+
+/// The subcommand.
+///
+/// # Errors
+/// A failed build or run; two runs that differ; a README without the marks.
+pub fn bench(args: &BenchArgs) -> Result<()> {
+    let measured = table::render(&measure()?)?;
+    println!("{measured}");
+    let readme = readme()?;
+    let text =
+        std::fs::read_to_string(&readme).with_context(|| format!("cannot read {}", readme.display()))?;
+    let current = table::in_text(&text);
+    if args.write {
+        let new = table::replaced(&text, &measured).with_context(|| {
+            format!(
+                "{} has no marks for the table ({})",
+                workspace::display(&readme),
+                table::MARKS[0]
+            )
+        })?;
+        std::fs::write(&readme, new).with_context(|| format!("cannot write {}", readme.display()))?;
+        println!("written to {}", workspace::display(&readme));
+    } else if current != Some(measured.trim()) {
+        println!("README.md has another table; `cargo run -- bench --write` replaces it");
+    }
+    Ok(())
+}
+
+/// Measures, and compares with README.md's table (part of `check`).
+///
+/// # Errors
+/// A number that is not what the README says.
+pub fn check() -> Result<()> {
+    let measured = table::render(&measure()?)?;
+    let text = std::fs::read_to_string(readme()?).context("cannot read README.md")?;
+    let current = table::in_text(&text).context("README.md has no cost table")?;
+    if let Some(difference) = table::difference(current, &measured) {
+        bail!(
+            "README.md's cost table is not what is measured; `cargo run -- bench --write` replaces it\n{difference}"
+        );
+    }
+    Ok(())
+}
+
+fn readme() -> Result<PathBuf> {
+    Ok(workspace::root().join("README.md"))
+}
+
+/// Runs the machine twice, and adds what the launcher measures by itself.
+fn measure() -> Result<Numbers> {
+    ensure!(
+        TEST_GUESTS.exists(),
+        "there is no package `{}` in this tree",
+        TEST_GUESTS.name
+    );
+    let machine = Machine {
+        icount: true,
+        ..Machine::default()
+    };
+    tools::require(&fixture::tools_of(&machine))?;
+    let hypervisor = HYPERVISOR.build_one()?;
+    let bench = TEST_GUESTS
+        .build()?
+        .remove(guest::BENCH)
+        .context("there is no test guest `bench`")?;
+    let image_size = elf::loaded(&hypervisor)?.memory;
+    let dom0 = Module {
+        name: "dom0".into(),
+        file: bench,
+        args: String::new(),
+    };
+    let image = BootImage {
+        hypervisor,
+        append: APPEND.into(),
+        modules: vec![dom0],
+    };
+    let step = Step::start("Measuring");
+    let first = numbers(&run(&machine, &image)?)?;
+    step.detail("a second time");
+    let second = numbers(&run(&machine, &image)?)?;
+    drop(step);
+    for (key, number) in &first {
+        ensure!(
+            second.get(key) == Some(number),
+            "two runs differ: {key} {number} and {:?}",
+            second.get(key)
+        );
+    }
+    ensure!(
+        first.len() == second.len(),
+        "two runs differ in what they measure"
+    );
+    let mut all = first;
+    all.insert("loaded_image".into(), image_size);
+    Ok(all)
+}
+
+fn run(machine: &Machine, image: &BootImage) -> Result<String> {
+    let work = tempfile::tempdir_in(workspace::scratch()?)?;
+    let running = machine.start(image, work.path())?;
+    let console = Console {
+        keyboard: &mut Keyboard::idle(),
+        is_shown: false,
+        log: None,
+        deadline: Some(Instant::now() + LIMIT),
+        symbols: vec![image.hypervisor.clone()],
+    };
+    let Record { ending, text } = console.attend(running)?;
+    ensure!(
+        ending == Ending::Verdict(Verdict::Success),
+        "the measuring guest: {ending}\n{}",
+        fixture::tail(&text)
+    );
+    Ok(text)
+}
+
+/// The numbers in a log.
+fn numbers(log: &str) -> Result<Numbers> {
+    let mut numbers = Numbers::new();
+    for (_, rest) in log.lines().filter_map(|line| line.split_once("bench: ")) {
+        let mut words = rest.split_whitespace();
+        let (Some(key), Some(number), None) = (words.next(), words.next(), words.next()) else {
+            bail!("the measuring guest prints {rest:?}, not a key and a number");
+        };
+        let number = number.parse().with_context(|| format!("{key} is {number:?}"))?;
+        ensure!(
+            numbers.insert(key.to_string(), number).is_none(),
+            "{key} is there twice"
+        );
+    }
+    Ok(numbers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_from_a_log() {
+        let log = "xenlite 0.1\r\nbench: null_hypercall 49\r\n[d0] bench: yield 140\nend\n";
+        let expected = Numbers::from([("null_hypercall".into(), 49), ("yield".into(), 140)]);
+        assert_eq!(numbers(log).unwrap(), expected);
+        for bad in [
+            "bench: x",
+            "bench: x 1 2",
+            "bench: x -1",
+            "bench: x 1\nbench: x 1",
+        ] {
+            assert!(numbers(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The subcommand `check`: all that is asked of a change before it lands.
+//!
+//! Format, lints and documentation of host and bare-metal crates with warnings denied, the cost table, then every test. Each step runs even if an
+//! earlier one failed; the last line says which did.
+
+use crate::build::{self, HYPERVISOR, MINI_GUEST, PROGRAMS, Package, TEST_GUESTS};
+use crate::progress::Step;
+use crate::toolchain;
+use crate::tools::{self, Tool};
+use crate::{bench, workspace};
+use anyhow::{Context, Result, bail};
+use std::process::{Command, Stdio};
+
+/// A step: what it is called and does.
+type Check = (&'static str, fn() -> Result<()>);
+
+const CHECKS: [Check; 7] = [
+    ("format", format),
+    ("lints of the host's crates", lint_host),
+    ("lints of the bare-metal crates", lint_bare_metal),
+    ("documentation of the host's crates", document_host),
+    ("documentation of the bare-metal crates", document_bare_metal),
+    ("cost table", bench::check),
+    ("tests", test),
+];
+
+/// Runs all checks; gives the exit status.
+pub fn check() -> i32 {
+    let mut failed = Vec::new();
+    for (name, run) in CHECKS {
+        if let Err(error) = run() {
+            eprintln!("{name}: {error:#}");
+            failed.push(name);
+        }
+    }
+    if failed.is_empty() {
+        eprintln!("all checks passed");
+        return crate::status::OK;
+    }
+    eprintln!("failed: {}", failed.join(", "));
+    crate::status::FAILED
+}
+
+/// The cargo that runs the launcher itself.
+pub fn host_cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(workspace::root());
+    command
+}
+
+/// Runs a command whose output matters only when it fails.
+fn quietly(name: &str, command: &mut Command) -> Result<()> {
+    let step = Step::start(name);
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot run {command:?}"))?;
+    drop(step);
+    if !output.status.success() {
+        bail!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(())
+}
+
+fn format() -> Result<()> {
+    quietly(
+        "Checking the format",
+        host_cargo().args(["fmt", "--all", "--check"]),
+    )
+}
+
+fn lint_host() -> Result<()> {
+    quietly(
+        "Linting the host's crates",
+        host_cargo().args(["clippy", "--all-targets", "--", "-D", "warnings"]),
+    )
+}
+
+fn document_host() -> Result<()> {
+    let mut command = host_cargo();
+    command
+        .args(["doc", "--no-deps", "--document-private-items"])
+        .env("RUSTDOCFLAGS", "-D warnings");
+    quietly("Documenting the host's crates", &mut command)
+}
+
+/// The bare-metal packages of this tree, with the libraries that only they are built from.
+fn bare_metal() -> Vec<(Package<'static>, &'static [&'static str])> {
+    let all: [(Package, &[&str]); 4] = [
+        (HYPERVISOR, &["hv-arch"]),
+        (MINI_GUEST, &[]),
+        (PROGRAMS, &[]),
+        (TEST_GUESTS, &[]),
+    ];
+    all.into_iter().filter(|(package, _)| package.exists()).collect()
+}
+
+fn lint_bare_metal() -> Result<()> {
+    tools::require(&[Tool::RustSources, Tool::Lld, Tool::Clippy])?;
+    let toolchain = toolchain::find().context("no toolchain")?;
+    let clippy = toolchain.clippy().context("no clippy")?;
+    for (package, libraries) in bare_metal() {
+        let inner = build::cargo(&toolchain, "clippy", package.target)?;
+        // cargo-clippy by its path: cargo would find another toolchain's first.
+        let mut command = build::scrubbed(&clippy);
+        command.args(inner.get_args()).current_dir(workspace::root());
+        for (name, value) in inner.get_envs() {
+            if let Some(value) = value {
+                command.env(name, value);
+            }
+        }
+        command
+            .env("CARGO", &toolchain.cargo)
+            .args(["--release", "-p", package.name]);
+        command.args(libraries.iter().flat_map(|library| ["-p", library]));
+        command
+            .args(feature_args(&package))
+            .args(["--", "-D", "warnings"]);
+        quietly(&format!("Linting {}", package.name), &mut command)?;
+    }
+    Ok(())
+}
+
+fn document_bare_metal() -> Result<()> {
+    tools::require(&[Tool::RustSources, Tool::Lld])?;
+    let toolchain = toolchain::find().context("no toolchain")?;
+    for (package, libraries) in bare_metal() {
+        let mut command = build::cargo(&toolchain, "doc", package.target)?;
+        command.args([
+            "--release",
+            "--no-deps",
+            "--document-private-items",
+            "-p",
+            package.name,
+        ]);
+        command
+            .args(libraries.iter().flat_map(|library| ["-p", library]))
+            .args(feature_args(&package));
+        command
+            .env("RUSTDOC", toolchain.rustdoc())
+            .env("RUSTDOCFLAGS", "-D warnings");
+        quietly(&format!("Documenting {}", package.name), &mut command)?;
+    }
+    Ok(())
+}
+
+fn feature_args(package: &Package) -> Vec<String> {
+    if package.features.is_empty() {
+        Vec::new()
+    } else {
+        vec!["--features".into(), package.features.join(",")]
+    }
+}
+
+fn test() -> Result<()> {
+    let status = host_cargo()
+        .arg("test")
+        .stdin(Stdio::null())
+        .status()
+        .context("cannot run cargo test")?;
+    if !status.success() {
+        bail!("cargo test failed");
+    }
+    Ok(())
+}
