@@ -73,20 +73,25 @@ macro_rules! check {
     };
 }
 
-/// Goes on if both are equal; else ends the test guest with a failure that shows them.
+/// Goes on if both are equal; else ends the test guest with a failure that shows them, and what the rest of the
+/// arguments say.
 #[macro_export]
 macro_rules! check_eq {
     ($found:expr, $wanted:expr $(,)?) => {
+        $crate::check_eq!($found, $wanted, "")
+    };
+    ($found:expr, $wanted:expr, $($argument:tt)+) => {
         match (&$found, &$wanted) {
             (found, wanted) => {
                 if *found != *wanted {
                     $crate::report::failure(format_args!(
-                        "{}:{}: {} is {:?}, not {:?}",
+                        "{}:{}: {} is {:?}, not {:?} {}",
                         file!(),
                         line!(),
                         stringify!($found),
                         found,
-                        wanted
+                        wanted,
+                        format_args!($($argument)+)
                     ))
                 }
             }

@@ -112,10 +112,15 @@ mini_guest_entry_common:
         push    edx
         push    ecx
         push    ebx
-        push    ds
-        push    es
-        push    fs
-        push    gs
+        /* By way of EAX: in Intel syntax LLVM's `push ds` is the one of two bytes. */
+        mov     eax, ds
+        push    eax
+        mov     eax, es
+        push    eax
+        mov     eax, fs
+        push    eax
+        mov     eax, gs
+        push    eax
 mini_guest_entry_saved:
         /* The kernel runs with events masked. Some gates do not mask them (fast trap, 1, 7); an upcall that
          * comes before this line only sets the mask itself, see mini_guest_trap. */
@@ -139,8 +144,10 @@ mini_guest_dispatch:                    /* ebx = frame, eax = what to report */
 
 /* Back to ring 1. fs and gs belong to the program and were not touched; events stay masked. */
         lea     esp, [esp + 8]
-        pop     es
-        pop     ds
+        pop     eax
+        mov     es, eax
+        pop     eax
+        mov     ds, eax
         pop     ebx
         pop     ecx
         pop     edx
