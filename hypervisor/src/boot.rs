@@ -22,6 +22,7 @@ use hv_core::{
         pte::{DeniedIo, EntryRules},
     },
     segment::{SegmentLimits, reserved},
+    trap::IdtErrorForm,
 };
 use multiboot2::{BootInformation, BootInformationHeader};
 
@@ -162,6 +163,9 @@ pub fn set_up_memory(info: &BootInfo, mut memory: BootMemory<'_>, frames: u32, l
 
     let mut hv = state::lock();
     hv.segment_limits = limits;
+    let (vector, code) = idt::error_code_form();
+    hv.idt_error_form = IdtErrorForm::measured(vector, code)
+        .unwrap_or_else(|| panic!("`int {vector:#x}` without a gate gives error code {code:#x}"));
     hv.mm = Mm::new(table, rules, m2p.window);
     for region in info
         .memory()

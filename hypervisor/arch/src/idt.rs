@@ -9,7 +9,11 @@
 //! | all others | 3 | bounced to the guest after a check of its own registered DPL |
 
 use crate::{cpu, entry::points, gdt::HV_CS, tss::ist};
-use core::cell::UnsafeCell;
+use core::{
+    arch::asm,
+    cell::UnsafeCell,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+};
 
 /// The hypercall vector.
 pub const HYPERCALL: u8 = 0x82;
@@ -88,4 +92,35 @@ pub fn arm_fast_trap(vector: u8) {
 /// Gives `vector` its ordinary stub back.
 pub fn disarm_fast_trap(vector: u8) {
     set(vector, ordinary(vector));
+}
+
+/// The vector that [`error_code_form`] raises.
+const ABSENT: u8 = 0x40;
+/// Error code of the last fault that had a place to go on.
+static RECOVERED_CODE: AtomicU32 = AtomicU32::new(0);
+
+/// Notes the error code of a fault in ring 0 that goes on at its recovery address.
+pub fn note_recovered(error_code: u32) {
+    RECOVERED_CODE.store(error_code, Relaxed);
+}
+
+/// Raises a vector that is beyond a shortened IDT, and gives the vector and the #GP's error code: machines differ in
+/// how they write a vector into it. To be called at boot, when the fault handlers work.
+#[must_use]
+pub fn error_code_form() -> (u8, u32) {
+    cpu::load_idt(IDT.0.get() as u64, u16::from(ABSENT) * 16 - 1);
+    // SAFETY: the vector has no gate now, so this is a #GP, which goes on behind the instruction by the exception table.
+    unsafe {
+        asm!(
+            "2: int {vector}",
+            "3:",
+            ".pushsection .ex_table, \"a\"",
+            ".balign 4",
+            ".long 2b - ., 3b - .",
+            ".popsection",
+            vector = const ABSENT,
+        );
+    }
+    cpu::load_idt(IDT.0.get() as u64, 4095);
+    (ABSENT, RECOVERED_CODE.load(Relaxed))
 }
