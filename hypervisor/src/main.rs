@@ -36,6 +36,7 @@ extern "sysv64" fn hv_main(magic: u32, info_address: u32) -> ! {
     let options = Options::parse(info.cmd_line());
     boot::open_consoles(info, &options);
     end::configure(options.exits_on_shutdown, options.is_reboot_forbidden);
+    report::configure(options.audits_on_shutdown);
     log::info!(
         "xenlite {} started by {}",
         env!("CARGO_PKG_VERSION"),

@@ -23,7 +23,7 @@ pub struct OptionHelp {
 }
 
 /// Every option.
-pub const TABLE: [OptionHelp; 7] = [
+pub const TABLE: [OptionHelp; 8] = [
     OptionHelp {
         name: "console",
         values: "com1|com2|vga, several with commas",
@@ -59,6 +59,11 @@ pub const TABLE: [OptionHelp; 7] = [
         values: "",
         help: "end the emulator with a status when Domain0 shuts down",
     },
+    OptionHelp {
+        name: "audit-on-shutdown",
+        values: "",
+        help: "recount all references to memory when Domain0 shuts down, and panic if a count is wrong",
+    },
 ];
 
 /// Where the console is.
@@ -89,6 +94,8 @@ pub struct Options<'a> {
     pub is_reboot_forbidden: bool,
     /// `exit-on-shutdown`.
     pub exits_on_shutdown: bool,
+    /// `audit-on-shutdown`.
+    pub audits_on_shutdown: bool,
     /// Words that changed nothing.
     pub warnings: ArrayVec<OptionWarning<'a>, MAX_WARNINGS>,
     /// How many more of them there were.
@@ -109,6 +116,7 @@ impl Default for Options<'_> {
             scheduler: None,
             is_reboot_forbidden: false,
             exits_on_shutdown: false,
+            audits_on_shutdown: false,
             warnings: ArrayVec::new(),
             warnings_lost: 0,
         }
@@ -160,6 +168,7 @@ impl<'a> Options<'a> {
             "dom0_mem" => self.dom0_mem = Some(memory_size(text?).ok_or(bad)?),
             "sched" => self.scheduler = Some(text?),
             "noreboot" => self.is_reboot_forbidden = switch(value).ok_or(bad)?,
+            "audit-on-shutdown" => self.audits_on_shutdown = switch(value).ok_or(bad)?,
             "exit-on-shutdown" => self.exits_on_shutdown = switch(value).ok_or(bad)?,
             _ => return Err(OptionWarning::Unknown(word)),
         }
