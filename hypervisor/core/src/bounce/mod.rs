@@ -155,9 +155,10 @@ fn push<P: Platform, const N: usize>(
 ) -> Result<u32, CrashReason> {
     let bad_stack = CrashReason::BadKernelStack { ss, esp };
     let slot = frame_slot(cx, ss, esp, (N * 4) as u32).ok_or(bad_stack)?;
-    cx.platform
-        .write(GuestVirt::new(slot.linear), words)
-        .map_err(|_| bad_stack)?;
+    let written = cx.platform.write(GuestVirt::new(slot.linear), words);
+    if !cfg!(feature = "mutant-frame-fault") {
+        written.map_err(|_| bad_stack)?;
+    }
     Ok(slot.esp)
 }
 
