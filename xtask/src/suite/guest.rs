@@ -16,7 +16,8 @@
 //! //! mutant: mutant-name      a feature of the hypervisor that removes a check this guest attacks; may be repeated
 //! ```
 //!
-//! The first word of each is the default, where there is one. The hypervisor runs with `exit-on-shutdown`.
+//! The first word of each is the default, where there is one. The hypervisor runs with
+//! `exit-on-shutdown`, `audit-on-shutdown` (so a reference count that a guest brought out of step is a panic) and `loglvl=debug`.
 
 use super::{Outcome, Stop, Test, coverage, fixture};
 use crate::boot_image::BootImage;
@@ -162,7 +163,9 @@ impl Guest {
             )?),
         };
         modules.extend(initrd.map(|file| fixture::module("initrd", &file, "")));
-        let append = format!("exit-on-shutdown {}", self.append).trim().to_string();
+        let append = format!("exit-on-shutdown audit-on-shutdown loglvl=debug {}", self.append)
+            .trim()
+            .to_string();
         let image = BootImage {
             hypervisor,
             append,
