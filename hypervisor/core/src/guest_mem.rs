@@ -160,6 +160,21 @@ impl<T: GuestPod> GuestSlice<T> {
         }
     }
 
+    /// The first element and the rest, or `None` where there is none.
+    #[inline(always)]
+    #[must_use]
+    pub const fn split_first(self) -> Option<(GuestPtr<T>, Self)> {
+        if self.len == 0 {
+            return None;
+        }
+        let rest = Self {
+            at: self.at.wrapping_add(GuestPtr::<T>::SIZE),
+            len: self.len.wrapping_sub(1),
+            target: PhantomData,
+        };
+        Some((GuestPtr::trusted(self.at), rest))
+    }
+
     /// The address where the element `index` begins (or would), for a call that goes on later.
     #[must_use]
     pub const fn addr_of(self, index: u32) -> u32 {
@@ -213,6 +228,9 @@ mod tests {
                 prop_assert_eq!(u64::from(element.addr().raw()), u64::from(at) + 12 * u64::from(index));
                 prop_assert!(in_guest_range(element.addr().raw(), 12));
                 prop_assert_eq!(slice.addr_of(index), element.addr().raw());
+                let (first, rest) = slice.split_first().expect("not empty");
+                prop_assert_eq!((first.addr().raw(), rest.len()), (at, len - 1));
+                prop_assert_eq!(rest.get(index).is_some(), index < len - 1);
             }
         }
 

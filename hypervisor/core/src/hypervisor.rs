@@ -53,6 +53,30 @@ impl Hypervisor {
         }
     }
 
+    /// The domain that runs, to look at.
+    ///
+    /// # Panics
+    /// Where none does, which no guest can bring about.
+    #[inline(always)]
+    #[must_use]
+    pub fn running(&self) -> &Domain {
+        self.domains[self.current % MAX_DOMAINS]
+            .as_deref()
+            .expect("a domain runs")
+    }
+
+    /// The domain that runs.
+    ///
+    /// # Panics
+    /// Where none does, which no guest can bring about.
+    #[inline(always)]
+    #[must_use]
+    pub fn running_mut(&mut self) -> &mut Domain {
+        self.domains[self.current % MAX_DOMAINS]
+            .as_deref_mut()
+            .expect("a domain runs")
+    }
+
     /// The domain in `slot`, if there is one.
     #[inline(always)]
     #[must_use]

@@ -431,7 +431,7 @@ impl World {
 /// Handlers and a stack.
 fn set_up(vcpu: &mut Vcpu) {
     for (vector, gate) in vcpu.gates.iter_mut().enumerate() {
-        gate.eip = 0x50_0000 + vector as u32;
+        gate.address = 0x50_0000 + vector as u32;
     }
     vcpu.event_callback.eip = 0x51_0000;
     vcpu.failsafe_callback.eip = 0x52_0000;

@@ -173,19 +173,10 @@ pub fn request_pick<P: Platform>(hv: &mut Hypervisor, platform: &P) {
     platform.request_exit_work();
 }
 
-/// An event reached the domain in `slot`: it waits no longer.
-#[inline(always)]
-pub fn wake<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize) {
-    if hv
-        .domain_at(slot)
-        .is_some_and(|domain| domain.run.held.contains(Held::BLOCKED))
-    {
-        wake_blocked(hv, platform, slot);
-    }
-}
-
+/// An event reached the domain in `slot`, which is blocked: it waits no longer.
 #[cold]
-fn wake_blocked<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize) {
+#[inline(never)]
+pub fn wake<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize) {
     change(hv, platform, slot, |run| run.held.remove(Held::BLOCKED));
 }
 

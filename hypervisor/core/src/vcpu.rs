@@ -1,7 +1,12 @@
 //! A virtual CPU: everything that belongs to one thread of guest execution.
 
 use crate::{platform::FastTrap, regs::UserRegs};
-use guest_abi::{addr::Mfn, debugreg::dr6, segment::Selector};
+use guest_abi::{
+    addr::Mfn,
+    debugreg::dr6,
+    segment::Selector,
+    trap::{TrapFlags, TrapInfo},
+};
 
 /// A code address in the guest: selector and offset. Offset 0 means "not registered".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -10,20 +15,6 @@ pub struct CodePointer {
     pub cs: u16,
     /// Offset.
     pub eip: u32,
-}
-
-/// One entry of the virtual IDT.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct VirtualGate {
-    /// Handler offset; 0: none.
-    pub eip: u32,
-    /// Handler selector, checked.
-    pub cs: u16,
-    /// Least privileged ring that may raise it by `int n`.
-    pub dpl: u8,
-    /// Whether entering sets the event mask.
-    pub masks_events: bool,
 }
 
 /// Data segment registers, saved only when another vCPU runs.
@@ -61,8 +52,8 @@ pub struct Vcpu {
     pub regs: UserRegs,
     /// Data segments while it does not run.
     pub segments: DataSegments,
-    /// The virtual IDT.
-    pub gates: [VirtualGate; 256],
+    /// The virtual IDT by vector, its entries as the guest gave them; address 0: no handler.
+    pub gates: [TrapInfo; 256],
     /// Where events enter.
     pub event_callback: CodePointer,
     /// Where the guest enters when its own return frame or segments are bad.
@@ -103,6 +94,12 @@ impl Vcpu {
     #[must_use]
     pub const fn new() -> Self {
         const FLAT_CS: u16 = Selector::FLAT_RING1_CS.raw();
+        const NO_GATE: TrapInfo = TrapInfo {
+            vector: 0,
+            flags: TrapFlags::empty(),
+            cs: Selector::FLAT_RING1_CS,
+            address: 0,
+        };
         const FLAT_DS: u16 = Selector::FLAT_RING1_DS.raw();
         Self {
             regs: UserRegs::ZERO,
@@ -112,12 +109,7 @@ impl Vcpu {
                 fs: FLAT_DS,
                 gs: FLAT_DS,
             },
-            gates: [VirtualGate {
-                eip: 0,
-                cs: FLAT_CS,
-                dpl: 0,
-                masks_events: false,
-            }; 256],
+            gates: [NO_GATE; 256],
             event_callback: CodePointer { cs: FLAT_CS, eip: 0 },
             failsafe_callback: CodePointer { cs: FLAT_CS, eip: 0 },
             kernel_ss: FLAT_DS,

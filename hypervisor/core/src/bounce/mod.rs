@@ -20,19 +20,27 @@
 
 use crate::{
     context::Context,
+    domain::Domain,
     outcome::CrashReason,
     platform::Platform,
     regs::{UserRegs, eflags},
-    segment::stack::frame_slot,
+    segment::stack::{flat_slot, frame_slot},
     shared_info::SharedInfo,
-    vcpu::{CodePointer, DataSegments},
+    vcpu::{CodePointer, DataSegments, Vcpu},
 };
-use guest_abi::{addr::GuestVirt, trap::Vector};
+use guest_abi::{
+    addr::GuestVirt,
+    segment::Selector,
+    trap::{TrapFlags, Vector},
+};
 
 /// EFLAGS bits that a handler starts without.
 const CLEARED_AT_ENTRY: u32 = eflags::TF | eflags::NT | eflags::RF | eflags::VM | eflags::IOPL;
 
 /// Delivers exception `vector`, with its error code and faulting address where the frame has them.
+///
+/// The stack is nearly always the flat segment and can be written: then all of this is straight-line code without a
+/// call. Anything else is found out, from the start, out of line.
 ///
 /// # Errors
 /// The guest has no handler, or no stack that can take the frame. Nothing has changed.
@@ -43,28 +51,12 @@ pub fn deliver_exception<P: Platform>(
     error: Option<u32>,
     cr2: Option<u32>,
 ) -> Result<(), CrashReason> {
-    let gate = cx.current_vcpu().gates[usize::from(vector)];
-    if gate.eip == 0 && !cfg!(feature = "mutant-null-handler") {
-        return Err(CrashReason::NoHandler { vector });
-    }
-    let handler = CodePointer {
-        cs: gate.cs,
-        eip: gate.eip,
-    };
+    let to = Entry::Gate(vector);
     match (cr2, error) {
-        (Some(cr2), Some(error)) => enter::<P, 2, 5, 7>(cx, handler, [cr2, error])?,
-        (None, Some(error)) => enter::<P, 1, 4, 6>(cx, handler, [error])?,
-        (_, None) => enter::<P, 0, 3, 5>(cx, handler, [])?,
+        (Some(cr2), Some(error)) => enter::<P, _, 5, 7>(cx, to, (cr2, error)),
+        (None, Some(error)) => enter::<P, _, 4, 6>(cx, to, (error,)),
+        (_, None) => enter::<P, _, 3, 5>(cx, to, ()),
     }
-    if gate.masks_events && honours_event_mask(vector) {
-        SharedInfo::of(cx.platform, cx.current_domain()).mask_upcalls();
-    }
-    Ok(())
-}
-
-/// Whether a gate's "mask events" flag counts: not for #DB and #NM.
-const fn honours_event_mask(vector: u8) -> bool {
-    vector != Vector::DEBUG.raw() && vector != Vector::DEVICE_NOT_AVAILABLE.raw()
 }
 
 /// Enters the event callback and masks events. The caller has seen that an event is due
@@ -74,13 +66,7 @@ const fn honours_event_mask(vector: u8) -> bool {
 /// The guest has no callback, or no stack that can take the frame. Nothing has changed.
 #[inline(always)]
 pub fn deliver_event<P: Platform>(cx: &mut Context<'_, P>) -> Result<(), CrashReason> {
-    let callback = cx.current_vcpu().event_callback;
-    if callback.eip == 0 && !cfg!(feature = "mutant-null-handler") {
-        return Err(CrashReason::NoEventCallback);
-    }
-    enter::<P, 0, 3, 5>(cx, callback, [])?;
-    SharedInfo::of(cx.platform, cx.current_domain()).mask_upcalls();
-    Ok(())
+    enter::<P, _, 3, 5>(cx, Entry::Event, ())
 }
 
 /// Enters the failsafe callback: the data segments `segments`, or the frame in the registers, could not be loaded
@@ -95,71 +81,211 @@ pub fn deliver_failsafe<P: Platform>(
     segments: DataSegments,
 ) -> Result<(), CrashReason> {
     let callback = cx.current_vcpu().failsafe_callback;
-    let already_there = cx.regs.rip as u32 == callback.eip && cx.regs.cs as u16 == callback.cs;
-    if callback.eip == 0 || already_there {
+    if cx.regs.rip as u32 == callback.eip && cx.regs.cs as u16 == callback.cs {
         return Err(CrashReason::FailsafeFailed);
     }
-    let words = [segments.ds, segments.es, segments.fs, segments.gs].map(u32::from);
-    enter::<P, 4, 7, 9>(cx, callback, words)
+    let DataSegments { ds, es, fs, gs } = segments;
+    enter::<P, _, 7, 9>(cx, Entry::Failsafe, [ds, es, fs, gs].map(u32::from))
 }
 
-/// Writes the frame that `head` begins and turns the registers to `handler`. `INNER` and `OUTER` are the frame's words
-/// without and with ESP and SS.
+/// A place where the guest registered a handler.
+#[derive(Clone, Copy)]
+enum Entry {
+    Gate(u8),
+    Event,
+    Failsafe,
+}
+
+impl Entry {
+    /// The handler. Offset 0: there is none.
+    #[inline(always)]
+    fn handler(self, vcpu: &Vcpu) -> CodePointer {
+        match self {
+            Self::Gate(vector) => {
+                let gate = &vcpu.gates[usize::from(vector)];
+                CodePointer {
+                    cs: gate.cs.raw(),
+                    eip: gate.address,
+                }
+            }
+            Self::Event => vcpu.event_callback,
+            Self::Failsafe => vcpu.failsafe_callback,
+        }
+    }
+
+    /// Whether events are masked when it is entered. The flag of a gate does not count for #DB and #NM.
+    #[inline(always)]
+    fn masks_events(self, vcpu: &Vcpu) -> bool {
+        const DEBUG: u8 = Vector::DEBUG.raw();
+        const DEVICE_NOT_AVAILABLE: u8 = Vector::DEVICE_NOT_AVAILABLE.raw();
+        match self {
+            Self::Gate(DEBUG | DEVICE_NOT_AVAILABLE) | Self::Failsafe => false,
+            Self::Gate(vector) => vcpu.gates[usize::from(vector)]
+                .flags
+                .contains(TrapFlags::MASK_EVENTS),
+            Self::Event => true,
+        }
+    }
+
+    /// What it means that there is no handler.
+    const fn missing(self) -> CrashReason {
+        match self {
+            Self::Gate(vector) => CrashReason::NoHandler { vector },
+            Self::Event => CrashReason::NoEventCallback,
+            Self::Failsafe => CrashReason::FailsafeFailed,
+        }
+    }
+}
+
+/// The words of a frame before EIP. (Tuples, not arrays: their parts stay in registers.)
+trait Head: Copy {
+    /// How many.
+    const WORDS: usize;
+    /// Writes them to the start of `words`.
+    fn put(self, words: &mut [u32]);
+}
+
+impl Head for () {
+    const WORDS: usize = 0;
+    #[inline(always)]
+    fn put(self, _: &mut [u32]) {}
+}
+
+impl Head for (u32,) {
+    const WORDS: usize = 1;
+    #[inline(always)]
+    fn put(self, words: &mut [u32]) {
+        words[0] = self.0;
+    }
+}
+
+impl Head for (u32, u32) {
+    const WORDS: usize = 2;
+    #[inline(always)]
+    fn put(self, words: &mut [u32]) {
+        (words[0], words[1]) = self;
+    }
+}
+
+impl Head for [u32; 4] {
+    const WORDS: usize = 4;
+    fn put(self, words: &mut [u32]) {
+        words[..4].copy_from_slice(&self);
+    }
+}
+
+/// Writes the frame that `head` begins and turns the registers to the handler of `to`. `INNER` and `OUTER` are the
+/// frame's words without and with ESP and SS.
+///
+/// The handler is looked at before the frame is written, and read after it: so few values are alive in between that
+/// they all have a register.
 #[inline(always)]
-fn enter<P: Platform, const HEAD: usize, const INNER: usize, const OUTER: usize>(
+fn enter<P: Platform, H: Head, const INNER: usize, const OUTER: usize>(
     cx: &mut Context<'_, P>,
-    handler: CodePointer,
-    head: [u32; HEAD],
+    to: Entry,
+    head: H,
 ) -> Result<(), CrashReason> {
-    const { assert!(INNER == HEAD + 3 && OUTER == HEAD + 5) };
-    let regs = &*cx.regs;
-    let (ss, esp) = if regs.in_guest_kernel() {
-        let (ss, esp) = (regs.ss as u16, regs.rsp as u32);
-        (ss, push(cx, ss, esp, &frame::<HEAD, INNER>(regs, head))?)
+    const { assert!(INNER == H::WORDS + 3 && OUTER == H::WORDS + 5) };
+    let domain = cx.hv.running();
+    if to.handler(&domain.vcpus[0]).eip == 0 && !cfg!(feature = "mutant-null-handler") {
+        return Err(to.missing());
+    }
+    let (ss, esp) = stack(cx.regs, domain);
+    let pushed = if cx.regs.in_guest_kernel() {
+        push_flat(cx.platform, ss, esp, &frame::<H, INNER>(cx.regs, head))
     } else {
-        let (ss, esp) = (cx.current_vcpu().kernel_ss, cx.current_vcpu().kernel_esp);
-        (ss, push(cx, ss, esp, &frame::<HEAD, OUTER>(regs, head))?)
+        push_flat(cx.platform, ss, esp, &frame::<H, OUTER>(cx.regs, head))
     };
-    let regs = &mut *cx.regs;
+    let Some(esp) = pushed else {
+        return cx.out_of_line(move |cx| enter_rarely::<P, H, INNER, OUTER>(cx, to, head));
+    };
+    resume_at(
+        cx.regs,
+        cx.platform,
+        domain,
+        to,
+        (Selector::FLAT_RING1_DS.raw(), esp),
+    );
+    Ok(())
+}
+
+/// [`enter`] on a stack in a segment of the guest's own; or on none that can be written, to say so.
+fn enter_rarely<P: Platform, H: Head, const INNER: usize, const OUTER: usize>(
+    cx: &mut Context<'_, P>,
+    to: Entry,
+    head: H,
+) -> Result<(), CrashReason> {
+    let domain = cx.hv.running();
+    let (ss, esp) = stack(cx.regs, domain);
+    let bad_stack = CrashReason::BadKernelStack { ss, esp };
+    let words = if cx.regs.in_guest_kernel() { INNER } else { OUTER };
+    let slot = frame_slot(cx, ss, esp, (words * 4) as u32).ok_or(bad_stack)?;
+    let at = GuestVirt::new(slot.linear);
+    let written = if cx.regs.in_guest_kernel() {
+        cx.platform.write(at, &frame::<H, INNER>(cx.regs, head))
+    } else {
+        cx.platform.write(at, &frame::<H, OUTER>(cx.regs, head))
+    };
+    if !cfg!(feature = "mutant-frame-fault") {
+        written.map_err(|_| bad_stack)?;
+    }
+    resume_at(cx.regs, cx.platform, domain, to, (ss, slot.esp));
+    Ok(())
+}
+
+/// SS and ESP that a frame is pushed on: the interrupted ones of the guest's kernel, else those it registered.
+#[inline(always)]
+fn stack(regs: &UserRegs, domain: &Domain) -> (u16, u32) {
+    if regs.in_guest_kernel() {
+        (regs.ss as u16, regs.rsp as u32)
+    } else {
+        (domain.vcpus[0].kernel_ss, domain.vcpus[0].kernel_esp)
+    }
+}
+
+/// Turns the registers to the handler of `to` on ring-1 stack `ss:esp`, and masks events where that goes with it.
+#[inline(always)]
+fn resume_at<P: Platform>(
+    regs: &mut UserRegs,
+    platform: &P,
+    domain: &Domain,
+    to: Entry,
+    (ss, esp): (u16, u32),
+) {
+    let vcpu = &domain.vcpus[0];
+    let handler = to.handler(vcpu);
     regs.ss = u64::from(ss);
     regs.rsp = u64::from(esp);
     // Registered selectors have RPL 1; the OR makes it so for the way back whatever happened to them since.
     regs.cs = u64::from(handler.cs | 1);
     regs.rip = u64::from(handler.eip);
     regs.rflags = u64::from(regs.rflags as u32 & !CLEARED_AT_ENTRY | eflags::IF);
-    Ok(())
+    if to.masks_events(vcpu) {
+        SharedInfo::of(platform, domain).mask_upcalls();
+    }
 }
 
 /// The words of a frame: `head`, then EIP, CS, EFLAGS, and ESP, SS where `N` leaves room for them.
 #[inline(always)]
-fn frame<const HEAD: usize, const N: usize>(regs: &UserRegs, head: [u32; HEAD]) -> [u32; N] {
+fn frame<H: Head, const N: usize>(regs: &UserRegs, head: H) -> [u32; N] {
     let mut words = [0; N];
-    words[..HEAD].copy_from_slice(&head);
-    words[HEAD] = regs.rip as u32;
-    words[HEAD + 1] = regs.cs as u32 & 0xFFFF;
-    words[HEAD + 2] = regs.rflags as u32;
-    if N > HEAD + 3 {
-        words[HEAD + 3] = regs.rsp as u32;
-        words[HEAD + 4] = regs.ss as u32 & 0xFFFF;
+    head.put(&mut words);
+    words[H::WORDS] = regs.rip as u32;
+    words[H::WORDS + 1] = u32::from(regs.cs as u16);
+    words[H::WORDS + 2] = regs.rflags as u32;
+    if N > H::WORDS + 3 {
+        words[H::WORDS + 3] = regs.rsp as u32;
+        words[H::WORDS + 4] = u32::from(regs.ss as u16);
     }
     words
 }
 
-/// Pushes `words` on stack `ss:esp` and gives the new ESP.
+/// Pushes `words` on stack `ss:esp` if that is the flat ring-1 segment and it can be done, and gives the new ESP.
 #[inline(always)]
-fn push<P: Platform, const N: usize>(
-    cx: &Context<'_, P>,
-    ss: u16,
-    esp: u32,
-    words: &[u32; N],
-) -> Result<u32, CrashReason> {
-    let bad_stack = CrashReason::BadKernelStack { ss, esp };
-    let slot = frame_slot(cx, ss, esp, (N * 4) as u32).ok_or(bad_stack)?;
-    let written = cx.platform.write(GuestVirt::new(slot.linear), words);
-    if !cfg!(feature = "mutant-frame-fault") {
-        written.map_err(|_| bad_stack)?;
-    }
-    Ok(slot.esp)
+fn push_flat<P: Platform, const N: usize>(platform: &P, ss: u16, esp: u32, words: &[u32; N]) -> Option<u32> {
+    let start = flat_slot(ss, esp, (N * 4) as u32)?;
+    platform.write(GuestVirt::new(start), words).ok()?;
+    Some(start)
 }
 
 #[cfg(test)]

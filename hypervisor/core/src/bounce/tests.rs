@@ -79,7 +79,9 @@ fn only_a_gate_with_the_flag_masks_events_and_never_those_of_1_and_7() {
     for vector in [0, 1, 3, 7, 13, 14, 0x80] {
         for flag in [false, true] {
             let mut world = in_ring(3);
-            world.vcpu().gates[usize::from(vector)].masks_events = flag;
+            world.vcpu().gates[usize::from(vector)]
+                .flags
+                .set(TrapFlags::MASK_EVENTS, flag);
             deliver_exception(&mut world.cx(), vector, None, None).expect("delivered");
             let masked = world.shared_u8(0, offset::EVTCHN_UPCALL_MASK) != 0;
             assert_eq!(masked, flag && vector != 1 && vector != 7, "vector {vector}");
@@ -133,7 +135,7 @@ fn refused(
 #[test]
 fn a_null_handler_is_refused_not_jumped_to() {
     let mut world = in_ring(3);
-    world.vcpu().gates[6].eip = 0;
+    world.vcpu().gates[6].address = 0;
     refused(world, CrashReason::NoHandler { vector: 6 }, |cx| {
         deliver_exception(cx, 6, None, None)
     });
@@ -283,8 +285,8 @@ proptest! {
         world.regs.ss = ss.into();
         let vcpu = world.vcpu();
         (vcpu.kernel_ss, vcpu.kernel_esp) = (ss, esp);
-        vcpu.gates[40].cs = handler_cs & !3 | 1;
-        vcpu.gates[40].eip = handler_eip | 1;
+        vcpu.gates[40].cs = Selector::new(handler_cs & !3 | 1);
+        vcpu.gates[40].address = handler_eip | 1;
         let before = world.snapshot();
         match deliver_exception(&mut world.cx(), 40, error, cr2) {
             Err(why) => {

@@ -19,12 +19,16 @@ fn resolve(hv: &Hypervisor, id: DomId) -> Result<usize, HvError> {
 }
 
 /// The same, where only a privileged caller may name another domain.
+#[inline(always)]
 fn resolve_permitted(hv: &Hypervisor, id: DomId) -> Result<usize, HvError> {
-    let caller = hv.domains[hv.current].as_deref().ok_or(HvError::NoSuchDomain)?;
-    if id != DomId::SELF && id != caller.id && !caller.is_privileged {
-        return Err(HvError::Denied);
+    let caller = hv.running();
+    if id == DomId::SELF || id == caller.id {
+        Ok(hv.current)
+    } else if caller.is_privileged {
+        resolve(hv, id)
+    } else {
+        Err(HvError::Denied)
     }
-    resolve(hv, id)
 }
 
 fn at(hv: &mut Hypervisor, slot: usize) -> Result<&mut Domain, HvError> {
@@ -35,18 +39,26 @@ fn events(hv: &mut Hypervisor, slot: usize) -> Result<&mut EventChannels, HvErro
     Ok(&mut at(hv, slot)?.events)
 }
 
-/// Gives the current domain a port that `remote` may connect to.
+/// Gives the current domain a port that `remote` may connect to. `tell` learns its number first, and may call it off.
 ///
 /// # Errors
-/// [`HvError::NoSuchDomain`]; [`HvError::NoSpace`].
-pub fn alloc_unbound(hv: &mut Hypervisor, remote: DomId) -> Result<u32, HvError> {
-    let remote_slot = resolve(hv, remote)?;
-    let remote = at(hv, remote_slot)?.id;
-    let current = hv.current;
-    let events = events(hv, current)?;
+/// [`HvError::NoSuchDomain`]; [`HvError::NoSpace`]; those of `tell`.
+#[inline(always)]
+pub fn alloc_unbound(
+    hv: &mut Hypervisor,
+    remote: DomId,
+    tell: impl FnOnce(u32) -> Result<(), HvError>,
+) -> Result<(), HvError> {
+    let remote = if remote == DomId::SELF {
+        hv.running().id
+    } else {
+        hv.slot_of(remote).map(|_| remote).ok_or(HvError::NoSuchDomain)?
+    };
+    let events = &mut hv.running_mut().events;
     let port = events.find_free(0)?;
+    tell(port as u32)?;
     events.set(port, Port::Unbound { remote });
-    Ok(port as u32)
+    Ok(())
 }
 
 /// Binds `virq` in the current domain; one that is bound already answers with its port.
@@ -162,6 +174,7 @@ fn end(events: &EventChannels, port: u32, peer: (DomId, usize, u32), except: usi
 /// # Errors
 /// [`HvError::Denied`] and [`HvError::NoSuchDomain`] for another domain; [`HvError::Invalid`] for port 0 and for
 /// one that is free or does not exist.
+#[inline(always)]
 pub fn close<P: Platform>(hv: &mut Hypervisor, platform: &P, owner: DomId, port: u32) -> Result<(), HvError> {
     let slot = resolve_permitted(hv, owner)?;
     let domain = at(hv, slot)?;

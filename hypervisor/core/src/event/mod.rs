@@ -21,7 +21,12 @@ mod bind;
 pub use bind::{Ends, PortStatus, alloc_unbound, bind_interdomain, bind_virq, close, status};
 
 use crate::{
-    domain::DomId, error::HvError, hypervisor::Hypervisor, platform::Platform, sched, shared_info::SharedInfo,
+    domain::DomId,
+    error::HvError,
+    hypervisor::Hypervisor,
+    platform::Platform,
+    sched::{self, Held},
+    shared_info::SharedInfo,
 };
 
 /// Most ports of a domain.
@@ -117,8 +122,9 @@ impl EventChannels {
     #[must_use]
     pub fn get(&self, number: u32) -> Option<Port> {
         let number = number as usize;
+        // The remainder only spares a second comparison.
         if number < self.size {
-            self.ports.get(number).copied()
+            Some(self.ports[number % MAX_PORTS])
         } else {
             None
         }
@@ -131,6 +137,7 @@ impl EventChannels {
     }
 
     /// The lowest free port but `except`, in the present table or the one it would grow to.
+    #[inline(always)]
     fn find_free(&self, except: usize) -> Result<usize, HvError> {
         (self.maybe_free..MAX_PORTS)
             .find(|&n| n != except && self.ports[n] == Port::Free)
@@ -138,11 +145,12 @@ impl EventChannels {
     }
 
     /// Binds port `number`, growing the table as far as needed.
+    #[inline(always)]
     fn set(&mut self, number: usize, port: Port) {
         while number >= self.size {
             self.size *= 2;
         }
-        self.ports[number] = port;
+        self.ports[number % MAX_PORTS] = port;
         if port == Port::Free {
             self.maybe_free = self.maybe_free.min(number);
         } else if number == self.maybe_free {
@@ -161,7 +169,7 @@ impl Default for EventChannels {
 #[inline(always)]
 pub fn set_pending<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize, port: u32) {
     let Some(domain) = hv.domain_at(slot) else { return };
-    if SharedInfo::of(platform, domain).set_pending(port) {
+    if SharedInfo::of(platform, domain).set_pending(port) && domain.run.held.contains(Held::BLOCKED) {
         sched::wake(hv, platform, slot);
     }
 }
@@ -186,8 +194,7 @@ pub fn send_to_dom0<P: Platform>(hv: &mut Hypervisor, platform: &P, virq: Virq) 
 /// [`HvError::Invalid`] unless the port is connected.
 #[inline(always)]
 pub fn send<P: Platform>(hv: &mut Hypervisor, platform: &P, port: u32) -> Result<(), HvError> {
-    let slot = hv.current;
-    match hv.domain_at(slot).and_then(|domain| domain.events.get(port)) {
+    match hv.running().events.get(port) {
         Some(Port::Interdomain { slot, port }) => {
             set_pending(hv, platform, usize::from(slot), u32::from(port));
             Ok(())

@@ -16,6 +16,7 @@ use crate::{
     outcome::Outcome,
     platform::Platform,
 };
+use core::mem::offset_of;
 use guest_abi::{
     domain::DomId as WireId,
     event_channel::{
@@ -26,68 +27,76 @@ use guest_abi::{
 
 /// Call 16, `event_channel_op(block)`.
 ///
+/// Those commands that a guest's drivers live by have their arguments in the block's first half: command and a zero in its
+/// first 8 bytes, a port or a domain and a port in the next. Of the rest of the block they need to know nothing.
+///
 /// # Errors
 /// [`HvError::Fault`]; [`HvError::Invalid`] for a field that must be 0; [`HvError::NotImplemented`] for an unknown
 /// command; each command's own ([`crate::event`]).
-pub fn event_channel_op<P: Platform>(cx: &mut Context<'_, P>, [block, ..]: Args) -> CallResult {
-    let block: GuestPtr<EvtchnOp> = GuestPtr::new(block)?;
+#[inline(always)]
+pub fn event_channel_op<P: Platform>(cx: &mut Context<'_, P>, [at, ..]: Args) -> CallResult {
+    const SEND: u64 = EvtchnCmd::SEND.raw() as u64;
+    const CLOSE: u64 = EvtchnCmd::CLOSE.raw() as u64;
+    const ALLOC_UNBOUND: u64 = EvtchnCmd::ALLOC_UNBOUND.raw() as u64;
+
+    let block: GuestPtr<EvtchnOp> = GuestPtr::new(at)?;
+    let [command, args] = block.field::<[u64; 2]>(0).read(cx.platform)?;
+    match command {
+        SEND => event::send(cx.hv, cx.platform, args as u32)?,
+        // A domain in bits 15:0, zero in 31:16, a port in 63:32.
+        ALLOC_UNBOUND if args as u32 >> 16 == 0 => {
+            let platform = cx.platform;
+            let port = block.field::<u32>(offset_of!(EvtchnOp, u) + offset_of!(AllocUnbound, port));
+            event::alloc_unbound(cx.hv, DomId(args as u16), move |n| Ok(port.write(platform, &n)?))?;
+        }
+        CLOSE if args as u32 >> 16 == 0 => {
+            event::close(cx.hv, cx.platform, DomId(args as u16), (args >> 32) as u32)?;
+        }
+        _ => return cx.out_of_line(move |cx| rare(cx, block)),
+    }
+    Ok(Outcome::Return(0))
+}
+
+fn rare<P: Platform>(cx: &mut Context<'_, P>, block: GuestPtr<EvtchnOp>) -> CallResult {
     let op = block.read(cx.platform)?;
     if op.reserved != 0 {
         return Err(HvError::Invalid);
     }
     match op.cmd {
-        EvtchnCmd::SEND => event::send(cx.hv, cx.platform, op.args::<Send>().local_port)?,
-        EvtchnCmd::ALLOC_UNBOUND => answer(cx, block, op, alloc_unbound)?,
-        EvtchnCmd::CLOSE => close(cx, op.args())?,
-        _ => rare(cx, block, op)?,
-    }
-    Ok(Outcome::Return(0))
-}
-
-#[cold]
-fn rare<P: Platform>(
-    cx: &mut Context<'_, P>,
-    block: GuestPtr<EvtchnOp>,
-    op: EvtchnOp,
-) -> Result<(), HvError> {
-    match op.cmd {
         EvtchnCmd::BIND_INTERDOMAIN => answer(cx, block, op, bind_interdomain),
         EvtchnCmd::BIND_VIRQ => answer(cx, block, op, bind_virq),
         EvtchnCmd::BIND_PIRQ => answer(cx, block, op, bind_pirq),
         EvtchnCmd::STATUS => answer(cx, block, op, status),
+        EvtchnCmd::SEND | EvtchnCmd::CLOSE | EvtchnCmd::ALLOC_UNBOUND => Err(HvError::Invalid),
         _ => Err(HvError::NotImplemented),
     }
 }
 
+const _: () = assert!(
+    offset_of!(EvtchnOp, u) == 8
+        && offset_of!(Send, local_port) == 0
+        && offset_of!(AllocUnbound, port) == 4
+        && offset_of!(Close, port) == 4,
+    "arguments as the call unpacks them"
+);
+
 /// Runs a command whose arguments `A` come back with results.
-#[inline(always)]
 fn answer<P: Platform, A: EvtchnArgs>(
     cx: &mut Context<'_, P>,
     block: GuestPtr<EvtchnOp>,
     mut op: EvtchnOp,
     command: impl FnOnce(&mut Context<'_, P>, &mut A) -> Result<(), HvError>,
-) -> Result<(), HvError> {
+) -> CallResult {
     block.write(cx.platform, &op)?;
     let mut args = op.args::<A>();
     command(cx, &mut args)?;
     op.set_args(&args);
     block.write(cx.platform, &op)?;
-    Ok(())
+    Ok(Outcome::Return(0))
 }
 
 fn id(wire: WireId) -> DomId {
     DomId(wire.raw())
-}
-
-fn alloc_unbound<P: Platform>(cx: &mut Context<'_, P>, args: &mut AllocUnbound) -> Result<(), HvError> {
-    must_be_0(args.pad)?;
-    args.port = event::alloc_unbound(cx.hv, id(args.dom))?;
-    Ok(())
-}
-
-fn close<P: Platform>(cx: &mut Context<'_, P>, args: Close) -> Result<(), HvError> {
-    must_be_0(args.pad)?;
-    event::close(cx.hv, cx.platform, id(args.dom), args.port)
 }
 
 fn bind_interdomain<P: Platform>(cx: &mut Context<'_, P>, args: &mut BindInterdomain) -> Result<(), HvError> {

@@ -93,9 +93,9 @@ impl Default for CallCounters {
 pub fn call<P: Platform, const NUMBER: u32>(cx: &mut Context<'_, P>, args: Args) -> u32 {
     const { assert!(CallNumber::new(NUMBER).index().is_some()) };
     count(cx, NUMBER);
-    match handle(cx, NUMBER, args) {
+    match handle::<P, NUMBER>(cx, args) {
         Ok(Outcome::Return(value)) => value,
-        other => finish(cx, NUMBER, other),
+        other => cx.out_of_line(move |cx| finish(cx, NUMBER, other)),
     }
 }
 
@@ -111,20 +111,49 @@ pub fn unknown<P: Platform>(cx: &mut Context<'_, P>) -> u32 {
 /// The call's own; [`HvError::NotImplemented`] for a number beyond the table.
 #[inline(always)]
 pub fn dispatch<P: Platform>(cx: &mut Context<'_, P>, number: u32, args: Args) -> CallResult {
-    count(cx, number);
-    handle(cx, number, args)
+    macro_rules! each_apart {
+        ($($call:literal)+) => {
+            match number {
+                $($call => {
+                    count(cx, $call);
+                    let [a, b, c, d, e] = args;
+                    apart::<P, $call>(cx, a, b, c, d, e)
+                })+
+                XEN_VERSION => { count(cx, XEN_VERSION); handle::<P, XEN_VERSION>(cx, args) }
+                _ => {
+                    cx.hv.calls.unknown = cx.hv.calls.unknown.wrapping_add(1);
+                    Err(HvError::NotImplemented)
+                }
+            }
+        };
+    }
+    const XEN_VERSION: u32 = CallNumber::XEN_VERSION.raw();
+    each_apart!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 18 19 20 21 22)
+}
+
+/// [`handle`] as a function of its own, its arguments in registers.
+#[inline(never)]
+fn apart<P: Platform, const NUMBER: u32>(
+    cx: &mut Context<'_, P>,
+    a: u32,
+    b: u32,
+    c: u32,
+    d: u32,
+    e: u32,
+) -> CallResult {
+    handle::<P, NUMBER>(cx, [a, b, c, d, e])
 }
 
 #[inline(always)]
 fn count<P: Platform>(cx: &mut Context<'_, P>, number: u32) {
-    let calls = &mut cx.hv.calls;
-    let made = calls.made.get_mut(number as usize).unwrap_or(&mut calls.unknown);
-    *made = made.wrapping_add(1);
+    if let Some(made) = cx.hv.calls.made.get_mut(number as usize) {
+        *made = made.wrapping_add(1);
+    }
 }
 
 #[inline(always)]
-fn handle<P: Platform>(cx: &mut Context<'_, P>, number: u32, args: Args) -> CallResult {
-    match number {
+fn handle<P: Platform, const NUMBER: u32>(cx: &mut Context<'_, P>, args: Args) -> CallResult {
+    match NUMBER {
         0 => traps::set_trap_table(cx, args),
         1 => mmu::mmu_update(cx, args),
         2 => segments::set_gdt(cx, args),
@@ -152,7 +181,6 @@ fn handle<P: Platform>(cx: &mut Context<'_, P>, number: u32, args: Args) -> Call
 }
 
 /// Turns the end of call `number` into registers and scheduling, and gives the caller's new EAX.
-#[cold]
 pub fn finish<P: Platform>(cx: &mut Context<'_, P>, number: u32, result: CallResult) -> u32 {
     match result {
         Ok(Outcome::Return(value)) => return value,

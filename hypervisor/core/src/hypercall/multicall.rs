@@ -10,7 +10,7 @@
 //!
 //! Source: Xen 2.0 interface: do_multicall.
 
-use super::{Args, CallResult, count, finish, handle};
+use super::{Args, CallResult, count, dispatch, finish};
 use crate::{
     context::Context,
     error::HvError,
@@ -29,43 +29,90 @@ const ARGS: usize = offset_of!(MulticallEntry, args);
 /// Offset of an entry's result.
 const RESULT: usize = ARGS + RESULT_ARG * size_of::<u32>();
 
+/// By number (modulo the table's size; what is beyond it means nothing): whether a call does a small bounded piece of work. Pending
+/// work is looked for after a number of those, and after each of the others.
+static SHORT: [bool; 32] = {
+    let mut table = [false; 32];
+    let mut rest: &[CallNumber] = &[
+        CallNumber::STACK_SWITCH,
+        CallNumber::SET_CALLBACKS,
+        CallNumber::FPU_TASKSWITCH,
+        CallNumber::SET_DEBUGREG,
+        CallNumber::GET_DEBUGREG,
+        CallNumber::UPDATE_DESCRIPTOR,
+        CallNumber::UPDATE_VA_MAPPING,
+        CallNumber::SET_TIMER_OP,
+        CallNumber::XEN_VERSION,
+    ];
+    while let [number, others @ ..] = rest {
+        table[number.raw() as usize] = true;
+        rest = others;
+    }
+    table
+};
+/// Most short calls between two looks at pending work.
+const SHORT_CALLS_PER_CHECK: u32 = 16;
+
 /// Call 13, `multicall(entries, len)`.
 ///
 /// # Errors
 /// [`HvError::Fault`] where an entry cannot be read or its result not be written; entries before it were run.
 pub fn multicall<P: Platform>(cx: &mut Context<'_, P>, [list, len, ..]: Args) -> CallResult {
-    let entries = GuestSlice::<MulticallEntry>::new(list, len)?;
-    let rest = |index: u32| Outcome::Again([entries.addr_of(index), len - index, 0, 0, 0]);
-    let mut index = 0;
-    while let Some(entry) = entries.get(index) {
+    let mut entries = GuestSlice::<MulticallEntry>::new(list, len)?;
+    while let Some((entry, others)) = entries.split_first() {
         // Number and arguments; the result and the word behind it are not the hypervisor's to read.
-        let [number, a, b, c, d, e]: [u32; 1 + MAX_ARGS] = entry.field(0).read(cx.platform)?;
+        let Ok([number, a, b, c, d, e]) = entry.field::<[u32; 1 + MAX_ARGS]>(0).read(cx.platform) else {
+            return fault();
+        };
         let value = match one(cx, number, [a, b, c, d, e]) {
             Ok(Outcome::Return(value)) => value,
             other => match rare(cx, entry, number, other)? {
                 Rare::Finished(value) => value,
-                Rare::Paused => return Ok(rest(index)),
-                Rare::Reschedule if index + 1 < len => return Ok(rest(index + 1)),
-                Rare::Reschedule => return Ok(Outcome::Return(0)),
+                Rare::Paused => return Ok(go_on_at(entries)),
+                Rare::Reschedule => return Ok(go_on_at(others)),
                 Rare::End(outcome) => return Ok(outcome),
             },
         };
-        entry.field(RESULT).write(cx.platform, &value)?;
-        index += 1;
-        if cx.platform.work_pending() && index < len {
-            return Ok(rest(index));
+        if entry.field(RESULT).write(cx.platform, &value).is_err() {
+            return fault();
+        }
+        entries = others;
+        // One number for both reasons to look: a long call just done, or a multiple of short ones.
+        let calm = if SHORT[number as usize % SHORT.len()] {
+            entries.len() % SHORT_CALLS_PER_CHECK
+        } else {
+            0
+        };
+        if calm == 0 && cx.platform.work_pending() {
+            return Ok(go_on_at(entries));
         }
     }
     Ok(Outcome::Return(0))
 }
 
+/// The refusal of a batch that cannot be read or written; a function, so that the loop carries no error about.
+#[cold]
+#[inline(never)]
+fn fault() -> CallResult {
+    Err(HvError::Fault)
+}
+
+/// The outcome of a batch that is to go on with `entries`.
+fn go_on_at(entries: GuestSlice<MulticallEntry>) -> Outcome {
+    if entries.is_empty() {
+        Outcome::Return(0)
+    } else {
+        Outcome::Again([entries.addr_of(0), entries.len(), 0, 0, 0])
+    }
+}
+
 #[inline(always)]
 fn one<P: Platform>(cx: &mut Context<'_, P>, number: u32, args: Args) -> CallResult {
-    count(cx, number);
     if number == CallNumber::MULTICALL.raw() && !cfg!(feature = "mutant-nested-multicall") {
+        count(cx, number);
         return Err(HvError::Invalid);
     }
-    handle(cx, number, args)
+    dispatch(cx, number, args)
 }
 
 /// How an entry ended that did not simply return.

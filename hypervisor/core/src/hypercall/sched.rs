@@ -13,6 +13,7 @@ use guest_abi::{
 ///
 /// # Errors
 /// [`HvError::Invalid`] for reserved bits; [`HvError::NotImplemented`] for an unknown command.
+#[inline(always)]
 pub fn sched_op<P: Platform>(_: &mut Context<'_, P>, [op, ..]: Args) -> CallResult {
     let (command, reason) = unpack(op).ok_or(HvError::Invalid)?;
     match command {
@@ -27,6 +28,7 @@ pub fn sched_op<P: Platform>(_: &mut Context<'_, P>, [op, ..]: Args) -> CallResu
 ///
 /// # Errors
 /// None.
+#[inline(always)]
 pub fn set_timer_op<P: Platform>(cx: &mut Context<'_, P>, [high, low, ..]: Args) -> CallResult {
     time::set_timer(cx.hv, cx.platform, timer::unpack(high, low));
     Ok(Outcome::Return(0))

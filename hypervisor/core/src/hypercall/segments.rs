@@ -7,10 +7,10 @@ use crate::{
     context::Context,
     error::HvError,
     guest_mem::GuestSlice,
-    mm::{Mmu, Stop},
+    mm::{Kind, Mmu, Stop},
     outcome::Outcome,
     platform::Platform,
-    segment::gdt,
+    segment::{check_descriptor, gdt},
 };
 use arrayvec::ArrayVec;
 use guest_abi::{
@@ -42,6 +42,7 @@ pub fn set_gdt<P: Platform>(cx: &mut Context<'_, P>, args: Args) -> CallResult {
 /// # Errors
 /// [`HvError::Invalid`] for an address that is not one of a whole descriptor in a frame of the caller's which may hold one, and
 /// for a descriptor that is not safe.
+#[inline(always)]
 pub fn update_descriptor<P: Platform>(cx: &mut Context<'_, P>, args: Args) -> CallResult {
     let [address_low, address_high, low, high, _] = args;
     let address = MachAddr::from_low_high(address_low, address_high);
@@ -49,12 +50,24 @@ pub fn update_descriptor<P: Platform>(cx: &mut Context<'_, P>, args: Args) -> Ca
         return Err(HvError::Invalid);
     }
     let index = address.page_offset() / size_of::<Descriptor>();
-    let descriptor = Descriptor::from_low_high(low, high);
-    let written = Mmu::new(cx.hv, cx.platform).write_descriptor(address.raw() >> 12, index, descriptor);
-    answer(written, args)
+    let judged = check_descriptor(Descriptor::from_low_high(low, high).raw(), cx.hv.segment_limits)?;
+    let frame = address.raw() >> 12;
+    // A page that is one of descriptors already needs no use taken for one store.
+    if let Some((mfn, info)) = cx.hv.mm.frames.lookup(frame)
+        && info.owner_word().is_owned_by(cx.hv.running().id)
+        && info.type_word().is_valid(Kind::SegDesc)
+    {
+        cx.platform.write_entry(mfn, index, judged);
+        return Ok(Outcome::Return(0));
+    }
+    cx.out_of_line(move |cx| {
+        answer(
+            Mmu::new(cx.hv, cx.platform).write_descriptor(frame, index, judged),
+            args,
+        )
+    })
 }
 
-#[inline(always)]
 fn answer(done: Result<(), Stop>, args: Args) -> CallResult {
     match done {
         Ok(()) => Ok(Outcome::Return(0)),

@@ -5,7 +5,7 @@ use crate::{
     outcome::CrashReason,
     platform::{CpuControl, FastTrap},
     sched::Held,
-    vcpu::{CodePointer, VirtualGate},
+    vcpu::CodePointer,
 };
 use guest_abi::{
     addr::HV_START,
@@ -68,18 +68,9 @@ fn a_trap_table_is_merged_up_to_its_terminator() {
     world.write(ARGS, &table);
     assert_eq!(world.call(0, [ARGS, 0, 0, 0, 0]), 0);
     let mut expected = before;
-    expected.gates[3] = VirtualGate {
-        eip: 0x1000,
-        cs: 0xE019,
-        dpl: 3,
-        masks_events: false,
-    };
-    expected.gates[0x80] = VirtualGate {
-        eip: 0x2000,
-        cs: 0x000D,
-        dpl: 3,
-        masks_events: true,
-    };
+    expected.gates[3] = table[0];
+    expected.gates[0x80] = table[1];
+    assert!(table[1].flags.contains(TrapFlags::MASK_EVENTS) && table[1].flags.dpl() == 3);
     assert_eq!(*world.vcpu(), expected);
 }
 
@@ -101,8 +92,8 @@ fn a_trap_table_keeps_what_came_before_a_bad_entry() {
             ],
         );
         assert_eq!(world.call(0, [ARGS, 0, 0, 0, 0]), Errno::Perm.to_eax());
-        assert_eq!(world.vcpu().gates[3].eip, 0x1000);
-        assert_eq!(world.vcpu().gates[4].eip, 0x50_0004);
+        assert_eq!(world.vcpu().gates[3].address, 0x1000);
+        assert_eq!(world.vcpu().gates[4].address, 0x50_0004);
     }
 }
 
@@ -136,13 +127,13 @@ fn a_long_trap_table_pauses_and_goes_on() {
     );
     assert_eq!(world.regs.rip, rip - 2);
     assert_eq!(world.regs.rbx, u64::from(ARGS + 256 * 8));
-    assert_eq!(world.vcpu().gates[255].eip, 256);
-    assert_eq!(world.vcpu().gates[0].eip, 1);
+    assert_eq!(world.vcpu().gates[255].address, 256);
+    assert_eq!(world.vcpu().gates[0].address, 1);
     world.machine.calm.set(None);
     assert_eq!(world.call(0, [world.regs.rbx as u32, 0, 0, 0, 0]), 0);
     assert_eq!(world.regs.rip, rip - 2);
-    assert_eq!(world.vcpu().gates[0].eip, 257);
-    assert_eq!(world.vcpu().gates[299 - 256].eip, 300);
+    assert_eq!(world.vcpu().gates[0].address, 257);
+    assert_eq!(world.vcpu().gates[299 - 256].address, 300);
 }
 
 #[test]
@@ -184,7 +175,7 @@ fn callbacks_need_two_good_selectors() {
 #[test]
 fn a_fast_trap_is_a_snapshot_of_its_gate() {
     let mut world = World::new();
-    world.vcpu().gates[0x80].dpl = 3;
+    world.vcpu().gates[0x80].flags = TrapFlags::with_dpl(3);
     assert_eq!(world.call(11, [0x80, 0, 0, 0, 0]), 0);
     let armed = Some(FastTrap {
         vector: 0x80,
@@ -193,7 +184,7 @@ fn a_fast_trap_is_a_snapshot_of_its_gate() {
         eip: 0x50_0080,
     });
     assert_eq!(world.machine.fast_trap.get(), armed);
-    world.vcpu().gates[0x80].eip = 1;
+    world.vcpu().gates[0x80].address = 1;
     assert_eq!(world.machine.fast_trap.get(), armed);
     assert_eq!(world.call(11, [0x2F, 0, 0, 0, 0]), 0);
     assert_eq!(
@@ -224,9 +215,9 @@ fn what_cannot_be_a_fast_trap() {
     ] {
         world.refused(11, [vector, 0, 0, 0, 0], Errno::Inval);
     }
-    world.vcpu().gates[0x80].masks_events = true;
+    world.vcpu().gates[0x80].flags = TrapFlags::MASK_EVENTS;
     world.refused(11, [0x80, 0, 0, 0, 0], Errno::Inval);
-    world.vcpu().gates[0x20].eip = 0;
+    world.vcpu().gates[0x20].address = 0;
     world.refused(11, [0x20, 0, 0, 0, 0], Errno::Inval);
 }
 
@@ -483,19 +474,41 @@ fn a_batch_in_a_batch_is_refused_and_the_rest_goes_on() {
 
 #[test]
 fn a_batch_pauses_between_entries_and_goes_on_there() {
+    // An empty table: a call of the kind that may be long.
+    let empty = (0, [ARGS + 0x1000, 0, 0, 0, 0]);
     let mut world = World::new();
-    batch(&world, &[VERSION; 4]);
+    batch(&world, &[empty, VERSION, empty, VERSION]);
+    for n in 0..4 {
+        world.write(ARGS + n * 32 + 24, &0xDEAD_u32);
+    }
     world.machine.calm.set(Some(1));
     let rip = world.regs.rip;
     assert_eq!(world.call(13, [ARGS, 4, 0, 0, 0]), 13);
     assert_eq!(
         (world.regs.rip, world.regs.rbx, world.regs.rcx),
-        (rip - 2, u64::from(ARGS + 64), 2)
+        (rip - 2, u64::from(ARGS + 96), 1)
     );
-    assert_eq!(results(&world, 4), [0x2_0000, 0x2_0000, 0, 0]);
+    assert_eq!(results(&world, 4), [0, 0x2_0000, 0, 0xDEAD]);
     world.machine.calm.set(None);
-    world.call(13, [ARGS + 64, 2, 0, 0, 0]);
-    assert_eq!(results(&world, 4), [0x2_0000; 4]);
+    world.call(13, [ARGS + 96, 1, 0, 0, 0]);
+    assert_eq!(results(&world, 4), [0, 0x2_0000, 0, 0x2_0000]);
+}
+
+#[test]
+fn many_short_calls_pause_too() {
+    let mut world = World::new();
+    batch(&world, &[VERSION; 40]);
+    world.machine.calm.set(Some(0));
+    assert_eq!(world.call(13, [ARGS, 40, 0, 0, 0]), 13);
+    assert_eq!((world.regs.rbx, world.regs.rcx), (u64::from(ARGS + 8 * 32), 32));
+    assert_eq!(world.call(13, [ARGS + 8 * 32, 32, 0, 0, 0]), 13);
+    assert_eq!((world.regs.rbx, world.regs.rcx), (u64::from(ARGS + 24 * 32), 16));
+    assert_eq!(
+        world.call(13, [ARGS + 24 * 32, 16, 0, 0, 0]),
+        0,
+        "the last one ends the batch, whatever is pending"
+    );
+    assert_eq!(results(&world, 40), [0x2_0000; 40]);
 }
 
 #[test]
@@ -506,7 +519,7 @@ fn a_call_that_pauses_inside_a_batch_has_its_arguments_rewritten_there() {
     }
     world.write(ARGS + 0x400 + 200 * 8, &TrapInfo::default());
     batch(&world, &[VERSION, (0, [ARGS + 0x400, 7, 0, 0, 0]), VERSION]);
-    world.machine.calm.set(Some(1));
+    world.machine.calm.set(Some(0));
     assert_eq!(world.call(13, [ARGS, 3, 0, 0, 0]), 13);
     assert_eq!((world.regs.rbx, world.regs.rcx), (u64::from(ARGS + 32), 2));
     let entry: MulticallEntry = world.read(ARGS + 32);
@@ -514,7 +527,7 @@ fn a_call_that_pauses_inside_a_batch_has_its_arguments_rewritten_there() {
     world.machine.calm.set(None);
     world.call(13, [ARGS + 32, 2, 0, 0, 0]);
     assert_eq!(results(&world, 3), [0x2_0000, 0, 0x2_0000]);
-    assert_eq!(world.vcpu().gates[199].eip, 200);
+    assert_eq!(world.vcpu().gates[199].address, 200);
 }
 
 /// Defect 4: yield or block in a batch lost the batch.

@@ -10,7 +10,7 @@ use crate::{
     outcome::Outcome,
     platform::{FastTrap, Platform},
     segment::check_code_selector,
-    vcpu::{CodePointer, VirtualGate},
+    vcpu::CodePointer,
 };
 use guest_abi::{
     segment::Selector,
@@ -27,23 +27,22 @@ const ENTRY_BYTES: u32 = size_of::<TrapInfo>() as u32;
 /// # Errors
 /// [`HvError::Fault`]; [`HvError::Denied`] for a code selector that does not lead to ring 1.
 pub fn set_trap_table<P: Platform>(cx: &mut Context<'_, P>, [mut at, ..]: Args) -> CallResult {
+    let platform = cx.platform;
+    let gates = &mut cx.vcpu().gates;
     loop {
         for _ in 0..ENTRIES_PER_CHECK {
-            let entry: TrapInfo = GuestPtr::new(at)?.read(cx.platform)?;
+            let Ok(entry) = GuestPtr::<TrapInfo>::new(at).and_then(|entry| entry.read(platform)) else {
+                return Err(HvError::Fault);
+            };
             if entry.is_terminator() {
                 return Ok(Outcome::Return(0));
             }
             check_code_selector(entry.cs)?;
-            cx.vcpu().gates[usize::from(entry.vector)] = VirtualGate {
-                eip: entry.address,
-                cs: entry.cs.raw(),
-                dpl: entry.flags.dpl(),
-                masks_events: entry.flags.contains(TrapFlags::MASK_EVENTS),
-            };
+            gates[usize::from(entry.vector)] = entry;
             // The entry was below the hypervisor's range, so this does not wrap.
             at = at.wrapping_add(ENTRY_BYTES);
         }
-        if cx.platform.work_pending() {
+        if platform.work_pending() {
             return Ok(Outcome::Again([at, 0, 0, 0, 0]));
         }
     }
@@ -54,7 +53,7 @@ pub fn set_trap_table<P: Platform>(cx: &mut Context<'_, P>, [mut at, ..]: Args) 
 ///
 /// # Errors
 /// [`HvError::Denied`] for RPL 0.
-#[inline]
+#[inline(always)]
 pub fn stack_switch<P: Platform>(cx: &mut Context<'_, P>, [ss, esp, ..]: Args) -> CallResult {
     let ss = Selector::new(ss as u16);
     if ss.rpl() == 0 {
@@ -66,7 +65,7 @@ pub fn stack_switch<P: Platform>(cx: &mut Context<'_, P>, [ss, esp, ..]: Args) -
     vcpu.kernel_esp = esp;
     platform.set_kernel_stack(ss.raw(), esp);
     if vcpu.fast_trap.is_some() && vcpu.fast_trap_is_armed != fast_trap_can_push(ss.raw(), esp) {
-        arm_fast_trap(cx);
+        cx.out_of_line(move |cx| arm_fast_trap(cx));
     }
     Ok(Outcome::Return(0))
 }
@@ -102,14 +101,14 @@ pub fn set_fast_trap<P: Platform>(cx: &mut Context<'_, P>, [vector, ..]: Args) -
         Ok(0) => None,
         Ok(vector) if vector == SYSCALL_VECTOR || FAST_TRAP_VECTORS.contains(&vector) => {
             let gate = cx.vcpu().gates[usize::from(vector)];
-            if gate.eip == 0 || gate.masks_events {
+            if gate.address == 0 || gate.flags.contains(TrapFlags::MASK_EVENTS) {
                 return Err(HvError::Invalid);
             }
             Some(FastTrap {
                 vector,
-                dpl: gate.dpl,
-                cs: gate.cs,
-                eip: gate.eip,
+                dpl: gate.flags.dpl(),
+                cs: gate.cs.raw(),
+                eip: gate.address,
             })
         }
         _ => return Err(HvError::Invalid),
@@ -131,7 +130,6 @@ const fn fast_trap_can_push(ss: u16, esp: u32) -> bool {
 
 /// Arms the vCPU's fast trap if its ring-1 stack is one that the stub can push on; on any other the vector takes the
 /// ordinary way.
-#[cold]
 fn arm_fast_trap<P: Platform>(cx: &mut Context<'_, P>) {
     let platform = cx.platform;
     let vcpu = cx.vcpu();

@@ -23,10 +23,9 @@ pub fn xen_version<P: Platform>(cx: &mut Context<'_, P>, [command, buffer, ..]: 
     if command == VersionCmd::VERSION.raw() {
         return Ok(Outcome::Return(INTERFACE_VERSION));
     }
-    describe(cx, VersionCmd::new(command), buffer)
+    cx.out_of_line(move |cx| describe(cx, VersionCmd::new(command), buffer))
 }
 
-#[cold]
 fn describe<P: Platform>(cx: &mut Context<'_, P>, command: VersionCmd, buffer: u32) -> CallResult {
     match command {
         VersionCmd::EXTRAVERSION => GuestPtr::new(buffer)?.write(cx.platform, &EXTRAVERSION)?,

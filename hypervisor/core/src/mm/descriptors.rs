@@ -15,10 +15,7 @@ use crate::{
     segment::{SegmentLimits, check_descriptor},
     vcpu::Vcpu,
 };
-use guest_abi::{
-    addr::{GuestVirt, HV_START, Mfn},
-    segment::Descriptor,
-};
+use guest_abi::addr::{GuestVirt, HV_START, Mfn};
 
 /// Most entries of an LDT.
 const MAX_LDT_ENTRIES: u32 = 8192;
@@ -48,30 +45,22 @@ impl<P: Platform> Mmu<'_, P> {
         self.put_page(mfn, info);
     }
 
-    /// Writes descriptor `index` of frame number `n`, a frame of the caller's: a page of descriptors, or one that may
-    /// be mapped writable and becomes a page of descriptors later.
+    /// Writes descriptor `index`, which has been judged, of frame number `n`, a frame of the caller's: a page of descriptors, or one
+    /// that may be mapped writable and becomes a page of descriptors later.
     ///
     /// # Errors
-    /// Not the caller's; in use as something else; a descriptor that is not safe.
-    pub fn write_descriptor(&mut self, n: u64, index: usize, descriptor: Descriptor) -> Result<(), Stop> {
+    /// Not the caller's; in use as something else.
+    pub fn write_descriptor(&mut self, n: u64, index: usize, judged: u64) -> Result<(), Stop> {
         let owner = self.caller();
-        let Some((mfn, info)) = self.frames.lookup(n) else {
-            return Err(MmError::NoSuchFrame.into());
-        };
-        let Ok(cut) = check_descriptor(descriptor.raw(), self.hv.segment_limits) else {
-            return Err(MmError::BadDescriptor(mfn).into());
-        };
-        if !info.owner_word().is_owned_by(owner.id) {
-            return Err(MmError::NotOwned(mfn).into());
-        }
-        if info.type_word().is_valid(Kind::SegDesc) {
-            self.platform.write_entry(mfn, index, cut);
-            return Ok(());
-        }
         let (mfn, info) = self.get_page_number(n, owner.id)?;
-        let taken = self.get_type((mfn, info), Kind::Writable, owner, None);
+        let kind = if info.type_word().is_valid(Kind::SegDesc) {
+            Kind::SegDesc
+        } else {
+            Kind::Writable
+        };
+        let taken = self.get_type((mfn, info), kind, owner, None);
         if taken.is_ok() {
-            self.platform.write_entry(mfn, index, cut);
+            self.platform.write_entry(mfn, index, judged);
             info.put_plain_type(self.now());
         }
         self.put_page(mfn, info);

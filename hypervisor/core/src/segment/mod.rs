@@ -91,34 +91,74 @@ const CALL_GATE: u8 = 12;
 ///
 /// # Errors
 /// See the rules in the module's description.
+#[inline(always)]
 pub fn check_descriptor(raw: u64, limits: SegmentLimits) -> Result<u64, SegmentError> {
     let descriptor = Descriptor::new(raw);
     if !descriptor.is_present() {
         return Ok(raw);
     }
+    if !is_harmless(descriptor) {
+        return refuse(descriptor).map(Descriptor::raw);
+    }
+    match limits {
+        SegmentLimits::Truncate(end) if !cfg!(feature = "mutant-truncate") => {
+            if is_below(descriptor, end) {
+                Ok(raw)
+            } else {
+                cut(descriptor, end).map(Descriptor::raw)
+            }
+        }
+        _ => Ok(raw),
+    }
+}
+
+/// Whether a present descriptor keeps every rule but that on addresses.
+#[inline(always)]
+fn is_harmless(descriptor: Descriptor) -> bool {
+    descriptor.dpl() != 0
+        && descriptor.is_code_or_data()
+        && !descriptor.is_long()
+        && (descriptor.is_32_bit() || !is_writable_data(descriptor))
+}
+
+/// Says which rule a present descriptor breaks. (Or that it breaks one that is not kept in this build.)
+#[cold]
+#[inline(never)]
+fn refuse(descriptor: Descriptor) -> Result<Descriptor, SegmentError> {
     if descriptor.dpl() == 0 {
         return Err(SegmentError::Privileged);
     }
     if !descriptor.is_code_or_data() {
         if cfg!(feature = "mutant-call-gate") && descriptor.kind() == CALL_GATE {
-            return Ok(raw);
+            return Ok(descriptor);
         }
         return Err(SegmentError::System {
             kind: descriptor.kind(),
         });
     }
-    if descriptor.is_long() && !cfg!(feature = "mutant-long-code-descriptor") {
-        return Err(SegmentError::Long);
-    }
-    if is_writable_data(descriptor) && !descriptor.is_32_bit() {
+    if !descriptor.is_long() {
         return Err(SegmentError::NarrowStack);
     }
-    match limits {
-        SegmentLimits::Truncate(end) if !cfg!(feature = "mutant-truncate") => {
-            cut(descriptor, end).map(Descriptor::raw)
-        }
-        _ => Ok(raw),
+    if cfg!(feature = "mutant-long-code-descriptor") {
+        Ok(descriptor)
+    } else {
+        Err(SegmentError::Long)
     }
+}
+
+/// Whether no address of a code or data segment is `end` or above, and it begins at least a page below. In 64-bit arithmetic,
+/// where nothing wraps: an expand-up segment covers `base .. base + size`, an expand-down one
+/// `base + size .. base + 2^32` modulo 2^32 with `size` = limit + 1, which is all below `base` if it starts past 2^32.
+#[inline(always)]
+fn is_below(descriptor: Descriptor, end: u64) -> bool {
+    let base = u64::from(descriptor.base());
+    let behind = base + u64::from(descriptor.limit()) + 1;
+    base + PAGE < end
+        && if is_expand_down(descriptor) {
+            behind >= FOUR_GIB
+        } else {
+            behind <= end
+        }
 }
 
 /// Whether a code or data descriptor is data that can be written (hence be a stack).
@@ -133,32 +173,25 @@ pub const fn is_expand_down(descriptor: Descriptor) -> bool {
     descriptor.kind() & (segment_type::CODE | segment_type::EXPAND_DOWN) == segment_type::EXPAND_DOWN
 }
 
-/// Cuts a segment so that no address in it is `end` or above. In 64-bit arithmetic, where nothing wraps:
-/// an expand-up segment covers `base .. base + size`, an expand-down one `base + size .. base + 2^32` modulo 2^32
-/// with `size` = limit + 1, which is all below `base` if it starts past 2^32.
+/// Cuts a segment that is not [`is_below`] `end` so that it is.
+#[cold]
+#[inline(never)]
 fn cut(descriptor: Descriptor, end: u64) -> Result<Descriptor, SegmentError> {
     let base = u64::from(descriptor.base());
-    if base >= end - PAGE {
+    if base + PAGE >= end {
         return Err(SegmentError::Base {
             base: descriptor.base(),
         });
     }
-    let size = u64::from(descriptor.limit()) + 1;
-    let cut_size = if is_expand_down(descriptor) {
-        if base + size >= FOUR_GIB {
-            return Ok(descriptor);
-        }
-        FOUR_GIB - base / PAGE * PAGE
-    } else {
-        if base + size <= end {
-            return Ok(descriptor);
-        }
-        end - base
-    };
     if !descriptor.counts_pages() {
         return Err(SegmentError::ByteLimit);
     }
-    Ok(descriptor.with_limit_field((cut_size / PAGE - 1) as u32))
+    let size = if is_expand_down(descriptor) {
+        FOUR_GIB - base / PAGE * PAGE
+    } else {
+        end - base
+    };
+    Ok(descriptor.with_limit_field((size / PAGE - 1) as u32))
 }
 
 /// Judges a selector that the hypervisor will put into CS to enter the guest's kernel: the flat ring-1 code

@@ -25,26 +25,28 @@ pub struct FrameSlot {
 }
 
 /// The slot for `bytes` bytes (a few words) pushed on ring-1 stack `ss:esp`, if that is a usable stack.
-#[inline(always)]
 pub fn frame_slot<P: Platform>(cx: &Context<'_, P>, ss: u16, esp: u32, bytes: u32) -> Option<FrameSlot> {
-    let start = esp.wrapping_sub(bytes);
     if ss == Selector::FLAT_RING1_DS.raw() {
-        // Base 0. A stack pointer below `bytes` wraps to beyond the hypervisor's range and fails as well.
-        let fits = start <= HV_START - bytes || cfg!(feature = "mutant-stack-range");
-        return if fits {
-            Some(FrameSlot {
-                linear: start,
-                esp: start,
-            })
-        } else {
-            None
-        };
+        return flat_slot(ss, esp, bytes).map(|esp| FrameSlot { linear: esp, esp });
     }
     slot_in_segment(find_stack_segment(cx, Selector::new(ss))?, esp, bytes)
 }
 
+/// The new ESP after pushing `bytes` bytes on `ss:esp`, if that is the flat ring-1 segment and they lie in the guest's
+/// range. It is their linear address as well.
+#[inline(always)]
+pub fn flat_slot(ss: u16, esp: u32, bytes: u32) -> Option<u32> {
+    // A stack pointer below `bytes` wraps to beyond the hypervisor's range and fails as well.
+    let start = esp.wrapping_sub(bytes);
+    let fits = start <= HV_START - bytes || cfg!(feature = "mutant-stack-range");
+    if ss == Selector::FLAT_RING1_DS.raw() && fits {
+        Some(start)
+    } else {
+        None
+    }
+}
+
 /// The descriptor that `ss` names, if it can be loaded into SS in ring 1.
-#[cold]
 fn find_stack_segment<P: Platform>(cx: &Context<'_, P>, ss: Selector) -> Option<Descriptor> {
     if ss.rpl() != 1 {
         return None;
@@ -59,7 +61,6 @@ fn find_stack_segment<P: Platform>(cx: &Context<'_, P>, ss: Selector) -> Option<
 }
 
 /// The slot for `bytes` bytes below offset `esp` of a writable data segment.
-#[cold]
 fn slot_in_segment(segment: Descriptor, esp: u32, bytes: u32) -> Option<FrameSlot> {
     let start = esp.wrapping_sub(bytes);
     let last = start.checked_add(bytes - 1)?;

@@ -52,11 +52,10 @@ pub fn handle_guest_trap<P: Platform>(
         14 => page_fault(cx, error, detail),
         0 | 3 | 4 | 5 | 6 | 9 | 16 | 19 => deliver_exception(cx, vector, None, None),
         32.. => software_interrupt(cx, vector),
-        _ => rare_trap(cx, vector, error, detail),
+        _ => cx.out_of_line(move |cx| rare_trap(cx, vector, error, detail)),
     }
 }
 
-#[cold]
 fn rare_trap<P: Platform>(cx: &mut Context<'_, P>, vector: u8, error: u32, detail: u64) -> TrapOutcome {
     match vector {
         1 => debug_exception(cx, detail as u32),
@@ -75,16 +74,15 @@ fn rare_trap<P: Platform>(cx: &mut Context<'_, P>, vector: u8, error: u32, detai
 #[inline(always)]
 pub fn software_interrupt<P: Platform>(cx: &mut Context<'_, P>, vector: u8) -> TrapOutcome {
     let gate = &cx.current_vcpu().gates[usize::from(vector)];
-    if cx.regs.ring() <= gate.dpl || cfg!(feature = "mutant-gate-dpl") {
+    if cx.regs.ring() <= gate.flags.dpl() || cfg!(feature = "mutant-gate-dpl") {
         deliver_exception(cx, vector, None, None)
     } else {
-        refuse_software_interrupt(cx, vector)
+        cx.out_of_line(move |cx| refuse_software_interrupt(cx, vector))
     }
 }
 
 /// The #GP of a forbidden `int n`: a fault, so EIP goes back to the instruction. It is two bytes long but for
 /// useless prefixes; with those, EIP is at the opcode behind them, which does the same when run again.
-#[cold]
 fn refuse_software_interrupt<P: Platform>(cx: &mut Context<'_, P>, vector: u8) -> TrapOutcome {
     let after = cx.regs.rip;
     cx.regs.rip = u64::from((after as u32).wrapping_sub(2));

@@ -32,16 +32,15 @@ const WRITABLE_TABLES: u32 = 1 << AssistType::WRITABLE_PAGETABLES.raw();
 #[inline(always)]
 pub fn page_fault<P: Platform>(cx: &mut Context<'_, P>, error: u32, cr2: u64) -> TrapOutcome {
     if cr2 > u64::from(u32::MAX) {
-        return fault_above_guest(cx, error, cr2);
+        return cx.out_of_line(move |cx| fault_above_guest(cx, error, cr2));
     }
     if error & WRITE_BY_KERNEL == WRITE_TO_PRESENT && cx.current_domain().vm_assist & WRITABLE_TABLES != 0 {
-        return write_protection(cx, error, cr2 as u32);
+        return cx.out_of_line(move |cx| write_protection(cx, error, cr2 as u32));
     }
     deliver_exception(cx, Vector::PAGE_FAULT.raw(), Some(error), Some(cr2 as u32))
 }
 
 /// A write by the kernel to a present, read-only page: it may be to a page table.
-#[inline(never)]
 fn write_protection<P: Platform>(cx: &mut Context<'_, P>, error: u32, at: u32) -> TrapOutcome {
     if cx.regs.ring() != 1 || try_emulate(cx, at) == Emulation::NotOurs {
         return deliver_exception(cx, Vector::PAGE_FAULT.raw(), Some(error), Some(at));
@@ -57,7 +56,6 @@ fn write_protection<P: Platform>(cx: &mut Context<'_, P>, error: u32, at: u32) -
 /// An LDT page is mapped now if the guest has one there, else the guest is told of its own address. An entry beyond the
 /// guest's GDT is what a shorter GDT limit would make it, #GP with the selector. (An emulator is known to carry an access across
 /// 0xFFFFFFFF to 4 GiB, where the processor wraps to 0: that is the guest's fault at 0.)
-#[cold]
 fn fault_above_guest<P: Platform>(cx: &mut Context<'_, P>, error: u32, cr2: u64) -> TrapOutcome {
     if let Some(offset) = offset_in(LDT_WINDOW, cr2) {
         if ldt::map_page(cx, offset) {

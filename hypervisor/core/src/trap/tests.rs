@@ -1,6 +1,6 @@
 use super::*;
 use crate::mock::{INNER_ESP, KERNEL_ESP, World, ring1_regs, ring3_regs};
-use guest_abi::debugreg::dr6;
+use guest_abi::{debugreg::dr6, trap::TrapFlags};
 
 fn ring3() -> World {
     let mut world = World::new();
@@ -62,7 +62,7 @@ fn int_n_obeys_the_registered_level() {
             let mut world = World::new();
             world.regs = if ring == 1 { ring1_regs() } else { ring3_regs() };
             world.regs.cs = world.regs.cs & !3 | ring;
-            world.vcpu().gates[0x80].dpl = dpl;
+            world.vcpu().gates[0x80].flags = TrapFlags::with_dpl(dpl);
             raise(&mut world, 0x80, 0, 0).expect("delivered");
             let esp = world.regs.rsp as u32;
             if ring as u8 <= dpl {
@@ -83,7 +83,7 @@ fn int_n_obeys_the_registered_level() {
 #[test]
 fn a_forbidden_int_n_that_cannot_be_delivered_leaves_eip() {
     let mut world = ring3();
-    world.vcpu().gates[13].eip = 0;
+    world.vcpu().gates[13].address = 0;
     let before = world.snapshot();
     assert_eq!(
         raise(&mut world, 0x80, 0, 0),
@@ -97,7 +97,7 @@ fn a_forbidden_int_n_that_cannot_be_delivered_leaves_eip() {
 fn int3_and_into_reach_the_guest_whatever_level_it_registered() {
     for vector in [3, 4] {
         let mut world = ring3();
-        assert_eq!(world.vcpu().gates[usize::from(vector)].dpl, 0);
+        assert_eq!(world.vcpu().gates[usize::from(vector)].flags.dpl(), 0);
         raise(&mut world, vector, 0, 0).expect("delivered");
         assert_eq!(world.regs.rip, 0x50_0000 + u64::from(vector));
     }
@@ -107,7 +107,7 @@ fn int3_and_into_reach_the_guest_whatever_level_it_registered() {
 #[test]
 fn int_n_with_prefixes_returns_behind_the_whole_instruction() {
     let mut world = ring3();
-    world.vcpu().gates[0x80].dpl = 3;
+    world.vcpu().gates[0x80].flags = TrapFlags::with_dpl(3);
     world.regs.rip = 0x40_0005;
     raise(&mut world, 0x80, 0, 0).expect("delivered");
     assert_eq!(world.read::<u32>(KERNEL_ESP - 20), 0x40_0005);

@@ -220,7 +220,7 @@ fn a_descriptor_that_is_not_safe_is_refused_in_either() {
             0x0000_8900_0000_0067,
         ] {
             let error = update_refused(&mut world, frame.addr().raw(), descriptor);
-            assert_eq!(error, HvError::Mm(MmError::BadDescriptor(frame)));
+            assert_eq!(error, HvError::Invalid);
         }
     }
     assert_eq!(
