@@ -1,6 +1,6 @@
 //! From the boot loader's word to a machine in order: what is there, address space, CPU tables, memory.
 
-use crate::{console, logging, m2p, machine, memory::BootMemory, state};
+use crate::{clock, console, logging, m2p, machine, memory::BootMemory, state};
 use core::ptr::NonNull;
 use guest_abi::addr::Mfn;
 use hv_arch::{
@@ -216,6 +216,24 @@ pub fn say_what_there_is(frames: u32) {
         frames / 256,
         u64::from(frames) * 4096,
         free / 256
+    );
+}
+
+/// One line on what the boot cost, just before Domain0's first instruction.
+pub fn say_what_it_took(info: &BootInfo) {
+    let hv = state::lock();
+    let ram: u64 = info.memory().ram().map(|ram| ram.end - ram.start).sum();
+    let given = hv
+        .domains
+        .iter()
+        .flatten()
+        .map(|domain| domain.total_pages)
+        .sum::<u32>();
+    let not_kept = u64::from(hv.mm.allocator.free_frames() + given) * 4096;
+    log::info!(
+        "Domain0 starts after {} ticks; {} bytes of memory kept",
+        clock::ticks(),
+        ram.saturating_sub(not_kept)
     );
 }
 

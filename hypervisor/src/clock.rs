@@ -14,9 +14,14 @@ static WALL_AT_BOOT: AtomicU64 = AtomicU64::new(0);
 /// When the timer was last told to fire, in counter ticks; all ones: never.
 static DEADLINE: AtomicU64 = AtomicU64::new(u64::MAX);
 
-/// Time begins now.
-pub fn start() {
-    START.store(cpu::timestamp(), Relaxed);
+/// Time began when the counter was at `counter`.
+pub fn start(counter: u64) {
+    START.store(counter, Relaxed);
+}
+
+/// Counter ticks since [`start`].
+pub fn ticks() -> u64 {
+    cpu::timestamp().wrapping_sub(START.load(Relaxed))
 }
 
 /// Says how fast the counter runs. Until then time stands at 0.

@@ -25,7 +25,7 @@ use hv_core::{
     mm::{Kind, MAX_ORDER, Mmu, Owner, Stop},
     platform::FrameMemory,
     regs::UserRegs,
-    sched, switch,
+    sched, switch, time,
 };
 use spin::{Mutex, MutexGuard};
 
@@ -309,4 +309,5 @@ fn begin(hv: &mut Hypervisor, shared_info: Mfn, start: &StartState, regs: &mut U
         },
         SLOT,
     );
+    time::refresh(hv, &Machine, SLOT);
 }

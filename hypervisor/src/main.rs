@@ -28,8 +28,8 @@ use hv_core::{regs::UserRegs, segment::SegmentLimits};
 
 /// Where the boot section ends up: 64-bit, boot page tables, this CPU's stack, interrupts off.
 #[unsafe(no_mangle)]
-extern "sysv64" fn hv_main(magic: u32, info_address: u32) -> ! {
-    clock::start();
+extern "sysv64" fn hv_main(magic: u32, info_address: u32, entered_at: u64) -> ! {
+    clock::start(entered_at);
     logging::init();
     logging::set_clock(clock::now_ns);
     let info = boot::read_info(magic, u64::from(info_address));
@@ -57,6 +57,7 @@ extern "sysv64" fn hv_main(magic: u32, info_address: u32) -> ! {
     let mut regs = UserRegs::ZERO;
     dom0::build(info, &options, &mut regs);
     interrupts::start_console();
+    boot::say_what_it_took(info);
     // SAFETY: `dom0::build` filled the registers with checked values and activated the address space.
     unsafe { entry::enter_guest(&regs) }
 }

@@ -120,6 +120,8 @@ pub const MINI_GUEST: Package = Package::new("mini-guest", "mini-guest", Target:
 pub const PROGRAMS: Package = Package::new("programs", "programs", Target::Guest, &[]);
 /// The test guests.
 pub const TEST_GUESTS: Package = Package::new("test-guests", "tests/guests", Target::Guest, &[]);
+/// The guest that measures costs.
+pub const BENCH_GUEST: Package = Package::new("bench-guest", "tests/bench", Target::Guest, &[]);
 
 impl<'a> Package<'a> {
     /// A package without a variant.

@@ -3,7 +3,7 @@
 //! Format, lints and documentation of host and bare-metal crates with warnings denied, the cost table, then every test. Each step runs even if an
 //! earlier one failed; the last line says which did.
 
-use crate::build::{self, HYPERVISOR, MINI_GUEST, PROGRAMS, Package, TEST_GUESTS};
+use crate::build::{self, BENCH_GUEST, HYPERVISOR, MINI_GUEST, PROGRAMS, Package, TEST_GUESTS};
 use crate::progress::Step;
 use crate::toolchain;
 use crate::tools::{self, Tool};
@@ -90,11 +90,12 @@ fn document_host() -> Result<()> {
 
 /// The bare-metal packages of this tree, with the libraries that only they are built from.
 fn bare_metal() -> Vec<(Package<'static>, &'static [&'static str])> {
-    let all: [(Package, &[&str]); 4] = [
+    let all: [(Package, &[&str]); 5] = [
         (HYPERVISOR, &["hv-arch"]),
         (MINI_GUEST, &[]),
         (PROGRAMS, &[]),
         (TEST_GUESTS, &[]),
+        (BENCH_GUEST, &[]),
     ];
     all.into_iter().filter(|(package, _)| package.exists()).collect()
 }

@@ -3,7 +3,7 @@
 # Entered in 32-bit protected mode, paging off, by GRUB (multiboot2) or by QEMU's -kernel (multiboot1):
 #   eax = the protocol's magic number, ebx = physical address of its information.
 # Builds page tables that map the first 4 GiB three times (identity, image base, direct map) with 2 MiB pages,
-# enters long mode and calls hv_main(magic, info) on the boot CPU's stack. Rust replaces these tables soon.
+# enters long mode and calls hv_main(magic, info, time-stamp counter at entry) on the boot CPU's stack. Rust replaces these tables soon.
 
 .set MB1_MAGIC, 0x1BADB002
 .set MB1_FLAGS, 0x3                     # page-aligned modules, memory map
@@ -44,6 +44,9 @@ _start32:
     mov esp, offset boot_stack_top
     mov edi, eax
     mov esi, ebx
+    rdtsc                               # when the loader jumped here
+    push edx
+    push eax
 
     mov eax, 0x80000000                 # long mode, no-execute pages?
     cpuid
@@ -128,6 +131,8 @@ boot_long_mode:
     xor ebp, ebp
     mov edi, edi
     mov esi, esi
+    mov eax, offset boot_stack_top - 8
+    mov rdx, [rax]
     movabs rax, offset hv_main
     push rbp                            # hv_main never returns
     jmp rax

@@ -35,8 +35,8 @@ pub fn measure() {
     // SAFETY (all in this function): the arguments are those the routine names; the calls change nothing that Rust
     // code relies on.
     unsafe {
-        cost("null", NULL, 1);
-        cost("unknown", UNKNOWN, 1);
+        cost("null_hypercall", NULL, 1);
+        cost("unknown_hypercall", UNKNOWN, 1);
         cost("stack_switch", STACK_SWITCH, 1);
         cost("yield", YIELD, 1);
     }
@@ -45,7 +45,7 @@ pub fn measure() {
     // SAFETY: as above.
     unsafe { cost("multicall", MULTICALL, CALLS as u32) };
 
-    for (key, len) in [("trap_table_1", 1), ("trap_table_20", LONG_TABLE)] {
+    for (key, len) in [("set_trap_table_1", 1), ("set_trap_table_20", LONG_TABLE)] {
         ARGS.set([TRAPS.set(trap_table(len))]);
         // SAFETY: as above; nobody raises these vectors.
         unsafe { cost(key, TRAP_TABLE, 1) };
@@ -54,7 +54,7 @@ pub fn measure() {
     let (high, low) = timer::pack(time::now_ns() + 1000 * time::NS_PER_SEC);
     ARGS.set([high, low]);
     // SAFETY: as above.
-    unsafe { cost("timer", TIMER, 1) };
+    unsafe { cost("set_timer_op", TIMER, 1) };
     time::set_timer(None).expect("a timer can be cancelled");
 
     descriptor();
@@ -99,5 +99,5 @@ fn descriptor() {
     );
     ARGS.set([at_low, at_high, low, high]);
     // SAFETY: the entry lies in our GDT, and no selector names it.
-    unsafe { cost("descriptor", DESCRIPTOR, 1) };
+    unsafe { cost("update_descriptor", DESCRIPTOR, 1) };
 }

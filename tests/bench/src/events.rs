@@ -40,7 +40,7 @@ pub fn measure() {
         BLOCKS[1].set(EvtchnOp::new(&close)),
     ]);
     // SAFETY: the blocks are good ones, and only the port opened is closed.
-    unsafe { cost("alloc_close", ALLOC_CLOSE, 1) };
+    unsafe { cost("event_alloc_close", ALLOC_CLOSE, 1) };
 
     let far = hypercall::event_channel_op(&unbound).expect("a free port").port;
     let near = hypercall::event_channel_op(&BindInterdomain {
@@ -56,11 +56,15 @@ pub fn measure() {
     hypercall::set_callbacks(callback, callback).expect("good callbacks");
     let page = shared::address().raw();
     let pending = page + offset::EVTCHN_PENDING as u32 + far / 32 * 4;
-    ARGS.set([BLOCKS[0].set(EvtchnOp::new(&Send { local_port: near })), pending, page]);
+    ARGS.set([
+        BLOCKS[0].set(EvtchnOp::new(&Send { local_port: near })),
+        pending,
+        page,
+    ]);
     // SAFETY: the port is ours, and its callback does nothing.
     unsafe {
-        cost("send_masked", SEND_MASKED, 1);
-        cost("send_delivered", SEND_DELIVERED, 1);
+        cost("event_send_masked", SEND_MASKED, 1);
+        cost("event_send_delivered", SEND_DELIVERED, 1);
     }
     shared::upcall_mask().store(1, Ordering::SeqCst);
     events::poll(|_| ());

@@ -70,7 +70,7 @@ pub fn measure() {
         let taken = unsafe { hypercall::decrease_reservation(&extents, ORDER, DomId::SELF) };
         assert_eq!(taken, Ok(1));
     });
-    println!("bench: stretch {longest}");
+    println!("bench: longest_stretch {longest}");
 
     time::set_timer(None).expect("a timer can be cancelled");
     events::close(port).expect("an open port");

@@ -30,7 +30,7 @@ pub fn measure() {
     ARGS.set([REQUESTS[0].set(one), flip(a, b)]);
     // SAFETY (all in this function): the arguments are those the routine names; the frames and the addresses at which
     // they are mapped are ours, and nobody reads or writes there.
-    unsafe { cost("mmu_update", MMU_UPDATE, 1) };
+    unsafe { cost("mmu_update_one", MMU_UPDATE, 1) };
 
     batch();
 
@@ -43,7 +43,7 @@ pub fn measure() {
     let (table, index) = entry_of(a);
     ARGS.set([direct(table) + index as u32 * 8, low, high, flip(a, b)]);
     // SAFETY: as above.
-    unsafe { cost("table_write", TABLE_WRITE, 1) };
+    unsafe { cost("writable_page_table", TABLE_WRITE, 1) };
     hypercall::vm_assist(AssistCmd::DISABLE, AssistType::WRITABLE_PAGETABLES).expect("and can be disabled");
 
     let table = full_table();
@@ -85,7 +85,7 @@ fn batch() {
     let [first, second] = [REQUESTS[0].set(requests(0)), REQUESTS[1].set(requests(1))];
     ARGS.set([first, first ^ second, BATCH as u32]);
     // SAFETY: the frames are ours, and nobody uses the addresses at which they are mapped.
-    unsafe { cost("mmu_batch", MMU_BATCH, BATCH as u32) };
+    unsafe { cost("mmu_update_batch", MMU_BATCH, BATCH as u32) };
 }
 
 /// An L1 whose 512 entries map as many frames writable; mapped read-only, not hooked in.
@@ -108,7 +108,9 @@ fn second_root() -> Pfn {
         zero_frame(root);
         zero_frame(top);
         for slot in 0..guest_abi::addr::FIRST_HV_L2_SLOT {
-            if let Some(table) = frame_of(read_entry(old, slot)).filter(|_| read_entry(old, slot).is_present()) {
+            if let Some(table) =
+                frame_of(read_entry(old, slot)).filter(|_| read_entry(old, slot).is_present())
+            {
                 write_plain(top, slot, Pte::new(mfn(table), L2_FLAGS));
             }
         }

@@ -30,12 +30,7 @@ pub fn measure() {
     let address = |f: unsafe extern "C" fn()| f as *const () as u32;
     let masked = TrapFlags::MASK_EVENTS;
     let table = [
-        handler(
-            Vector::PAGE_FAULT.raw(),
-            0,
-            masked,
-            address(bench_on_page_fault),
-        ),
+        handler(Vector::PAGE_FAULT.raw(), 0, masked, address(bench_on_page_fault)),
         handler(
             Vector::INVALID_OPCODE.raw(),
             0,
@@ -50,7 +45,7 @@ pub fn measure() {
     // SAFETY: the handlers go on behind the instruction that trapped, and change nothing else.
     unsafe {
         cost("page_fault", PAGE_FAULT, 1);
-        cost("undefined", UNDEFINED, 1);
+        cost("undefined_opcode", UNDEFINED, 1);
         cost("breakpoint", BREAKPOINT, 1);
     }
     traps::init().expect("the kernel's own handlers");

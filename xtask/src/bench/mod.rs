@@ -1,6 +1,6 @@
 //! The subcommand `bench`: what operations cost, in guest instructions, beside Xen's cost and our goal.
 //!
-//! The test guest `bench` runs as Domain0 on the very image that `cargo run` boots, under `-icount shift=0`, where the
+//! The guest of `tests/bench` runs as Domain0 on the very image that `cargo run` boots, under `-icount shift=0`, where the
 //! time-stamp counter counts executed instructions. It prints `bench: KEY NUMBER` for each operation; [`table`] knows the keys. The
 //! machine runs twice, and a number that differs is an error: then it is not the hypervisor's cost alone.
 //!
@@ -9,14 +9,14 @@
 pub mod table;
 
 use crate::boot_image::{BootImage, Module};
-use crate::build::{HYPERVISOR, TEST_GUESTS};
+use crate::build::{BENCH_GUEST, HYPERVISOR};
 use crate::cli::BenchArgs;
 use crate::console::{Console, Record};
 use crate::keyboard::Keyboard;
 use crate::machine::Machine;
 use crate::progress::Step;
 use crate::status::{Ending, Verdict};
-use crate::suite::{fixture, guest};
+use crate::suite::fixture;
 use crate::{elf, tools, workspace};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
@@ -80,21 +80,13 @@ fn readme() -> Result<PathBuf> {
 
 /// Runs the machine twice, and adds what the launcher measures by itself.
 fn measure() -> Result<Numbers> {
-    ensure!(
-        TEST_GUESTS.exists(),
-        "there is no package `{}` in this tree",
-        TEST_GUESTS.name
-    );
     let machine = Machine {
         icount: true,
         ..Machine::default()
     };
     tools::require(&fixture::tools_of(&machine))?;
     let hypervisor = HYPERVISOR.build_one()?;
-    let bench = TEST_GUESTS
-        .build()?
-        .remove(guest::BENCH)
-        .context("there is no test guest `bench`")?;
+    let bench = BENCH_GUEST.build_one()?;
     let image_size = elf::loaded(&hypervisor)?.memory;
     let dom0 = Module {
         name: "dom0".into(),
@@ -146,9 +138,20 @@ fn run(machine: &Machine, image: &BootImage) -> Result<String> {
     Ok(text)
 }
 
-/// The numbers in a log.
+/// The numbers in a log: the guest's, and those of the hypervisor's line about the end of its boot.
 fn numbers(log: &str) -> Result<Numbers> {
     let mut numbers = Numbers::new();
+    for (key, before, after) in [
+        ("boot_to_guest", "Domain0 starts after ", " ticks"),
+        ("memory_kept", " ticks; ", " bytes of memory kept"),
+    ] {
+        if let Some(number) = between(log, before, after) {
+            numbers.insert(
+                key.into(),
+                number.parse().with_context(|| format!("{key} is {number:?}"))?,
+            );
+        }
+    }
     for (_, rest) in log.lines().filter_map(|line| line.split_once("bench: ")) {
         let mut words = rest.split_whitespace();
         let (Some(key), Some(number), None) = (words.next(), words.next(), words.next()) else {
@@ -163,6 +166,12 @@ fn numbers(log: &str) -> Result<Numbers> {
     Ok(numbers)
 }
 
+/// What stands between two texts in one line.
+fn between<'a>(log: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    log.lines()
+        .find_map(|line| Some(line.split_once(before)?.1.split_once(after)?.0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,6 +180,9 @@ mod tests {
     fn numbers_are_read_from_a_log() {
         let log = "xenlite 0.1\r\nbench: null_hypercall 49\r\n[d0] bench: yield 140\nend\n";
         let expected = Numbers::from([("null_hypercall".into(), 49), ("yield".into(), 140)]);
+        assert_eq!(numbers(log).unwrap(), expected);
+        let log = "INFO  [    0.010000] Domain0 starts after 12345 ticks; 678 bytes of memory kept\r\n";
+        let expected = Numbers::from([("boot_to_guest".into(), 12_345), ("memory_kept".into(), 678)]);
         assert_eq!(numbers(log).unwrap(), expected);
         for bad in [
             "bench: x",

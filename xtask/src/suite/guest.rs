@@ -32,9 +32,6 @@ use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The guest that measures costs; it is no test.
-pub const BENCH: &str = "bench";
-
 /// A test guest, as its source describes it.
 #[derive(Debug, Clone)]
 pub struct Guest {
@@ -256,8 +253,8 @@ pub fn tests() -> Vec<Test> {
             Err(Stop::Skip("there are no test guests in this tree".into()))
         })];
     }
-    let guests = guests.into_iter().filter(|guest| guest.name != BENCH);
     guests
+        .into_iter()
         .flat_map(|guest| {
             guest
                 .emulators
