@@ -49,10 +49,6 @@ pub struct Firmware {
     pub reset: Option<(ResetPlace, u8)>,
     /// The clock's register for the century.
     pub century: Option<u8>,
-    /// Whether the tables say that there is a keyboard controller. Old ones say nothing and mean yes.
-    pub has_keyboard_controller: bool,
-    /// Whether they forbid to look for VGA registers.
-    pub forbids_vga_probe: bool,
 }
 
 /// Reads the tables. `None` where there is no usable FADT.
@@ -60,15 +56,12 @@ pub fn read(root: &Rsdp, memory: &Reader<'_>) -> Option<Firmware> {
     let fadt = tables(root, memory).find(|table| table.starts_with(b"FACP"))?;
     // SAFETY: the structure is bytes and integers.
     let fadt: Fadt = unsafe { copy_out(fadt) };
-    let boot_flags = (fadt.header.revision >= 2).then_some(fadt.iapc_boot_arch);
     let firmware = Firmware {
         oem: fadt.header.oem_id,
         pm_timer: pm_timer(&fadt),
         soft_off: soft_off(&fadt, root, memory),
         reset: reset(&fadt),
         century: Some(fadt.century).filter(|&register| register != 0),
-        has_keyboard_controller: boot_flags.is_none_or(|flags| flags.motherboard_implements_8042()),
-        forbids_vga_probe: boot_flags.is_some_and(|flags| flags.dont_probe_vga()),
     };
     Some(firmware)
 }

@@ -1,19 +1,24 @@
 //! From the boot loader's word to a machine in order: what is there, address space, CPU tables, memory.
 
 use crate::{clock, console, logging, m2p, machine, memory::BootMemory, state};
+use arrayvec::ArrayVec;
 use core::ptr::NonNull;
 use guest_abi::addr::Mfn;
 use hv_arch::{
     boot::{MULTIBOOT1, MULTIBOOT2},
-    cpu, gdt, idt,
+    cpu,
+    framebuffer::{Channel, Layout},
+    gdt, idt,
     paging::{self, Access, AddressSpace, Root, direct},
-    percpu,
-    pit::Pit,
-    tsc::{self, Reference},
-    tss, vga,
+    percpu, tss, vga,
 };
 use hv_bootinfo::{
-    BootInfo, framebuffer::FramebufferKind, frames::Carver, memory_map::RegionKind, options::Options,
+    BootInfo,
+    framebuffer::{ColourField, FramebufferKind},
+    frames::Carver,
+    info::{MAX_MODULES, Module},
+    memory_map::RegionKind,
+    options::Options,
     range::PhysRange,
 };
 use hv_core::{
@@ -37,7 +42,7 @@ pub fn read_info(magic: u32, at: u64) -> &'static BootInfo {
     let (start, end) = paging::image_range();
     let image = PhysRange::new(start, end);
     let result = match magic {
-        MULTIBOOT1 => info.read_multiboot1(at, &read_low_memory, image),
+        MULTIBOOT1 => info.read_multiboot1(at, &low_memory, image),
         MULTIBOOT2 => {
             // SAFETY: the loader says that a multiboot2 block lies there; it is below 4 GiB, hence mapped, and
             // nothing has been written to memory yet.
@@ -56,7 +61,7 @@ pub fn read_info(magic: u32, at: u64) -> &'static BootInfo {
 }
 
 /// Physical memory below 4 GiB, as the boot page tables show it.
-fn read_low_memory(at: u64, len: usize) -> Option<&'static [u8]> {
+pub fn low_memory(at: u64, len: usize) -> Option<&'static [u8]> {
     let end = at.checked_add(len as u64)?;
     if at == 0 || end > crate::memory::MAPPED_AT_BOOT {
         return None;
@@ -155,7 +160,7 @@ pub fn set_up_memory(info: &BootInfo, mut memory: BootMemory<'_>, frames: u32, l
     let (table, _) = memory.take_array::<FrameInfo>(frames as usize);
     for i in 0..frames as usize {
         // SAFETY: the array has just been taken and is that long.
-        unsafe { table.add(i).write(FrameInfo::new()) };
+        unsafe { table.wrapping_add(i).write(FrameInfo::new()) };
     }
     // SAFETY: initialised just now, never given back, and from here on reached through this slice only.
     let table = FrameTable::new(unsafe { core::slice::from_raw_parts(table, frames as usize) });
@@ -195,17 +200,6 @@ fn denied_io() -> DeniedIo {
     const LOCAL_APIC: u64 = 0xFEE0_0000 >> 12;
     [(LOCAL_APIC, LOCAL_APIC + 1)].into_iter().collect()
 }
-
-/// Measures the time-stamp counter beside the 8254.
-pub fn measure_frequency() -> u64 {
-    let mut pit = Pit::init();
-    pit.start_stopwatch();
-    let measured = tsc::measure(&mut Reference::Pit(pit), || 0);
-    measured.map_or(FALLBACK_HZ, |m| m.tsc_hz)
-}
-
-/// Frequency assumed where no clock can be found to measure it: time then runs at a wrong speed.
-const FALLBACK_HZ: u64 = 1_000_000_000;
 
 /// One line on what was found.
 pub fn say_what_there_is(frames: u32) {
@@ -249,4 +243,48 @@ fn attach_screen(info: &BootInfo) {
         // SAFETY: the boot tables map the first 4 GiB; the final ones map the screen again.
         unsafe { console::attach_vga(cells) }
     }
+}
+
+/// The screen in a graphics mode, once device memory can be mapped.
+pub fn attach_framebuffer(info: &BootInfo, options: &Options<'_>, root: Root, memory: &mut BootMemory<'_>) {
+    let Some(screen) = info.framebuffer().filter(|_| options.consoles.screen) else {
+        return;
+    };
+    let FramebufferKind::DirectColour { red, green, blue } = screen.kind else {
+        return;
+    };
+    let channel = |field: ColourField| Channel {
+        position: field.position,
+        size: field.size,
+    };
+    let layout = Layout {
+        width: screen.width,
+        height: screen.height,
+        pitch: screen.pitch,
+        depth: screen.bits,
+        channels: [red, green, blue].map(channel),
+    };
+    let Some(bytes) = layout.bytes() else { return };
+    let base = paging::map_physical(root, memory, screen.addr, bytes as u64, Access::WriteThrough);
+    if let Some(base) = NonNull::new(base) {
+        // SAFETY: mapped just now, for good and so long.
+        unsafe { console::attach_framebuffer(base, layout) };
+    }
+}
+
+/// The boot modules, those in the first MiB copied out of it: its frames belong to nobody.
+pub fn lift_modules(info: &BootInfo, memory: &mut BootMemory<'_>) -> ArrayVec<Module, MAX_MODULES> {
+    let lift = |module: &Module| {
+        let mut module = *module;
+        if module.is_low() {
+            let len = module.range.end - module.range.start;
+            let room = memory.take(u32::try_from(len.div_ceil(4096)).expect("less than a MiB"));
+            let start = room.start.addr().raw();
+            // SAFETY: the module lies below 1 MiB, the fresh frames above; both are mapped by the boot tables.
+            unsafe { direct(start).copy_from_nonoverlapping(direct(module.range.start), len as usize) };
+            module.range = PhysRange::new(start, start + len);
+        }
+        module
+    };
+    info.modules().iter().map(lift).collect()
 }

@@ -75,12 +75,10 @@ impl Clock for Machine {
             timer::stop();
             return;
         };
-        let now = cpu::timestamp();
-        let ahead_ns = deadline_ns.saturating_sub(to_ns(now));
-        if let Some((scale, _)) = SCALE.get() {
-            DEADLINE.store(now.saturating_add(scale.to_ticks(ahead_ns)), Relaxed);
-        }
-        timer::arm(ahead_ns);
+        let Some((scale, _)) = SCALE.get() else { return };
+        let deadline = START.load(Relaxed).saturating_add(scale.to_ticks(deadline_ns));
+        DEADLINE.store(deadline, Relaxed);
+        timer::arm(deadline);
     }
 
     #[inline]

@@ -6,61 +6,28 @@ use core::{
     panic::PanicInfo,
     sync::atomic::{AtomicBool, Ordering},
 };
-use hv_arch::{cpu, entry::HostRegs, paging, percpu};
+use hv_arch::{
+    backtrace::{self, Frame},
+    cpu,
+    entry::HostRegs,
+    power::ExitCode,
+    report::{ErrorCode, Flags, Registers, exception_name},
+};
 use hv_core::regs::UserRegs;
 
 static PANICKING: AtomicBool = AtomicBool::new(false);
 
-/// What vector and error code mean.
-pub fn in_words(vector: u32) -> &'static str {
-    match vector {
-        0 => "divide error",
-        1 => "debug",
-        2 => "non-maskable interrupt",
-        3 => "breakpoint",
-        6 => "invalid opcode",
-        7 => "device not available",
-        8 => "double fault",
-        10 => "invalid TSS",
-        11 => "segment not present",
-        12 => "stack fault",
-        13 => "general protection",
-        14 => "page fault",
-        16 => "x87 error",
-        17 => "alignment check",
-        18 => "machine check",
-        19 => "SIMD error",
-        _ => "unexpected vector",
-    }
-}
-
 /// An exception in the hypervisor that nothing expects.
 pub fn unexpected_trap(regs: &UserRegs, host: &HostRegs) -> ! {
     let mut w = begin();
-    let _ = writeln!(
-        w,
-        "PANIC: {} in the hypervisor (vector {}, error code {:#x})",
-        in_words(regs.vector),
-        regs.vector,
-        regs.error_code
-    );
-    if regs.vector == 14 {
-        let e = regs.error_code;
-        let _ = writeln!(
-            w,
-            "  {} of {:#018x}: {}{}",
-            match (e & 16 != 0, e & 2 != 0) {
-                (true, _) => "execution",
-                (_, true) => "write",
-                _ => "read",
-            },
-            cpu::fault_address(),
-            if e & 1 != 0 { "not allowed" } else { "not mapped" },
-            if e & 8 != 0 { ", reserved bit set" } else { "" },
-        );
-    }
+    let vector = regs.vector as u8;
+    let code = ErrorCode {
+        vector,
+        code: regs.error_code,
+    };
+    let _ = writeln!(w, "PANIC: {} in the hypervisor: {code}", exception_name(vector));
     registers(&mut w, regs, host);
-    backtrace(&mut w, regs.rip, regs.rbp);
+    stack(&mut w, Some(regs.rip), regs.rbp);
     stop()
 }
 
@@ -79,10 +46,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     }
     let mut w = begin();
     let _ = writeln!(w, "PANIC: {info}");
-    let rbp: u64;
-    // SAFETY: reading a register.
-    unsafe { core::arch::asm!("mov {}, rbp", out(reg) rbp, options(nomem, nostack, preserves_flags)) };
-    backtrace(&mut w, 0, rbp);
+    stack(&mut w, None, backtrace::frame_pointer());
     stop()
 }
 
@@ -99,64 +63,49 @@ fn begin() -> Writer {
 fn registers(w: &mut Writer, r: &UserRegs, h: &HostRegs) {
     let _ = writeln!(
         w,
-        "  rip {:04x}:{:016x} rflags {:016x} rsp {:04x}:{:016x}",
-        r.cs, r.rip, r.rflags, r.ss, r.rsp
+        "  cs:rip {:04x}:{:016x}  ss:rsp {:04x}:{:016x}",
+        r.cs, r.rip, r.ss, r.rsp
     );
-    let _ = writeln!(
-        w,
-        "  rax {:016x} rbx {:016x} rcx {:016x} rdx {:016x}",
-        r.rax, r.rbx, r.rcx, r.rdx
-    );
-    let _ = writeln!(
-        w,
-        "  rsi {:016x} rdi {:016x} rbp {:016x} r8  {:016x}",
-        r.rsi, r.rdi, r.rbp, h.r8
-    );
-    let _ = writeln!(
-        w,
-        "  r9  {:016x} r10 {:016x} r11 {:016x} r12 {:016x}",
-        h.r9, h.r10, h.r11, h.r12
-    );
-    let _ = writeln!(w, "  r13 {:016x} r14 {:016x} r15 {:016x}", h.r13, h.r14, h.r15);
-    let _ = writeln!(
-        w,
-        "  cr2 {:016x} cr3 {:016x}",
-        cpu::fault_address(),
-        cpu::page_table_root()
-    );
+    let _ = writeln!(w, "  rflags {:016x}  {}", r.rflags, Flags(r.rflags));
+    let all = [
+        ("rax", r.rax),
+        ("rbx", r.rbx),
+        ("rcx", r.rcx),
+        ("rdx", r.rdx),
+        ("rsi", r.rsi),
+        ("rdi", r.rdi),
+        ("rbp", r.rbp),
+        ("r8", h.r8),
+        ("r9", h.r9),
+        ("r10", h.r10),
+        ("r11", h.r11),
+        ("r12", h.r12),
+        ("r13", h.r13),
+        ("r14", h.r14),
+        ("r15", h.r15),
+        ("cr2", cpu::fault_address()),
+        ("cr3", cpu::page_table_root()),
+    ];
+    let _ = writeln!(w, "{}", Registers(&all));
 }
 
-/// Walks the frame pointers: each must lie in the stack that the walk is on, above the one before.
-fn backtrace(w: &mut Writer, rip: u64, rbp: u64) {
+/// The calls that led here; the launcher adds the names.
+fn stack(w: &mut Writer, rip: Option<u64>, frame_pointer: u64) {
     let _ = writeln!(w, "Stack:");
-    let text = paging::text_range();
     let mut n = 0;
-    let mut frame = |address: u64| {
+    let mut line = |address: u64| {
         let _ = writeln!(w, "  #{n} {address:#018x}");
         n += 1;
     };
-    if rip != 0 {
-        frame(rip);
+    if let Some(rip) = rip {
+        line(rip);
     }
-    let mut at = rbp;
-    while let Some((low, high)) = percpu::stack_bounds(at) {
-        if at % 8 != 0 || at + 16 > high || at < low {
-            break;
-        }
-        // SAFETY: both words lie inside a mapped stack.
-        let (next, back) = unsafe { (*(at as *const u64), *((at + 8) as *const u64)) };
-        if !(text.0..text.1).contains(&back) {
-            break;
-        }
-        frame(back);
-        if next <= at {
-            break;
-        }
-        at = next;
-    }
+    backtrace::walk(frame_pointer, |frame| match frame {
+        Frame::Return(address) | Frame::Interrupted(address) => line(address),
+    });
 }
 
 fn stop() -> ! {
-    end::emulator_exit(end::status::PANIC);
+    end::tell_emulator(ExitCode::Panic);
     cpu::halt()
 }

@@ -102,7 +102,7 @@ impl BuildMemory for Pieces {
             // SAFETY: the frame is RAM that Domain0 owns and nobody maps yet; the range lies inside it.
             unsafe {
                 direct(mfn.addr().raw())
-                    .add(offset)
+                    .wrapping_add(offset)
                     .copy_from(bytes.as_ptr(), bytes.len())
             };
         }
@@ -113,7 +113,7 @@ impl BuildMemory for Pieces {
         assert!(offset + len <= PAGE_SIZE);
         if let Some(mfn) = self.mfn_of(pfn.raw()) {
             // SAFETY: as in `write`.
-            unsafe { direct(mfn.addr().raw()).add(offset).write_bytes(0, len) };
+            unsafe { direct(mfn.addr().raw()).wrapping_add(offset).write_bytes(0, len) };
         }
         Ok(())
     }
@@ -136,8 +136,8 @@ fn frames_of(module: &Module) -> Range<u32> {
 ///
 /// # Panics
 /// Where there is no kernel module, it is unfit, or memory is too small; the message says what to do.
-pub fn build(info: &'static BootInfo, options: &Options<'_>, regs: &mut UserRegs) {
-    let [kernel, rest @ ..] = info.modules() else {
+pub fn build(info: &BootInfo, modules: &[Module], options: &Options<'_>, regs: &mut UserRegs) {
+    let [kernel, rest @ ..] = modules else {
         panic!("there is no Domain0 kernel: the first boot module must be one");
     };
     let image = KernelImage::parse(bytes_of(kernel)).unwrap_or_else(|e| panic!("Domain0's kernel: {e}"));

@@ -1,31 +1,30 @@
-//! The end of the machine: how Domain0 wished it, told to whoever runs us.
+//! The end of the machine: as Domain0 wished it, told to whoever runs us.
 
-use crate::console;
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use crate::{
+    acpi::{Firmware, ResetPlace},
+    console, report,
+};
+use core::{
+    ptr::NonNull,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
 use guest_abi::{sched::ShutdownReason, verdict::Verdict};
-use hv_arch::cpu;
+use hv_arch::{
+    cpu,
+    paging::{self, Access, Root, TableFrames},
+    power::{self, Emulator, ExitCode, ResetRegister, SoftOff},
+};
 use hv_core::sched::MachineEnd;
+use spin::Once;
 
-/// Values for the emulator's exit device; the launcher turns them into its own status.
-pub mod status {
-    /// Orderly power-off.
-    pub const POWER_OFF: u8 = 0x10;
-    /// Domain0 crashed.
-    pub const DOM0_CRASHED: u8 = 0x11;
-    /// A test guest's verdict: all as it should be.
-    pub const SUCCESS: u8 = 0x12;
-    /// A test guest's verdict: the hypervisor did what it must not do.
-    pub const FAILURE: u8 = 0x13;
-    /// A test guest's verdict: the test cannot run here.
-    pub const SKIP: u8 = 0x14;
-    /// A test guest's verdict: the test itself is wrong.
-    pub const ERROR: u8 = 0x15;
-    /// Orderly reboot.
-    pub const REBOOT: u8 = 0x16;
-    /// The hypervisor panicked.
-    pub const PANIC: u8 = 0x20;
+/// The ways to end this machine.
+struct Ways {
+    emulator: Option<Emulator>,
+    soft_off: Option<SoftOff>,
+    reset: Option<(ResetRegister, u8)>,
 }
 
+static WAYS: Once<Ways> = Once::new();
 static EXIT_ON_SHUTDOWN: AtomicBool = AtomicBool::new(false);
 static NO_REBOOT: AtomicBool = AtomicBool::new(false);
 
@@ -35,42 +34,98 @@ pub fn configure(exit_on_shutdown: bool, no_reboot: bool) {
     NO_REBOOT.store(no_reboot, Relaxed);
 }
 
-/// Ends the machine as `how` says.
-pub fn machine(how: MachineEnd) -> ! {
-    crate::report::at_the_end();
-    let code = match how {
-        MachineEnd::Shutdown(reason) => shutdown_status(ShutdownReason::new(reason)),
-        MachineEnd::Dom0Crashed => {
-            log::error!("Domain0 crashed: the machine stops");
-            status::DOM0_CRASHED
-        }
-    };
-    console::drain();
-    emulator_exit(code);
-    cpu::halt()
+/// Finds out how this machine can be ended. Boot only.
+pub fn find_ways(firmware: Option<&Firmware>, root: Root, frames: &mut impl TableFrames) {
+    let reset = firmware.and_then(|f| f.reset).and_then(|(place, value)| {
+        let register = match place {
+            ResetPlace::Port(port) => ResetRegister::Port(port),
+            ResetPlace::PciConfig { address, byte } => ResetRegister::PciConfig { address, byte },
+            ResetPlace::Memory(phys) => {
+                let at = paging::map_physical(root, frames, phys, 1, Access::Device);
+                ResetRegister::Memory(NonNull::new(at)?)
+            }
+        };
+        Some((register, value))
+    });
+    WAYS.call_once(|| Ways {
+        emulator: Emulator::detect(firmware.map(|f| f.oem)),
+        soft_off: firmware.and_then(|f| f.soft_off),
+        reset,
+    });
 }
 
-fn shutdown_status(reason: ShutdownReason) -> u8 {
+/// Ends the machine as `how` says.
+pub fn machine(how: MachineEnd) -> ! {
+    let is_sound = report::at_the_end();
+    let (code, reason) = match how {
+        MachineEnd::Shutdown(reason) => (shutdown_code(ShutdownReason::new(reason)), reason),
+        MachineEnd::Dom0Crashed => (ExitCode::Dom0Crashed, ShutdownReason::CRASH.raw()),
+    };
+    match code {
+        ExitCode::Dom0Crashed => log::error!("Domain0 crashed: the machine stops"),
+        ExitCode::Reboot => log::info!("restarting"),
+        ExitCode::PowerOff => log::info!("turning off"),
+        _ => log::info!("Domain0 shut down with reason {reason}"),
+    }
+    console::drain();
+    tell_emulator(if is_sound { code } else { ExitCode::Panic });
+    if code == ExitCode::PowerOff {
+        turn_off()
+    }
+    if NO_REBOOT.load(Relaxed) {
+        stop("halted; `noreboot` was given")
+    }
+    restart()
+}
+
+/// What a shutdown by Domain0 with `reason` means for the machine.
+fn shutdown_code(reason: ShutdownReason) -> ExitCode {
     if EXIT_ON_SHUTDOWN.load(Relaxed)
         && let Some(verdict) = Verdict::from_reason(reason)
     {
-        log::info!("Domain0's verdict: {verdict}");
+        log::info!("verdict: {verdict}");
         return match verdict {
-            Verdict::Success => status::SUCCESS,
-            Verdict::Failure => status::FAILURE,
-            Verdict::Skip => status::SKIP,
-            Verdict::Error => status::ERROR,
+            Verdict::Success => ExitCode::TestSuccess,
+            Verdict::Failure => ExitCode::TestFailure,
+            Verdict::Skip => ExitCode::TestSkip,
+            Verdict::Error => ExitCode::TestError,
         };
     }
     match reason {
-        ShutdownReason::POWEROFF => status::POWER_OFF,
-        ShutdownReason::CRASH => status::DOM0_CRASHED,
-        _ => status::REBOOT,
+        ShutdownReason::POWEROFF => ExitCode::PowerOff,
+        ShutdownReason::CRASH => ExitCode::Dom0Crashed,
+        _ => ExitCode::Reboot,
     }
 }
 
-/// Tells an emulator's exit device; nothing happens where there is none.
-pub fn emulator_exit(code: u8) {
-    // SAFETY: the port is the emulator's exit device, or nobody's.
-    unsafe { x86::io::outb(0xF4, code) }
+/// Ends the emulator, if we run in one. Takes no lock.
+pub fn tell_emulator(code: ExitCode) {
+    if let Some(emulator) = WAYS
+        .get()
+        .map_or_else(|| Emulator::detect(None), |ways| ways.emulator)
+    {
+        emulator.exit(code);
+    }
+}
+
+fn turn_off() -> ! {
+    if let Some(soft_off) = WAYS.get().and_then(|ways| ways.soft_off) {
+        // SAFETY: ports and values are the FADT's.
+        unsafe { soft_off.execute() };
+    }
+    stop("it is now safe to turn the machine off")
+}
+
+fn restart() -> ! {
+    if let Some((register, value)) = WAYS.get().and_then(|ways| ways.reset.as_ref()) {
+        // SAFETY: register and value are the FADT's, which says that they are supported.
+        unsafe { register.execute(*value) };
+    }
+    power::reset_as_last_resort()
+}
+
+fn stop(why: &str) -> ! {
+    log::info!("{why}");
+    console::drain();
+    cpu::halt()
 }

@@ -1,9 +1,11 @@
 //! Device interrupts: who they are for. They come only while a guest runs or the CPU sleeps, so no lock is held.
 
-use crate::{clock, console, machine::Machine, state, timer};
+use crate::{clock, console, keys, machine::Machine, state, timer};
 use hv_arch::{
+    apic,
     percpu::{self, todo},
-    pic::{Acknowledged, Pic},
+    pic::{Acknowledged, LINES, Pic, VECTOR_BASE},
+    pit,
 };
 use hv_core::event::{self, Virq};
 use spin::Mutex;
@@ -36,17 +38,40 @@ pub fn is_device_waiting() -> bool {
 
 /// A device's vector.
 pub fn handle(vector: u8) {
-    let Some(line) = acknowledge(vector) else { return };
-    if timer::is_line(line) {
-        clock::timer_fired();
-        state::lock().time.has_fired = true;
-        percpu::raise_todo(todo::WORK);
-    } else if console::interrupt(line) {
+    match vector {
+        apic::TIMER_VECTOR => {
+            timer::end_of_interrupt();
+            timer_fired();
+        }
+        apic::SPURIOUS_VECTOR => {}
+        _ => match acknowledge(vector) {
+            Some(pit::LINE) => timer_fired(),
+            Some(line) => {
+                console::interrupt(line);
+                input_arrived();
+            }
+            None => {}
+        },
+    }
+}
+
+fn timer_fired() {
+    clock::timer_fired();
+    state::lock().time.has_fired = true;
+    percpu::raise_todo(todo::WORK);
+}
+
+fn input_arrived() {
+    keys::serve();
+    if console::has_input() {
         event::send_to_dom0(&mut state::lock(), &Machine, Virq::Console);
     }
 }
 
 fn acknowledge(vector: u8) -> Option<u8> {
+    if !(VECTOR_BASE..VECTOR_BASE + LINES).contains(&vector) {
+        return None;
+    }
     match PIC.lock().as_mut()?.acknowledge(vector) {
         Acknowledged::Line(line) => Some(line),
         Acknowledged::Spurious => None,

@@ -49,47 +49,11 @@ pub fn set_clock(now_ns: fn() -> u64) {
     CLOCK.call_once(|| now_ns);
 }
 
-/// Sets the level of the hypervisor's lines, from the value of `loglvl=`.
-///
-/// # Errors
-/// A name that is no level.
-pub fn set_level(name: &str) -> Result<(), UnknownLevel> {
-    HYPERVISOR_LEVEL.store(parse_level(name)? as u8, Ordering::Relaxed);
-    publish_levels();
-    Ok(())
-}
-
-/// Sets the level of lines about guests, from the value of `guest_loglvl=`.
-///
-/// # Errors
-/// A name that is no level.
-pub fn set_guest_level(name: &str) -> Result<(), UnknownLevel> {
-    GUEST_LEVEL.store(parse_level(name)? as u8, Ordering::Relaxed);
-    publish_levels();
-    Ok(())
-}
-
-/// Sets both levels.
+/// Sets the levels of the hypervisor's own lines (`loglvl=`) and of those about guests (`guest_loglvl=`).
 pub fn set_levels(hypervisor: LevelFilter, guest: LevelFilter) {
     HYPERVISOR_LEVEL.store(hypervisor as u8, Ordering::Relaxed);
     GUEST_LEVEL.store(guest as u8, Ordering::Relaxed);
     publish_levels();
-}
-
-/// The name of a level was none of `none`, `error`, `warning`, `info`, `debug`, `trace`, `all`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnknownLevel;
-
-fn parse_level(name: &str) -> Result<LevelFilter, UnknownLevel> {
-    Ok(match name {
-        "none" => LevelFilter::Off,
-        "error" => LevelFilter::Error,
-        "warning" | "warn" => LevelFilter::Warn,
-        "info" => LevelFilter::Info,
-        "debug" => LevelFilter::Debug,
-        "trace" | "all" => LevelFilter::Trace,
-        _ => return Err(UnknownLevel),
-    })
 }
 
 /// Lets the macros leave out early what neither level shows.

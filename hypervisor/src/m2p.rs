@@ -30,7 +30,7 @@ pub fn build(memory: &mut BootMemory<'_>, count: u32) -> MachineToPhys {
     let bytes = u64::from(range.count()) * 4096;
     for i in 0..(bytes / 8) as usize {
         // SAFETY: the array has just been taken and is that long.
-        unsafe { table.add(i).write(UNSET) };
+        unsafe { table.wrapping_add(i).write(UNSET) };
     }
     machine::describe_memory(count, range.start.addr().raw());
     let mut window = [0; WINDOW_SLOTS];
@@ -45,7 +45,7 @@ pub fn build(memory: &mut BootMemory<'_>, count: u32) -> MachineToPhys {
             unsafe {
                 direct(l1)
                     .cast::<u64>()
-                    .add(i)
+                    .wrapping_add(i)
                     .write((frame as u64) << 12 | READ_ONLY)
             };
         }

@@ -59,17 +59,17 @@ fn frame_address(frame: Mfn) -> *mut u8 {
 
 #[inline]
 fn word<'a>(frame: Mfn, offset: usize) -> &'a AtomicU32 {
-    assert!(offset < 4096 && offset % 4 == 0);
+    assert!(offset < 4096 && offset.is_multiple_of(4));
     // SAFETY: the frame is RAM in the direct map, the offset stays inside it and is aligned; shared words are only
     // ever reached as atomics.
-    unsafe { &*frame_address(frame).add(offset).cast::<AtomicU32>() }
+    unsafe { &*frame_address(frame).wrapping_add(offset).cast::<AtomicU32>() }
 }
 
 #[inline]
 fn entry<'a>(frame: Mfn, index: usize) -> &'a AtomicU64 {
     assert!(index < 512);
     // SAFETY: as in `word`.
-    unsafe { &*frame_address(frame).cast::<AtomicU64>().add(index) }
+    unsafe { &*frame_address(frame).cast::<AtomicU64>().wrapping_add(index) }
 }
 
 impl FrameMemory for Machine {
@@ -99,14 +99,14 @@ impl FrameMemory for Machine {
     fn load_u8(&self, frame: Mfn, offset: usize) -> u8 {
         assert!(offset < 4096);
         // SAFETY: inside a frame of RAM; the guest may write it at the same time, hence volatile.
-        unsafe { frame_address(frame).add(offset).read_volatile() }
+        unsafe { frame_address(frame).wrapping_add(offset).read_volatile() }
     }
 
     #[inline]
     fn store_u8(&self, frame: Mfn, offset: usize, value: u8) {
         assert!(offset < 4096);
         // SAFETY: as above.
-        unsafe { frame_address(frame).add(offset).write_volatile(value) }
+        unsafe { frame_address(frame).wrapping_add(offset).write_volatile(value) }
     }
 
     #[inline]
@@ -134,7 +134,7 @@ impl FrameMemory for Machine {
         assert!(frame.raw() < MAPPED_FRAMES.load(Relaxed));
         let table = direct(M2P.load(Relaxed)).cast::<u32>();
         // SAFETY: the table has an entry for every frame of RAM; guests read it, hence volatile.
-        unsafe { table.add(frame.index()).write_volatile(value) }
+        unsafe { table.wrapping_add(frame.index()).write_volatile(value) }
     }
 }
 
@@ -228,7 +228,7 @@ impl CpuControl for Machine {
     }
 
     fn write_debug_register(&self, index: usize, value: u32) {
-        cpu::write_debug_register(index, u64::from(value));
+        cpu::write_debug_register(index, value);
     }
 
     fn set_fast_trap(&self, trap: Option<FastTrap>) {

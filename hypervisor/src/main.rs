@@ -4,6 +4,7 @@
 #![no_std]
 #![no_main]
 
+mod acpi;
 mod boot;
 mod clock;
 mod console;
@@ -13,6 +14,7 @@ mod end;
 mod exit;
 mod hypercalls;
 mod interrupts;
+mod keys;
 mod logging;
 mod m2p;
 mod machine;
@@ -22,7 +24,7 @@ mod state;
 mod timer;
 mod trap_route;
 
-use hv_arch::{entry, tsc};
+use hv_arch::{entry, rtc};
 use hv_bootinfo::options::Options;
 use hv_core::{regs::UserRegs, segment::SegmentLimits};
 
@@ -35,6 +37,7 @@ extern "sysv64" fn hv_main(magic: u32, info_address: u32, entered_at: u64) -> ! 
     let info = boot::read_info(magic, u64::from(info_address));
     let options = Options::parse(info.cmd_line());
     boot::open_consoles(info, &options);
+    report::configure(options.audits_on_shutdown);
     end::configure(options.exits_on_shutdown, options.is_reboot_forbidden);
     report::configure(options.audits_on_shutdown);
     log::info!(
@@ -43,19 +46,24 @@ extern "sysv64" fn hv_main(magic: u32, info_address: u32, entered_at: u64) -> ! 
         info.loader()
     );
 
+    let firmware = info.rsdp().and_then(|root| acpi::read(root, &boot::low_memory));
+
     let frames = boot::ram_frames(info);
     let limits = SegmentLimits::Truncate(m2p::window_end(frames));
     let mut memory = boot::carve(info);
+    let modules = boot::lift_modules(info, &mut memory);
     let root = boot::map_everything(info, &mut memory);
+    boot::attach_framebuffer(info, &options, root, &mut memory);
     boot::set_up_cpu(&mut memory, root, limits);
-    boot::set_up_memory(info, memory, frames, limits);
     interrupts::init();
-    clock::set_frequency(tsc::stated_frequency().unwrap_or_else(boot::measure_frequency));
-    timer::init();
+    clock::set_frequency(timer::init(firmware.as_ref(), root, &mut memory));
+    clock::set_wall_clock(rtc::read(firmware.as_ref().and_then(|f| f.century)).unwrap_or(0));
+    end::find_ways(firmware.as_ref(), root, &mut memory);
+    boot::set_up_memory(info, memory, frames, limits);
     boot::say_what_there_is(frames);
 
     let mut regs = UserRegs::ZERO;
-    dom0::build(info, &options, &mut regs);
+    dom0::build(info, &modules, &options, &mut regs);
     interrupts::start_console();
     boot::say_what_it_took(info);
     // SAFETY: `dom0::build` filled the registers with checked values and activated the address space.

@@ -1,52 +1,97 @@
-//! What the hypervisor says about itself when the machine ends.
+//! What the hypervisor says about itself: when the machine ends, and when a key asks.
 
-use crate::{machine::Machine, state};
+use crate::{console, machine::Machine, state};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use hv_core::mm::audit::{Tally, audit};
-use spin::Mutex;
 
-/// Frames that the audit counts at a time.
-const WINDOW: usize = 4096;
-/// Differences that are shown; the others are only counted.
-const SHOWN: u32 = 16;
+static AUDIT_AT_THE_END: AtomicBool = AtomicBool::new(false);
 
-static AUDITS: AtomicBool = AtomicBool::new(false);
-static SCRATCH: Mutex<[Tally; WINDOW]> = Mutex::new(
-    [Tally {
-        references: 0,
-        uses: 0,
-    }; WINDOW],
+/// Room for the audit's counting: so many frames at a time.
+static SCRATCH: spin::Mutex<[Tally; 2048]> = spin::Mutex::new(
+    [const {
+        Tally {
+            references: 0,
+            uses: 0,
+        }
+    }; 2048],
 );
 
-/// Notes whether memory is to be audited at the end.
-pub fn configure(audits: bool) {
-    AUDITS.store(audits, Relaxed);
+/// Notes that the machine's end is to be preceded by an audit.
+pub fn configure(audit_at_the_end: bool) {
+    AUDIT_AT_THE_END.store(audit_at_the_end, Relaxed);
 }
 
-/// The audit, if it was asked for, and a line per hypercall: how often it was accepted and refused. Tests read them.
-///
-/// # Panics
-/// Where the audit finds a difference: the hypervisor's view of memory is wrong.
-pub fn at_the_end() {
-    if AUDITS.load(Relaxed) {
-        audit_memory();
-    }
+/// A line per hypercall (tests read them), and the audit where it was asked for. Whether everything is sound.
+pub fn at_the_end() -> bool {
+    calls();
+    !AUDIT_AT_THE_END.load(Relaxed) || memory_audit() == 0
+}
+
+/// A line per hypercall: successes and refusals.
+pub fn calls() {
     let hv = state::lock();
     for (name, accepted, refused) in hv.calls.rows() {
         log::debug!("call {name} ok {accepted} refused {refused}");
     }
 }
 
-/// Recounts every reference to every frame.
-fn audit_memory() {
+/// Recounts all references to all frames; says how many differ from what is kept, with a line each.
+pub fn memory_audit() -> u32 {
     let hv = state::lock();
-    let mut differences: u32 = 0;
-    audit(&hv, &Machine, &mut *SCRATCH.lock(), |difference| {
+    let mut scratch = SCRATCH.lock();
+    let mut differences = 0;
+    audit(&hv, &Machine, &mut *scratch, |difference| {
         differences += 1;
-        if differences <= SHOWN {
+        if differences <= 16 {
             log::error!("audit: {difference:x?}");
         }
     });
-    assert!(differences == 0, "the audit found {differences} differences");
-    log::info!("audit: no difference");
+    match differences {
+        0 => log::info!("audit: no difference"),
+        n => log::error!("audit: {n} differences"),
+    }
+    differences
+}
+
+/// Memory by use.
+pub fn memory() {
+    let hv = state::lock();
+    let mm = &hv.mm;
+    log::info!(
+        "memory: {} frames, {} free ({} to be zeroed)",
+        mm.frames.len(),
+        mm.allocator.free_frames(),
+        mm.allocator.dirty_frames()
+    );
+}
+
+/// What the console had to leave out.
+pub fn console_losses() {
+    log::info!(
+        "console: {} bytes of output lost to stalled lines",
+        console::dropped_bytes()
+    );
+}
+
+/// A line per domain.
+pub fn domains() {
+    let hv = state::lock();
+    for domain in hv.domains.iter().flatten() {
+        log::info!(
+            "{}: {} pages, {:?}, ran {} ms",
+            domain.id,
+            domain.total_pages,
+            domain.run.held,
+            domain.run.cpu_time_ns / 1_000_000
+        );
+        let r = &domain.vcpus[0].regs;
+        log::info!(
+            "{}: last saved eip {:04x}:{:08x} esp {:04x}:{:08x}",
+            domain.id,
+            r.cs,
+            r.rip,
+            r.ss,
+            r.rsp
+        );
+    }
 }

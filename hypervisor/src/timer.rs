@@ -1,34 +1,92 @@
-//! The one-shot timer: the 8254 by way of the 8259.
+//! The one-shot timer, wired: found at boot, armed by the clock, its interrupt told apart from the devices'.
 
-use crate::interrupts;
-use hv_arch::pit::{self, Pit};
-use spin::Mutex;
+use crate::{acpi::Firmware, interrupts};
+use core::ptr::NonNull;
+use hv_arch::{
+    apic::{self, Found, LocalApic},
+    paging::{self, Access, Root},
+    pit::{self, Pit},
+    timer::OneShot,
+    tsc::{self, Reference},
+};
+use spin::{Mutex, Once};
 
-static PIT: Mutex<Option<Pit>> = Mutex::new(None);
+static TIMER: Mutex<Option<OneShot>> = Mutex::new(None);
+static LOCAL_APIC: Once<LocalApic> = Once::new();
 
-/// Finds the timer. Boot only.
-pub fn init() {
-    *PIT.lock() = Some(Pit::init());
-    interrupts::unmask(pit::LINE);
+/// Frequency assumed where no clock can be found to measure it: time then runs at a wrong speed.
+const FALLBACK_HZ: u64 = 1_000_000_000;
+
+/// Finds the timer and measures its and the time-stamp counter's frequency, which it gives. Boot only; vectors and
+/// the interrupt controller are set up.
+pub fn init(firmware: Option<&Firmware>, root: Root, frames: &mut impl paging::TableFrames) -> u64 {
+    let apic = apic::detect().map(|found| {
+        let registers = match found {
+            Found::Msrs => None,
+            Found::Memory(phys) => {
+                let len = apic::REGISTER_BYTES as u64;
+                NonNull::new(paging::map_physical(root, frames, phys, len, Access::Device).cast::<u32>())
+            }
+        };
+        // SAFETY: mapped just now, uncached and for good; every vector has a gate.
+        unsafe { LocalApic::init(registers) }
+    });
+    let mut reference = match firmware.and_then(|f| f.pm_timer) {
+        Some(pm) => Reference::PmTimer(pm),
+        None => {
+            let mut pit = Pit::init();
+            pit.start_stopwatch();
+            Reference::Pit(pit)
+        }
+    };
+    if let Some(apic) = apic {
+        apic.use_count();
+        apic.mask_timer();
+        apic.set_count(u32::MAX);
+    }
+    let measured = tsc::measure(&mut reference, || apic.map_or(0, |a| u32::MAX - a.count()));
+    if let Some(apic) = apic {
+        apic.set_count(0);
+    }
+    let stated = tsc::stated_frequency();
+    let tsc_hz = tsc::settle(stated, measured.map(|m| m.tsc_hz)).unwrap_or_else(|| {
+        log::warn!("no clock to measure the processor's speed by: time will be wrong");
+        FALLBACK_HZ
+    });
+    let timer = match (apic, measured) {
+        (Some(apic), Some(m)) if m.other_hz > 0 => OneShot::local(apic, m.other_hz, tsc_hz),
+        (Some(apic), _) if apic::has_deadline_timer() => OneShot::local(apic, 0, tsc_hz),
+        _ => {
+            interrupts::unmask(pit::LINE);
+            OneShot::interval(Pit::init(), tsc_hz)
+        }
+    };
+    log::info!("timer: {}; {} MHz", timer.name(), tsc_hz / 1_000_000);
+    *TIMER.lock() = Some(timer);
+    if let Some(apic) = apic {
+        LOCAL_APIC.call_once(|| apic);
+    }
+    tsc_hz
 }
 
-/// Whether `line` of the interrupt controller is the timer's.
-pub fn is_line(line: u8) -> bool {
-    line == pit::LINE
+/// Tells the local APIC that its interrupt has been taken.
+pub fn end_of_interrupt() {
+    if let Some(apic) = LOCAL_APIC.get() {
+        apic.end_of_interrupt();
+    }
 }
 
-/// Fires in `ahead_ns`, or earlier where that is more than the hardware can count.
-pub fn arm(ahead_ns: u64) {
-    let ticks = (ahead_ns / 1000).saturating_mul(pit::FREQUENCY_HZ) / 1_000_000;
-    let ticks = u16::try_from(ticks).unwrap_or(pit::MAX_TICKS).max(1);
-    if let Some(pit) = PIT.lock().as_mut() {
-        pit.arm(ticks);
+/// Fires when the time-stamp counter reaches `deadline`, or earlier where that is more than the hardware can count.
+#[inline]
+pub fn arm(deadline: u64) {
+    if let Some(timer) = TIMER.lock().as_mut() {
+        timer.arm(deadline);
     }
 }
 
 /// Does not fire.
 pub fn stop() {
-    if let Some(pit) = PIT.lock().as_mut() {
-        pit.stop();
+    if let Some(timer) = TIMER.lock().as_mut() {
+        timer.stop();
     }
 }

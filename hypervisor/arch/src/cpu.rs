@@ -135,11 +135,10 @@ pub fn set_control_registers(has_umip: bool) {
 /// Sets or clears CR0.TS, so that the next FPU instruction traps or not.
 pub fn set_task_switched(on: bool) {
     if on {
+        // SAFETY: reading has no effect.
+        let cr0 = unsafe { controlregs::cr0() };
         // SAFETY: only TS changes.
-        unsafe {
-            let cr0 = controlregs::cr0();
-            controlregs::cr0_write(cr0 | Cr0::CR0_TASK_SWITCHED);
-        }
+        unsafe { controlregs::cr0_write(cr0 | Cr0::CR0_TASK_SWITCHED) };
     } else {
         // SAFETY: only TS changes.
         unsafe { asm!("clts", options(nomem, nostack)) }
@@ -150,18 +149,21 @@ pub fn set_task_switched(on: bool) {
 ///
 /// # Panics
 /// For an index other than 0–3, 6 and 7.
-pub fn write_debug_register(index: usize, value: u64) {
-    // SAFETY: callers pass checked values; the upper halves of DR6 and DR7 are zero by type of the caller's value.
-    unsafe {
-        match index {
-            0 => asm!("mov dr0, {}", in(reg) value, options(nomem, nostack)),
-            1 => asm!("mov dr1, {}", in(reg) value, options(nomem, nostack)),
-            2 => asm!("mov dr2, {}", in(reg) value, options(nomem, nostack)),
-            3 => asm!("mov dr3, {}", in(reg) value, options(nomem, nostack)),
-            6 => asm!("mov dr6, {}", in(reg) value, options(nomem, nostack)),
-            7 => asm!("mov dr7, {}", in(reg) value, options(nomem, nostack)),
-            _ => panic!("debug register {index}"),
-        }
+pub fn write_debug_register(index: usize, value: u32) {
+    macro_rules! load {
+        ($instruction:literal) => {
+            // SAFETY: callers pass checked values; upper halves are zero, as the value has 32 bits.
+            unsafe { asm!($instruction, in(reg) u64::from(value), options(nomem, nostack)) }
+        };
+    }
+    match index {
+        0 => load!("mov dr0, {}"),
+        1 => load!("mov dr1, {}"),
+        2 => load!("mov dr2, {}"),
+        3 => load!("mov dr3, {}"),
+        6 => load!("mov dr6, {}"),
+        7 => load!("mov dr7, {}"),
+        _ => panic!("debug register {index}"),
     }
 }
 

@@ -102,14 +102,10 @@ pub fn direct(phys: u64) -> *mut u8 {
     (DIRECT_MAP + phys) as *mut u8
 }
 
-/// One 8-byte entry of a table of ours.
-///
-/// # Safety
-/// `table` must be a frame that is a page table of the hypervisor (or about to become one).
-unsafe fn entry(table: u64, index: usize) -> *mut u64 {
-    debug_assert!(index < 512);
-    // SAFETY: the caller vouches for the frame; the index stays inside it.
-    unsafe { direct(table).cast::<u64>().add(index) }
+/// Where entry `index` of a page table of ours lies. Only tables of the hypervisor's are read and written here.
+fn entry(table: u64, index: usize) -> *mut u64 {
+    assert!(index < 512);
+    direct(table).cast::<u64>().wrapping_add(index)
 }
 
 fn index(linear: u64, level: u32) -> usize {
@@ -134,8 +130,7 @@ impl Root {
 
     /// The table at `level - 1` that maps `linear`, made if missing.
     fn table_below(frames: &mut impl TableFrames, table: u64, level: u32, linear: u64) -> u64 {
-        // SAFETY: `table` came from this walk, hence is a table of ours.
-        let slot = unsafe { entry(table, index(linear, level)) };
+        let slot = entry(table, index(linear, level));
         // SAFETY: `slot` lies in that table.
         let present = unsafe { slot.read() };
         if present & P != 0 {

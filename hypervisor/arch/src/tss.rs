@@ -45,9 +45,7 @@ pub fn init() -> u64 {
         iomap_base: 0x8000,
     };
     // SAFETY: the block is static, only this CPU uses it, and the processor does not use the TSS before `ltr`.
-    unsafe {
-        (&raw mut (*this_cpu()).tss).write(tss);
-    }
+    unsafe { (*this_cpu()).tss = tss };
     // SAFETY: taking an address only.
     unsafe { &raw const (*this_cpu()).tss as u64 }
 }

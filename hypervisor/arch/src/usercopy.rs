@@ -163,6 +163,10 @@ unsafe fn copy_string(from: u64, to: u64, count: usize) -> usize {
 /// # Safety
 /// `into` is plain memory, writable for `len` bytes; `[at, at + len)` lies below the hypervisor's window.
 #[inline(always)]
+#[expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "one argument covers every arm"
+)]
 pub unsafe fn copy_in(at: u32, into: *mut u8, len: usize) -> Result<(), Fault> {
     let from = u64::from(at);
     // SAFETY: the caller vouches for both ranges; every arm writes exactly `len` bytes.
@@ -199,6 +203,10 @@ pub unsafe fn copy_in(at: u32, into: *mut u8, len: usize) -> Result<(), Fault> {
 /// # Safety
 /// `from` is plain memory, readable for `len` bytes; `[at, at + len)` lies below the hypervisor's window.
 #[inline(always)]
+#[expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "one argument covers every arm"
+)]
 pub unsafe fn copy_out(at: u32, from: *const u8, len: usize) -> Result<(), Fault> {
     let to = u64::from(at);
     // SAFETY: the caller vouches for both ranges; every arm reads exactly `len` bytes.

@@ -2,7 +2,7 @@
 //!
 //! * [`write`] sends bytes to each output that [`attach`] found. What was written before an output existed is
 //!   replayed to it, out of the history.
-//! * The history keeps the newest [`HISTORY_BYTES`] of output in a circle; READCONSOLE shows it.
+//! * The history keeps the newest [`HISTORY_BYTES`] of output in a circle.
 //! * Received bytes, from serial lines and keyboard, wait in one queue for [`read`].
 //!
 //! One lock orders all of it. Interrupts are off in ring 0 except where the hypervisor sleeps, so no interrupt
@@ -182,27 +182,13 @@ pub fn start_interrupts() {
     }
 }
 
-/// Serves an interrupt line of the console; says whether input arrived that nobody has read.
-pub fn interrupt(irq: u8) -> bool {
+/// Serves an interrupt line of the console.
+pub fn interrupt(irq: u8) {
     let mut console = CONSOLE.lock();
     let console = &mut *console;
-    let mut arrived = false;
     for line in console.serial.iter_mut().filter(|line| line.irq() == Some(irq)) {
-        arrived |= line.interrupt(&mut console.input);
+        line.interrupt(&mut console.input);
     }
-    arrived
-}
-
-/// Copies the history from its byte `start` on, oldest first; says how many bytes that was.
-pub fn read_history(start: usize, into: &mut [u8]) -> usize {
-    let console = CONSOLE.lock();
-    let history = console.history.oldest_ordered().skip(start);
-    history.zip(into).map(|(&byte, slot)| *slot = byte).count()
-}
-
-/// Forgets the history.
-pub fn clear_history() {
-    CONSOLE.lock().history.clear();
 }
 
 /// Bytes of output lost to stalled serial lines.

@@ -9,6 +9,7 @@
 //! sender back. [`Serial::resume_input`] goes on when a reader made room.
 
 use super::InputQueue;
+use crate::keys;
 use heapless::Deque;
 use hv_arch::uart::{ComPort, Uart};
 
@@ -111,9 +112,8 @@ impl Serial {
         }
     }
 
-    /// Serves the port's interrupt. Says whether input arrived.
-    pub fn interrupt(&mut self, input: &mut InputQueue) -> bool {
-        let before = input.len();
+    /// Serves the port's interrupt.
+    pub fn interrupt(&mut self, input: &mut InputQueue) {
         for _ in 0..ROUNDS {
             self.take_input(input);
             self.pump();
@@ -122,7 +122,6 @@ impl Serial {
                 break;
             }
         }
-        input.len() != before
     }
 
     /// Takes what the hardware held back, after a reader made room.
@@ -140,7 +139,9 @@ impl Serial {
                 return;
             };
             // Room was seen above.
-            let _ = input.push_back(byte);
+            if !keys::take(byte) {
+                let _ = input.push_back(byte);
+            }
         }
         self.is_input_held = true;
     }
