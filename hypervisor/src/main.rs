@@ -39,7 +39,6 @@ extern "sysv64" fn hv_main(magic: u32, info_address: u32, entered_at: u64) -> ! 
     boot::open_consoles(info, &options);
     report::configure(options.audits_on_shutdown);
     end::configure(options.exits_on_shutdown, options.is_reboot_forbidden);
-    report::configure(options.audits_on_shutdown);
     log::info!(
         "xenlite {} started by {}",
         env!("CARGO_PKG_VERSION"),
