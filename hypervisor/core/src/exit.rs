@@ -24,7 +24,23 @@ pub enum BeforeGuest {
 }
 
 /// Does all that is due before a guest runs.
+///
+/// Mostly that is one upcall, which then is straight-line code.
+#[inline(always)]
 pub fn before_guest<P: Platform>(cx: &mut Context<'_, P>) -> BeforeGuest {
+    let is_only_upcall = !cx.hv.time.has_fired && !cx.hv.sched.wants_pick && !cx.hv.sched.is_idle;
+    if is_only_upcall && (!upcall_is_due(cx) || deliver_event(cx).is_ok()) {
+        return BeforeGuest::Go;
+    }
+    cx.out_of_line(move |cx| before_guest_thoroughly(cx))
+}
+
+#[inline(always)]
+fn upcall_is_due<P: Platform>(cx: &Context<'_, P>) -> bool {
+    SharedInfo::of(cx.platform, cx.current_domain()).upcall_is_due()
+}
+
+fn before_guest_thoroughly<P: Platform>(cx: &mut Context<'_, P>) -> BeforeGuest {
     loop {
         if cx.hv.time.has_fired {
             time::run_timers(cx.hv, cx.platform);
@@ -36,7 +52,7 @@ pub fn before_guest<P: Platform>(cx: &mut Context<'_, P>) -> BeforeGuest {
                 other => return other,
             }
         }
-        if !SharedInfo::of(cx.platform, cx.current_domain()).upcall_is_due() {
+        if !upcall_is_due(cx) {
             return BeforeGuest::Go;
         }
         match deliver_event(cx) {
@@ -47,7 +63,6 @@ pub fn before_guest<P: Platform>(cx: &mut Context<'_, P>) -> BeforeGuest {
 }
 
 /// Chooses who runs and makes the registers his.
-#[cold]
 fn pick<P: Platform>(cx: &mut Context<'_, P>) -> BeforeGuest {
     if let Some(end) = cx.hv.sched.end {
         return BeforeGuest::End(end);

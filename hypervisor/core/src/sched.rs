@@ -124,8 +124,16 @@ impl Scheduler {
         if self.runnable == 0 {
             return None;
         }
-        let turned = self.runnable.rotate_right((current as u32 + 1) % 64);
-        Some((current + 1 + turned.trailing_zeros() as usize) % MAX_DOMAINS)
+        let first = (current + 1) % MAX_DOMAINS;
+        let turned = self.runnable.rotate_right(first as u32);
+        Some((first + turned.trailing_zeros() as usize) % MAX_DOMAINS)
+    }
+
+    /// Whether only the domain in `slot` can run.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_alone(&self, slot: usize) -> bool {
+        self.runnable == 1 << (slot % MAX_DOMAINS)
     }
 
     /// Whether the domain in `slot` can run.
@@ -178,6 +186,14 @@ pub fn request_pick<P: Platform>(hv: &mut Hypervisor, platform: &P) {
 #[inline(never)]
 pub fn wake<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize) {
     change(hv, platform, slot, |run| run.held.remove(Held::BLOCKED));
+}
+
+/// The current domain lets others run, if there are any.
+#[inline(always)]
+pub fn yield_to_others<P: Platform>(hv: &mut Hypervisor, platform: &P) {
+    if !hv.sched.is_alone(hv.current) {
+        request_pick(hv, platform);
+    }
 }
 
 /// The current domain unmasks events and waits for one; not if one is already pending.

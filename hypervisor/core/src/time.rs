@@ -161,7 +161,15 @@ impl Ratio {
         Self { mul, shift }
     }
 
-    const fn apply(self, value: u64) -> u64 {
+    /// `value` times the factor, modulo 2^64.
+    #[inline(always)]
+    const fn wrapping(self, value: u64) -> u64 {
+        // The shift is below 64 anyway; saying so here makes this a multiplication and one double shift.
+        ((value as u128 * self.mul as u128) >> (self.shift & 63)) as u64
+    }
+
+    /// `value` times the factor, at most 2^64 - 1.
+    const fn saturating(self, value: u64) -> u64 {
         let product = (value as u128 * self.mul as u128) >> self.shift;
         if product > u64::MAX as u128 {
             u64::MAX
@@ -188,18 +196,18 @@ impl TscScale {
         }
     }
 
-    /// Nanoseconds that `ticks` ticks take, rounded down.
+    /// Nanoseconds that `ticks` ticks take, rounded down. They wrap after 584 years.
     #[inline(always)]
     #[must_use]
     pub const fn to_ns(self, ticks: u64) -> u64 {
-        self.to_ns.apply(ticks)
+        self.to_ns.wrapping(ticks)
     }
 
-    /// Ticks in `ns` nanoseconds, rounded down.
-    #[inline(always)]
+    /// Ticks in `ns` nanoseconds, rounded down, or all ones where that is more than 64 bits hold: a guest may wait for
+    /// the end of time.
     #[must_use]
     pub const fn to_ticks(self, ns: u64) -> u64 {
-        self.to_ticks.apply(ns)
+        self.to_ticks.saturating(ns)
     }
 }
 

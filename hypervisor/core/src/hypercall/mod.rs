@@ -95,6 +95,10 @@ pub fn call<P: Platform, const NUMBER: u32>(cx: &mut Context<'_, P>, args: Args)
     count(cx, NUMBER);
     match handle::<P, NUMBER>(cx, args) {
         Ok(Outcome::Return(value)) => value,
+        Ok(Outcome::Yield) => {
+            crate::sched::yield_to_others(cx.hv, cx.platform);
+            0
+        }
         other => cx.out_of_line(move |cx| finish(cx, NUMBER, other)),
     }
 }
@@ -194,7 +198,7 @@ pub fn finish<P: Platform>(cx: &mut Context<'_, P>, number: u32, result: CallRes
             regs.rip = u64::from((regs.rip as u32).wrapping_sub(INT_BYTES));
             return number;
         }
-        Ok(Outcome::Yield) => crate::sched::request_pick(cx.hv, cx.platform),
+        Ok(Outcome::Yield) => crate::sched::yield_to_others(cx.hv, cx.platform),
         Ok(Outcome::Block) => crate::sched::block(cx.hv, cx.platform),
         Ok(Outcome::Shutdown(reason)) => {
             let slot = cx.hv.current;

@@ -141,8 +141,12 @@ fn rare<P: Platform>(
         }
         Ok(Outcome::Yield | Outcome::Block) => {
             entry.field(RESULT).write(cx.platform, &0_u32)?;
-            finish(cx, number, result);
-            Ok(Rare::Reschedule)
+            let value = finish(cx, number, result);
+            Ok(if cx.hv.sched.wants_pick {
+                Rare::Reschedule
+            } else {
+                Rare::Finished(value)
+            })
         }
         Ok(outcome @ (Outcome::Shutdown(_) | Outcome::Crash(_))) => Ok(Rare::End(outcome)),
         Ok(Outcome::Return(_)) | Err(_) => Ok(Rare::Finished(finish(cx, number, result))),

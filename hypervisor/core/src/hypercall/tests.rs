@@ -535,6 +535,7 @@ fn a_call_that_pauses_inside_a_batch_has_its_arguments_rewritten_there() {
 fn a_batch_that_yields_or_blocks_finishes_the_entry_and_goes_on_behind_it() {
     for (command, held) in [(0, Held::empty()), (1, Held::BLOCKED)] {
         let mut world = World::new();
+        world.add_domain(DomId(1), false);
         batch(&world, &[VERSION, (6, [command, 0, 0, 0, 0]), VERSION]);
         world.write(ARGS + 32 + 24, &0xDEAD_BEEF_u32);
         let rip = world.regs.rip;
@@ -551,11 +552,21 @@ fn a_batch_that_yields_or_blocks_finishes_the_entry_and_goes_on_behind_it() {
 
         // As the last entry it ends the batch.
         let mut world = World::new();
+        world.add_domain(DomId(1), false);
         batch(&world, &[(6, [command, 0, 0, 0, 0])]);
         assert_eq!(world.call(13, [ARGS, 1, 0, 0, 0]), 0);
         assert_eq!(world.regs.rip, rip);
         assert!(world.hv.sched.wants_pick);
     }
+}
+
+#[test]
+fn a_batch_that_yields_to_nobody_just_goes_on() {
+    let mut world = World::new();
+    batch(&world, &[(6, [0; 5]), VERSION]);
+    world.write(ARGS + 24, &0xDEAD_BEEF_u32);
+    assert_eq!(world.call(13, [ARGS, 2, 0, 0, 0]), 0);
+    assert_eq!(results(&world, 2), [0, 0x2_0000]);
 }
 
 #[test]

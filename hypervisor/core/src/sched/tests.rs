@@ -32,11 +32,23 @@ fn a_new_domain_waits_for_its_controller() {
 }
 
 #[test]
-fn yield_stays_runnable() {
+fn yield_stays_runnable_and_asks_for_a_pick_if_there_is_a_choice() {
     let mut world = World::new();
     assert_eq!(world.call(6, [0; 5]), 0);
-    assert!(world.hv.sched.wants_pick && world.machine.exit_work.get());
     assert!(world.domain(0).run.is_runnable());
+    assert!(
+        !world.hv.sched.wants_pick && !world.machine.exit_work.get(),
+        "alone"
+    );
+    let other = world.add_domain(DomId(1), false);
+    assert_eq!(world.call(6, [0; 5]), 0);
+    assert!(world.domain(0).run.is_runnable());
+    assert!(world.hv.sched.wants_pick && world.machine.exit_work.get());
+    // Alone again, but it is another that yields.
+    world.hv.sched.wants_pick = false;
+    change(&mut world.hv, &world.machine, 0, |run| run.pause_count = 1);
+    world.hv.sched.wants_pick = false;
+    assert!(world.hv.sched.is_alone(other) && !world.hv.sched.is_alone(0));
 }
 
 #[test]
