@@ -118,6 +118,8 @@ pub const HYPERVISOR: Package = Package::new("hypervisor", "hypervisor", Target:
 pub const MINI_GUEST: Package = Package::new("mini-guest", "mini-guest", Target::Guest, &["kernel"]);
 /// The ring-3 programs.
 pub const PROGRAMS: Package = Package::new("programs", "programs", Target::Guest, &[]);
+/// The guest that measures costs.
+pub const BENCH_GUEST: Package = Package::new("bench-guest", "tests/bench", Target::Guest, &[]);
 /// The test guests.
 pub const TEST_GUESTS: Package = Package::new("test-guests", "tests/guests", Target::Guest, &[]);
 /// The guest that measures costs.

@@ -1,6 +1,6 @@
 //! Which of the calls the tests covered, by the hypervisor's own counters.
 //!
-//! A hypervisor with `exit-on-shutdown` ends its log with one line for each call: `call NAME ok N refused N`. The counts of all test
+//! A hypervisor with `loglvl=debug` ends its log with one line for each call: `call NAME ok N refused N`. The counts of all test
 //! guests are added up; at the end every call that a single domain can issue must have been accepted and refused at least once.
 
 use super::{Outcome, Stop, lock};

@@ -17,7 +17,8 @@
 //! ```
 //!
 //! The first word of each is the default, where there is one. The hypervisor runs with
-//! `exit-on-shutdown`, `audit-on-shutdown` (so a reference count that a guest brought out of step is a panic) and `loglvl=debug`.
+//! `exit-on-shutdown`, `audit-on-shutdown` (so a reference count that a guest brought out of step is a panic) and
+//! `loglvl=debug`, at which it ends its log with the counters of the calls.
 
 use super::{Outcome, Stop, Test, coverage, fixture};
 use crate::boot_image::BootImage;
