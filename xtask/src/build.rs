@@ -108,8 +108,10 @@ pub struct Package<'a> {
     pub target: Target,
     /// Features that it is always built with.
     pub features: &'a [&'a str],
-    /// Features of a variant; they become part of the variant's name.
+    /// Features of a mutant; they become part of its name.
     pub variant: &'a [&'a str],
+    /// The profile: `release`, or `mutant` for what is built quickly to run once.
+    pub profile: &'a str,
 }
 
 /// The hypervisor.
@@ -134,13 +136,18 @@ impl<'a> Package<'a> {
             target,
             features,
             variant: &[],
+            profile: "release",
         }
     }
 
-    /// A variant of it, with these features besides.
+    /// A mutant of it: with a feature that removes a check.
     #[must_use]
-    pub const fn with(self, variant: &'a [&'a str]) -> Self {
-        Self { variant, ..self }
+    pub const fn mutant(self, variant: &'a [&'a str]) -> Self {
+        Self {
+            variant,
+            profile: "mutant",
+            ..self
+        }
     }
 
     /// Whether it is part of this tree.
@@ -160,7 +167,8 @@ impl<'a> Package<'a> {
         let toolchain = toolchain::find().context("no toolchain")?;
         let mut command = cargo(&toolchain, "build", self.target)?;
         command.args([
-            "--release",
+            "--profile",
+            self.profile,
             "--bins",
             "-p",
             self.name,

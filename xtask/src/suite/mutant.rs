@@ -73,7 +73,7 @@ fn is_caught(expected: Verdict, ending: &Ending) -> bool {
 fn build(mutant: &str) -> Result<PathBuf, Stop> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = super::lock(&ONE_AT_A_TIME);
-    Ok(HYPERVISOR.with(&[mutant]).build_one()?)
+    Ok(HYPERVISOR.mutant(&[mutant]).build_one()?)
 }
 
 /// A mutant without an attack is a check without a test; an attack on a mutant that is not there is a slip of the pen.
