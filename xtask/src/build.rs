@@ -178,10 +178,11 @@ impl<'a> Package<'a> {
         if !features.is_empty() {
             command.arg("--features").arg(features.join(","));
         }
-        let variant = self
-            .variant
-            .iter()
-            .fold(String::new(), |name, feature| name + "-" + feature);
+        let variant = match (self.profile, self.variant) {
+            ("release", []) => String::new(),
+            (_, []) => format!("-{}-none", self.profile),
+            (_, features) => format!("-{}", features.join("-")),
+        };
         let _lock = lock()?;
         let built = run_cargo(command, &format!("Building {}{variant}", self.name))?;
         let home = workspace::scratch()?.join(format!("{}{variant}", self.name));

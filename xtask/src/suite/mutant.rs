@@ -24,6 +24,16 @@ pub fn tests() -> Vec<Test> {
         move || each_has_an_attack(&guests)
     })];
     for guest in guests {
+        for emulator in guest
+            .emulators
+            .iter()
+            .copied()
+            .filter(|_| !guest.mutants.is_empty())
+        {
+            let guest = guest.clone();
+            let name = guest::test_name("mutant::none", &guest.name, emulator);
+            tests.push(Test::new(name.clone(), move || control(&guest, &name, emulator)));
+        }
         for (mutant, emulator) in pairs(&guest) {
             let guest = guest.clone();
             let name = guest::test_name(&format!("mutant::{mutant}"), &guest.name, emulator);
@@ -47,9 +57,21 @@ fn pairs(guest: &Guest) -> Vec<(String, Emulator)> {
     guest.emulators.iter().flat_map(on).collect()
 }
 
+/// Runs the guest on a hypervisor that is built like a mutant and lacks nothing: what the mutants then change is their own doing.
+fn control(guest: &Guest, test: &str, emulator: Emulator) -> Outcome {
+    let record = guest.boot(test, build(&[])?, emulator)?;
+    check!(
+        record.ending == Ending::Verdict(guest.expect),
+        "without a mutant: {}\n{}",
+        record.ending,
+        fixture::tail(&record.text)
+    );
+    Ok(())
+}
+
 /// Runs the attack on a hypervisor without the check.
 fn attack(guest: &Guest, test: &str, mutant: &str, emulator: Emulator) -> Outcome {
-    let record = guest.boot(test, build(mutant)?, emulator)?;
+    let record = guest.boot(test, build(&[mutant])?, emulator)?;
     check!(
         is_caught(guest.expect, &record.ending),
         "the attack does not notice that its check is gone: {}\n{}",
@@ -59,21 +81,22 @@ fn attack(guest: &Guest, test: &str, mutant: &str, emulator: Emulator) -> Outcom
     Ok(())
 }
 
-/// Whether the machine's end shows that the check was missing: the guest got through, or the hypervisor fell.
+/// Whether the machine's end shows that the check was missing: the guest got through, or it or the hypervisor fell.
 fn is_caught(expected: Verdict, ending: &Ending) -> bool {
     match ending {
         Ending::Verdict(Verdict::Failure | Verdict::Panic) | Ending::Reset => true,
-        // A guest that should have been killed was not.
+        // A guest that should have been killed was not, or one that is well otherwise was.
         Ending::Verdict(Verdict::Success) => expected == Verdict::Dom0Crashed,
+        Ending::Verdict(Verdict::Dom0Crashed) => expected != Verdict::Dom0Crashed,
         _ => false,
     }
 }
 
-/// Builds one mutant.
-fn build(mutant: &str) -> Result<PathBuf, Stop> {
+/// Builds one mutant, or none.
+fn build(mutant: &[&str]) -> Result<PathBuf, Stop> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = super::lock(&ONE_AT_A_TIME);
-    Ok(HYPERVISOR.mutant(&[mutant]).build_one()?)
+    Ok(HYPERVISOR.mutant(mutant).build_one()?)
 }
 
 /// A mutant without an attack is a check without a test; an attack on a mutant that is not there is a slip of the pen.
@@ -121,6 +144,7 @@ mod unit_tests {
         assert!(caught(Ending::Verdict(Verdict::Failure)));
         assert!(caught(Ending::Verdict(Verdict::Panic)));
         assert!(caught(Ending::Reset));
+        assert!(caught(Ending::Verdict(Verdict::Dom0Crashed)));
         for ending in
             [Verdict::Success, Verdict::Skip, Verdict::Error, Verdict::PowerOff].map(Ending::Verdict)
         {
