@@ -42,7 +42,7 @@ pub const TABLE: [OptionHelp; 8] = [
     OptionHelp {
         name: "dom0_mem",
         values: "N, NK, NM or NG",
-        help: "Domain0's memory, in KiB without a letter (default: all that is left)",
+        help: "Domain0's memory, in KiB without a letter (default: half of what is free, at most 256 MiB)",
     },
     OptionHelp {
         name: "sched",
