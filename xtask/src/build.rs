@@ -124,8 +124,6 @@ pub const PROGRAMS: Package = Package::new("programs", "programs", Target::Guest
 pub const BENCH_GUEST: Package = Package::new("bench-guest", "tests/bench", Target::Guest, &[]);
 /// The test guests.
 pub const TEST_GUESTS: Package = Package::new("test-guests", "tests/guests", Target::Guest, &[]);
-/// The guest that measures costs.
-pub const BENCH_GUEST: Package = Package::new("bench-guest", "tests/bench", Target::Guest, &[]);
 
 impl<'a> Package<'a> {
     /// A package without a variant.
