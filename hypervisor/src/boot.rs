@@ -74,12 +74,11 @@ pub fn low_memory(at: u64, len: usize) -> Option<&'static [u8]> {
 pub fn open_consoles(info: &BootInfo, options: &Options<'_>) {
     use hv_arch::uart::ComPort;
     logging::set_levels(options.log_level, options.guest_log_level);
-    const BAUD: u32 = 115_200;
     if options.consoles.com1 {
-        console::attach_serial(ComPort::Com1, BAUD);
+        console::attach_serial(ComPort::Com1, console::DEFAULT_BAUD);
     }
     if options.consoles.com2 {
-        console::attach_serial(ComPort::Com2, BAUD);
+        console::attach_serial(ComPort::Com2, console::DEFAULT_BAUD);
     }
     if options.consoles.screen {
         attach_screen(info);
@@ -231,16 +230,24 @@ pub fn say_what_it_took(info: &BootInfo) {
     );
 }
 
-/// The screen: text mode unless the loader says that it set another.
+/// The screen, while it shows text: a graphics mode waits until device memory can be mapped.
 fn attach_screen(info: &BootInfo) {
-    if info
-        .framebuffer()
-        .is_some_and(|fb| fb.kind != FramebufferKind::Text)
-    {
-        return;
+    match info.framebuffer().map(|screen| screen.kind) {
+        Some(FramebufferKind::Text) => attach_text_mode(true),
+        Some(_) => {}
+        None => attach_text_mode(false),
     }
-    if let Some(cells) = NonNull::new(direct(vga::TEXT_BASE).cast::<u16>()) {
-        // SAFETY: the boot tables map the first 4 GiB; the final ones map the screen again.
+}
+
+/// Makes the screen in text mode an output, where it `is_certain` that there is one or the adapter's registers show
+/// one.
+pub fn attach_text_mode(is_certain: bool) {
+    let Some(cells) = NonNull::new(direct(vga::TEXT_BASE).cast::<u16>()) else {
+        return;
+    };
+    // SAFETY: the boot tables map the first 4 GiB; the final ones map the screen again.
+    if is_certain || unsafe { vga::VgaText::is_present(cells) } {
+        // SAFETY: as above; the console is its one user.
         unsafe { console::attach_vga(cells) }
     }
 }

@@ -10,7 +10,6 @@ use hv_arch::{
     backtrace::{self, Frame},
     cpu,
     entry::HostRegs,
-    power::ExitCode,
     report::{ErrorCode, Flags, Registers, exception_name},
 };
 use hv_core::regs::UserRegs;
@@ -28,33 +27,35 @@ pub fn unexpected_trap(regs: &UserRegs, host: &HostRegs) -> ! {
     let _ = writeln!(w, "PANIC: {} in the hypervisor: {code}", exception_name(vector));
     registers(&mut w, regs, host);
     stack(&mut w, Some(regs.rip), regs.rbp);
-    stop()
+    end::after_panic(&mut w)
 }
 
 /// A machine check, wherever it hit.
 pub fn machine_check(regs: &UserRegs) -> ! {
     let mut w = begin();
     let _ = writeln!(w, "PANIC: machine check at {:04x}:{:#018x}", regs.cs, regs.rip);
-    stop()
+    end::after_panic(&mut w)
 }
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     if PANICKING.load(Ordering::SeqCst) {
-        let _ = writeln!(Writer::bare(), "PANIC while panicking: {info}");
-        stop();
+        let mut bare = Writer::bare();
+        let _ = writeln!(bare, "PANIC while panicking: {info}");
+        end::after_panic(&mut bare);
     }
     let mut w = begin();
     let _ = writeln!(w, "PANIC: {info}");
     stack(&mut w, None, backtrace::frame_pointer());
-    stop()
+    end::after_panic(&mut w)
 }
 
 /// A second panic while reporting the first ends at once.
 fn begin() -> Writer {
     if PANICKING.swap(true, Ordering::SeqCst) {
-        let _ = writeln!(Writer::bare(), "PANIC while panicking");
-        stop();
+        let mut bare = Writer::bare();
+        let _ = writeln!(bare, "PANIC while panicking");
+        end::after_panic(&mut bare);
     }
     // SAFETY: interrupts are off in ring 0, one CPU runs, and no caller returns.
     unsafe { Writer::break_in() }
@@ -89,10 +90,11 @@ fn registers(w: &mut Writer, r: &UserRegs, h: &HostRegs) {
     let _ = writeln!(w, "{}", Registers(&all));
 }
 
-/// The calls that led here; the launcher adds the names.
+/// The calls that led here; the launcher adds the names. Number 0 is where execution stands, the others are where
+/// it would return to.
 fn stack(w: &mut Writer, rip: Option<u64>, frame_pointer: u64) {
     let _ = writeln!(w, "Stack:");
-    let mut n = 0;
+    let mut n = u32::from(rip.is_none());
     let mut line = |address: u64| {
         let _ = writeln!(w, "  #{n} {address:#018x}");
         n += 1;
@@ -103,9 +105,4 @@ fn stack(w: &mut Writer, rip: Option<u64>, frame_pointer: u64) {
     backtrace::walk(frame_pointer, |frame| match frame {
         Frame::Return(address) | Frame::Interrupted(address) => line(address),
     });
-}
-
-fn stop() -> ! {
-    end::tell_emulator(ExitCode::Panic);
-    cpu::halt()
 }

@@ -5,6 +5,7 @@ use crate::{
     console, report,
 };
 use core::{
+    fmt,
     ptr::NonNull,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
@@ -67,8 +68,12 @@ pub fn machine(how: MachineEnd) -> ! {
         ExitCode::PowerOff => log::info!("turning off"),
         _ => log::info!("Domain0 shut down with reason {reason}"),
     }
+    let code = if is_sound { code } else { ExitCode::Panic };
+    if emulator() == Some(Emulator::Bochs) {
+        log::info!("{}", Announcement(code));
+    }
     console::drain();
-    tell_emulator(if is_sound { code } else { ExitCode::Panic });
+    tell_emulator(code);
     if code == ExitCode::PowerOff {
         turn_off()
     }
@@ -98,14 +103,47 @@ fn shutdown_code(reason: ShutdownReason) -> ExitCode {
     }
 }
 
-/// Ends the emulator, if we run in one. Takes no lock.
-pub fn tell_emulator(code: ExitCode) {
-    if let Some(emulator) = WAYS
+/// How an emulator without an exit device is told why it ends: a last line of the log, which the launcher reads.
+struct Announcement(ExitCode);
+
+impl fmt::Display for Announcement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "xenlite: exit {:#04x}", self.0 as u8)
+    }
+}
+
+/// The emulator that we run in. One that does not show itself is taken to be there when the user asks for its exit
+/// device.
+fn emulator() -> Option<Emulator> {
+    let detected = WAYS
         .get()
-        .map_or_else(|| Emulator::detect(None), |ways| ways.emulator)
-    {
+        .map_or_else(|| Emulator::detect(None), |ways| ways.emulator);
+    detected.or(EXIT_ON_SHUTDOWN.load(Relaxed).then_some(Emulator::Qemu))
+}
+
+/// Ends the emulator, if we run in one. Takes no lock.
+fn tell_emulator(code: ExitCode) {
+    if let Some(emulator) = emulator() {
         emulator.exit(code);
     }
+}
+
+/// Time to read a panic's message on a screen.
+const READING_SECONDS: u32 = 15;
+
+/// After a panic: ends the emulator, or restarts when the message can have been read, or stops. Takes no lock.
+pub fn after_panic(out: &mut impl fmt::Write) -> ! {
+    if emulator() == Some(Emulator::Bochs) {
+        let _ = writeln!(out, "{}", Announcement(ExitCode::Panic));
+    }
+    tell_emulator(ExitCode::Panic);
+    if NO_REBOOT.load(Relaxed) {
+        let _ = writeln!(out, "The machine has stopped; it is safe to turn it off.");
+        cpu::halt()
+    }
+    let _ = writeln!(out, "Restarting in about {READING_SECONDS} seconds.");
+    power::pause_ms(READING_SECONDS * 1000);
+    restart()
 }
 
 fn turn_off() -> ! {

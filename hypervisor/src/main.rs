@@ -24,7 +24,7 @@ mod state;
 mod timer;
 mod trap_route;
 
-use hv_arch::{entry, rtc};
+use hv_arch::entry;
 use hv_bootinfo::options::Options;
 use hv_core::{regs::UserRegs, segment::SegmentLimits};
 
@@ -55,8 +55,8 @@ extern "sysv64" fn hv_main(magic: u32, info_address: u32, entered_at: u64) -> ! 
     boot::attach_framebuffer(info, &options, root, &mut memory);
     boot::set_up_cpu(&mut memory, root, limits);
     interrupts::init();
-    clock::set_frequency(timer::init(firmware.as_ref(), root, &mut memory));
-    clock::set_wall_clock(rtc::read(firmware.as_ref().and_then(|f| f.century)).unwrap_or(0));
+    timer::init(firmware.as_ref(), root, &mut memory);
+    clock::read_wall_clock(firmware.as_ref());
     end::find_ways(firmware.as_ref(), root, &mut memory);
     boot::set_up_memory(info, memory, frames, limits);
     boot::say_what_there_is(frames);

@@ -1,13 +1,13 @@
 //! The one-shot timer, wired: found at boot, armed by the clock, its interrupt told apart from the devices'.
 
-use crate::{acpi::Firmware, interrupts};
+use crate::{acpi::Firmware, clock, interrupts};
 use core::ptr::NonNull;
 use hv_arch::{
     apic::{self, Found, LocalApic},
     paging::{self, Access, Root},
     pit::{self, Pit},
     timer::OneShot,
-    tsc::{self, Reference},
+    tsc::{self, Reference, Refinement},
 };
 use spin::{Mutex, Once};
 
@@ -17,9 +17,9 @@ static LOCAL_APIC: Once<LocalApic> = Once::new();
 /// Frequency assumed where no clock can be found to measure it: time then runs at a wrong speed.
 const FALLBACK_HZ: u64 = 1_000_000_000;
 
-/// Finds the timer and measures its and the time-stamp counter's frequency, which it gives. Boot only; vectors and
+/// Finds the timer, measures its and the time-stamp counter's frequency, and starts the clock. Boot only; vectors and
 /// the interrupt controller are set up.
-pub fn init(firmware: Option<&Firmware>, root: Root, frames: &mut impl paging::TableFrames) -> u64 {
+pub fn init(firmware: Option<&Firmware>, root: Root, frames: &mut impl paging::TableFrames) {
     let apic = apic::detect().map(|found| {
         let registers = match found {
             Found::Msrs => None,
@@ -31,7 +31,8 @@ pub fn init(firmware: Option<&Firmware>, root: Root, frames: &mut impl paging::T
         // SAFETY: mapped just now, uncached and for good; every vector has a gate.
         unsafe { LocalApic::init(registers) }
     });
-    let mut reference = match firmware.and_then(|f| f.pm_timer) {
+    let pm_timer = firmware.and_then(|f| f.pm_timer);
+    let mut reference = match pm_timer {
         Some(pm) => Reference::PmTimer(pm),
         None => {
             let mut pit = Pit::init();
@@ -53,6 +54,7 @@ pub fn init(firmware: Option<&Firmware>, root: Root, frames: &mut impl paging::T
         log::warn!("no clock to measure the processor's speed by: time will be wrong");
         FALLBACK_HZ
     });
+    clock::set_frequency(tsc_hz, pm_timer.map(|pm| Refinement::from_now(tsc_hz, pm)));
     let timer = match (apic, measured) {
         (Some(apic), Some(m)) if m.other_hz > 0 => OneShot::local(apic, m.other_hz, tsc_hz),
         (Some(apic), _) if apic::has_deadline_timer() => OneShot::local(apic, 0, tsc_hz),
@@ -66,7 +68,13 @@ pub fn init(firmware: Option<&Firmware>, root: Root, frames: &mut impl paging::T
     if let Some(apic) = apic {
         LOCAL_APIC.call_once(|| apic);
     }
-    tsc_hz
+}
+
+/// The time-stamp counter turned out to run at `tsc_hz`, not at `old_tsc_hz`.
+pub fn refine(old_tsc_hz: u64, tsc_hz: u64) {
+    if let Some(timer) = TIMER.lock().as_mut() {
+        timer.refine(old_tsc_hz, tsc_hz);
+    }
 }
 
 /// Tells the local APIC that its interrupt has been taken.

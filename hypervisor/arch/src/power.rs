@@ -196,11 +196,19 @@ pub fn reset_as_last_resort() -> ! {
     cpu::triple_fault()
 }
 
-/// Gives a reset some milliseconds to take effect; a read of an unused ISA port takes a microsecond.
+/// Gives a reset some milliseconds to take effect.
 fn settle() {
+    pause_ms(10);
+}
+
+/// Waits about so long, needing no clock: for a machine that is at its end. A read of an ISA port takes a
+/// microsecond, give or take one.
+pub fn pause_ms(milliseconds: u32) {
     // SAFETY: the POST code port, which is only read.
     let port: Port<u8> = unsafe { Port::new(0x80) };
-    (0..10_000).for_each(|_| {
-        let _ = port.read();
-    });
+    for _ in 0..milliseconds {
+        for _ in 0..1000 {
+            let _ = port.read();
+        }
+    }
 }

@@ -226,22 +226,3 @@ impl Refinement {
         (hz.abs_diff(self.estimate_hz) < self.estimate_hz / 100).then_some(hz)
     }
 }
-
-/// Turns ticks into nanoseconds by one multiplication: a 32.32 fixed-point factor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Scale(u64);
-
-impl Scale {
-    /// For a counter of `hz` (at least 1).
-    #[must_use]
-    pub const fn for_frequency(hz: u64) -> Self {
-        Self((1_000_000_000 << 32) / if hz == 0 { 1 } else { hz })
-    }
-
-    /// Nanoseconds in `ticks`.
-    #[must_use]
-    #[inline]
-    pub const fn nanoseconds(self, ticks: u64) -> u64 {
-        ((ticks as u128 * self.0 as u128) >> 32) as u64
-    }
-}

@@ -24,6 +24,8 @@ use spin::{Mutex, MutexGuard};
 
 /// Output that the history keeps.
 pub const HISTORY_BYTES: usize = 16 * 1024;
+/// Speed of a serial line.
+pub const DEFAULT_BAUD: u32 = 115_200;
 /// Received bytes that wait for a reader.
 const INPUT_QUEUE: usize = 4096;
 
@@ -52,6 +54,11 @@ impl Console {
             history: HistoryBuf::new(),
             is_at_line_start: true,
         }
+    }
+
+    fn has_output(&self) -> bool {
+        let has_screen = self.vga.is_some() || self.framebuffer.is_some();
+        has_screen || self.serial.iter().any(|line| line.irq().is_some())
     }
 
     fn write(&mut self, bytes: &[u8]) {

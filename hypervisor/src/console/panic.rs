@@ -4,7 +4,7 @@
 //! never returns, so the holder is dead: the lock is broken open and the console used as it stands. Should that
 //! panic again, only the serial ports themselves are left, through handles that share nothing.
 
-use super::CONSOLE;
+use super::{CONSOLE, DEFAULT_BAUD};
 use core::{
     fmt,
     sync::atomic::{AtomicU8, Ordering},
@@ -43,6 +43,11 @@ impl Writer {
         for line in console.serial.iter_mut() {
             line.stop_interrupts();
         }
+        let has_output = console.has_output();
+        drop(console);
+        if !has_output {
+            open_any();
+        }
         Self {
             is_console_usable: true,
         }
@@ -70,6 +75,13 @@ impl fmt::Write for Writer {
         }
         Ok(())
     }
+}
+
+/// A panic before there is an output, or where none was asked for, is shown on the first serial port and on the
+/// screen in text mode.
+fn open_any() {
+    super::attach_serial(ComPort::Com1, DEFAULT_BAUD);
+    crate::boot::attach_text_mode(false);
 }
 
 fn write_bare(port: ComPort, bytes: &[u8]) {
