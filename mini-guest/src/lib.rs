@@ -9,7 +9,8 @@
 //! | layer | modules |
 //! |---|---|
 //! | start, calls, traps, events, verdicts (all a test guest needs) | `entry`, `hypercall`, `traps`, `events`, `shared`, `time`, `console`, `report`, `usercopy` |
-//! | memory | `mm` |
+//! | memory | [`mm`] |
+//! | programs | [`process`], [`fs`], [`pipe`], [`tty`], [`sched`], `kernel`, `syscall`, with the vocabulary of [`linux`] |
 #![cfg_attr(not(test), no_std)]
 
 extern crate alloc;
@@ -25,13 +26,20 @@ pub mod events;
 pub mod fs;
 #[cfg(target_os = "none")]
 pub mod hypercall;
+#[cfg(target_os = "none")]
+pub mod kernel;
 pub mod linux;
 pub mod mm;
 pub mod pipe;
+pub mod process;
+pub mod random;
 #[cfg(target_os = "none")]
 pub mod report;
+pub mod sched;
 #[cfg(target_os = "none")]
 pub mod shared;
+#[cfg(target_os = "none")]
+mod syscall;
 #[cfg(target_os = "none")]
 pub mod time;
 pub mod traps;

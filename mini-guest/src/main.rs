@@ -3,19 +3,72 @@
 #![no_main]
 
 use guest_abi::sched::ShutdownReason;
-use guest_abi::start_info::StartInfo;
-use mini_guest::{hypercall, mm, println, report};
+use guest_abi::start_info::{StartFlags, StartInfo};
+use mini_guest::fs::Fs;
+use mini_guest::kernel::Kernel;
+use mini_guest::{hypercall, mm, println, report, traps};
 
 mini_guest::entry!(main);
 
+/// Where the first program is looked for.
+const INIT: [&[u8]; 4] = [b"/init", b"/sbin/init", b"/bin/init", b"/bin/sh"];
+
 fn main(start_info: &'static StartInfo) -> ! {
     report::set_broken_reason(ShutdownReason::CRASH);
-    println!("mini-guest: {} pages", start_info.nr_pages);
+    let version = hypercall::xen_version().unwrap_or(0);
+    let role = if start_info.flags.contains(StartFlags::INITIAL_DOMAIN) {
+        "Domain0"
+    } else {
+        "a domain"
+    };
+    println!(
+        "mini-guest: {} {} in ring 1 as {role}, interface {}.{}",
+        env!("CARGO_PKG_NAME"),
+        env!("CARGO_PKG_VERSION"),
+        version >> 16,
+        version & 0xFFFF
+    );
     let ramdisk = mm::init(start_info);
     let (free, total) = mm::frame_counts();
     println!(
-        "mini-guest: RAM disk of {} bytes, {free} of {total} frames free",
-        ramdisk.len()
+        "mini-guest: {} KiB free of {} KiB, RAM disk of {} KiB",
+        free * 4,
+        total * 4,
+        ramdisk.len() / 1024
     );
-    hypercall::shutdown(ShutdownReason::POWEROFF)
+    if let Err(errno) = traps::arm_fast_syscall() {
+        println!("mini-guest: no fast system calls: {errno}");
+    }
+
+    let fs = Fs::default();
+    let found = fs.add_archive(ramdisk);
+    if let Some(error) = found.error {
+        println!("mini-guest: RAM disk: {error}; what came before is there");
+    }
+    if let Err(errno) = fs.add_standard() {
+        println!("mini-guest: cannot make /dev and /proc: {errno}");
+    }
+    let command_line = start_info.command_line();
+    let kernel = match Kernel::new(fs, command_line) {
+        Ok(kernel) => kernel,
+        Err(errno) => report::broken(format_args!("cannot start: {errno}")),
+    };
+    let chosen = option(command_line, b"init=");
+    let failures = match chosen {
+        Some(path) => kernel.run(&[path]),
+        None => kernel.run(&INIT),
+    };
+    for (path, errno) in failures {
+        println!("mini-guest: {}: {errno}", path.escape_ascii());
+    }
+    report::broken(format_args!(
+        "no program to start; {} files in the RAM disk",
+        found.added
+    ))
+}
+
+/// The value of an option of the command line.
+fn option<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let mut words = line.split(|byte| *byte == b' ').take_while(|word| *word != b"--");
+    words.find_map(|word| word.strip_prefix(name))
 }

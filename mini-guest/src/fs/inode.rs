@@ -54,8 +54,10 @@ pub struct File {
 /// The devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Device {
-    /// The terminal.
+    /// The machine's terminal.
     Console,
+    /// The session's terminal.
+    Tty,
     /// Takes everything, gives nothing.
     Null,
     /// Gives zeroes.
@@ -71,7 +73,8 @@ impl Device {
     #[must_use]
     pub fn from_numbers(major: u32, minor: u32) -> Self {
         match (major, minor) {
-            (5, 0 | 1) => Self::Console,
+            (5, 0) => Self::Tty,
+            (5, 1) => Self::Console,
             (1, 3) => Self::Null,
             (1, 5) => Self::Zero,
             (1, 8 | 9) => Self::Random,
@@ -84,6 +87,7 @@ impl Device {
     pub fn numbers(self) -> (u32, u32) {
         match self {
             Self::Console => (5, 1),
+            Self::Tty => (5, 0),
             Self::Null => (1, 3),
             Self::Zero => (1, 5),
             Self::Random => (1, 9),

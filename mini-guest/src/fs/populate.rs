@@ -143,7 +143,7 @@ impl Fs {
         })?;
         for (name, device, permissions) in [
             (&b"dev/console"[..], Device::Console, 0o620),
-            (b"dev/tty", Device::Console, 0o666),
+            (b"dev/tty", Device::Tty, 0o666),
             (b"dev/null", Device::Null, 0o666),
             (b"dev/zero", Device::Zero, 0o666),
             (b"dev/random", Device::Random, 0o444),

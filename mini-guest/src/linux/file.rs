@@ -58,6 +58,8 @@ bitflags::bitflags! {
         const NOATIME = 0x4_0000;
         /// Closed by execve.
         const CLOEXEC = 0x8_0000;
+        /// Data and times reach the disk with the call.
+        const SYNC = 0x10_0000;
         /// Only the name, no access.
         const PATH = 0x20_0000;
     }

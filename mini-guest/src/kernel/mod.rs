@@ -1,0 +1,199 @@
+//! The kernel proper: one value that everything belongs to, and the way of every entry through it.
+//!
+//! ```text
+//! ring 3 → entry.S → Kernel::enter: what was it? → system call, fault, FPU, event
+//!                  → Kernel::resume: events, signals, who runs next → exit path of entry.S
+//! ```
+//!
+//! A system call never blocks the kernel: one that cannot be finished says what it waits for, its process sleeps, and
+//! when it wakes the call is begun anew with the same registers ([`Stop::Wait`]). So there is one kernel stack, and
+//! a process that sleeps is nothing but its registers.
+//!
+//! | module | one line |
+//! |---|---|
+//! | `schedule` | sleeping, waking, switching, idling |
+//! | `fault` | exceptions of programs |
+//! | `signal` | sending and delivering signals |
+//! | `exec`, `life` | starting programs, making and ending processes |
+//! | `descriptors` | the GDT with the programs' thread-local storage |
+//! | `procfs` | what `/proc` shows |
+//! | `console` | the terminal's two ends |
+//! | [`crate::syscall`] | the system calls |
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+
+use guest_abi::event_channel::Virq;
+use guest_abi::trap::{SYSCALL_VECTOR, Vector};
+
+use crate::cell::OneCpu;
+use crate::fs::Fs;
+use crate::linux::Errno;
+use crate::process::{Process, WaitFor};
+use crate::random::Random;
+use crate::sched::RunQueue;
+use crate::traps::{Cause, TrapFrame};
+use crate::tty::Tty;
+use crate::{events, time, traps};
+
+mod console;
+mod descriptors;
+mod exec;
+mod fault;
+mod life;
+mod procfs;
+mod schedule;
+mod signal;
+
+pub use descriptors::Gdt;
+pub use life::ForkOptions;
+pub(crate) use procfs::{RELEASE, VERSION, memory};
+
+/// Most processes at a time.
+pub const MAX_PROCESSES: usize = 512;
+
+/// Why a system call has no result yet, or never will.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// It failed.
+    Errno(Errno),
+    /// It cannot be finished now: the process sleeps until one of these happens, or until the call's deadline.
+    Wait(WaitFor),
+    /// There is nobody to give a result to: the process has ended, or its registers were replaced.
+    NoResult,
+}
+
+impl From<Errno> for Stop {
+    fn from(errno: Errno) -> Self {
+        Self::Errno(errno)
+    }
+}
+
+/// What a system call answers.
+pub type SysResult = Result<u32, Stop>;
+
+/// Everything that the kernel keeps.
+pub struct Kernel {
+    /// All processes, zombies too.
+    pub processes: BTreeMap<u32, Box<Process>>,
+    /// The process that runs, or that ran last.
+    pub current: u32,
+    /// Who runs next.
+    pub queue: RunQueue,
+    /// The files.
+    pub fs: Fs,
+    /// The terminal.
+    pub tty: Tty,
+    /// Unpredictable numbers.
+    pub random: Random,
+    /// The kernel's command line.
+    pub command_line: Vec<u8>,
+    gdt: Gdt,
+    fpu_owner: Option<u32>,
+    last_pid: u32,
+    timer_port: u32,
+    console_port: Option<u32>,
+    armed: Option<u64>,
+    switched_at: u64,
+    boot_ns: u64,
+    idle_ns: u64,
+    switches: u64,
+}
+
+static KERNEL: OneCpu<RefCell<Option<Box<Kernel>>>> = OneCpu::new(RefCell::new(None));
+
+impl Kernel {
+    /// A kernel without processes; the events that it needs are bound.
+    ///
+    /// # Errors
+    /// What the hypervisor refused.
+    pub fn new(fs: Fs, command_line: &[u8]) -> Result<Self, guest_abi::errno::Errno> {
+        let now = time::now_ns();
+        let mut queue = RunQueue::default();
+        queue.reserve(MAX_PROCESSES);
+        Ok(Self {
+            processes: BTreeMap::new(),
+            current: 0,
+            queue,
+            fs,
+            tty: Tty::default(),
+            random: Random::new(time::tsc() ^ now),
+            command_line: command_line.into(),
+            gdt: Gdt::install()?,
+            fpu_owner: None,
+            last_pid: 0,
+            timer_port: events::bind_virq(Virq::TIMER)?,
+            console_port: events::bind_virq(Virq::CONSOLE).ok(),
+            armed: None,
+            switched_at: now,
+            boot_ns: now,
+            idle_ns: 0,
+            switches: 0,
+        })
+    }
+
+    /// Starts the first program and never comes back.
+    ///
+    /// # Errors
+    /// No program could be started; what was tried, and why not.
+    pub fn run(mut self, candidates: &[&[u8]]) -> Vec<(Vec<u8>, Errno)> {
+        let mut failures = Vec::new();
+        for path in candidates {
+            let mut frame = TrapFrame::default();
+            match self.start_init(path, &mut frame) {
+                Ok(()) => {
+                    *KERNEL.borrow_mut() = Some(Box::new(self));
+                    traps::set_user_handler(enter);
+                    // The kernel itself saves FPU registers, which may trap first; the trap is over when this runs.
+                    traps::set_kernel_handler(Vector::DEVICE_NOT_AVAILABLE, Some(|_| ()));
+                    traps::enter_user(&frame)
+                }
+                Err(errno) => failures.push((path.to_vec(), errno)),
+            }
+        }
+        failures
+    }
+
+    /// The process that runs.
+    ///
+    /// # Panics
+    /// Where there is none: not while a program's entry is dealt with.
+    pub fn process(&mut self) -> &mut Process {
+        let current = self.current;
+        self.processes
+            .get_mut(&current)
+            .expect("the running process exists")
+    }
+
+    /// The same, to look at.
+    ///
+    /// # Panics
+    /// As for [`Kernel::process`].
+    #[must_use]
+    pub fn process_ref(&self) -> &Process {
+        self.processes
+            .get(&self.current)
+            .expect("the running process exists")
+    }
+
+    fn enter(&mut self, frame: &mut TrapFrame, cause: Cause) {
+        match cause {
+            Cause::Vector(SYSCALL_VECTOR) => self.begin_call(frame),
+            Cause::Vector(vector) => self.exception(frame, Vector::new(vector)),
+            // Events are looked for in any case; selectors that could not be loaded are tried again on the way back.
+            Cause::Event | Cause::Failsafe => {}
+        }
+        self.resume(frame);
+    }
+}
+
+/// Handles every entry from ring 3.
+fn enter(frame: &mut TrapFrame, cause: Cause) {
+    let mut kernel = KERNEL.borrow_mut();
+    kernel
+        .as_mut()
+        .expect("programs run only once there is a kernel")
+        .enter(frame, cause);
+}

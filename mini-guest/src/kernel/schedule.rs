@@ -1,0 +1,176 @@
+//! Sleeping, waking, switching and idling.
+
+use arrayvec::ArrayVec;
+use guest_abi::hypercall::CallNumber;
+use guest_abi::mmu::{Extended, MmuUpdate};
+use guest_abi::multicall::MulticallEntry;
+
+use super::Kernel;
+use crate::mm::translate::mfn;
+use crate::process::{State, WaitFor};
+use crate::traps::TrapFrame;
+use crate::{events, hypercall, time};
+
+impl Kernel {
+    /// Brings the running process (or another one) to where it can go on in ring 3; `frame` is what will run.
+    pub(super) fn resume(&mut self, frame: &mut TrapFrame) {
+        loop {
+            self.take_events();
+            let must_yield = self.queue.is_slice_over(time::now_ns());
+            let can_run = self
+                .processes
+                .get(&self.current)
+                .is_some_and(|process| process.state == State::Ready);
+            if !can_run || must_yield {
+                self.switch(frame);
+                continue;
+            }
+            if self.process().call.is_active {
+                self.continue_call(frame);
+            } else if !self.deliver_signal(frame) {
+                break;
+            }
+        }
+        self.arm_timer();
+    }
+
+    /// Gives way to whoever is ready, the running process staying ready itself.
+    pub fn yield_now(&mut self, frame: &mut TrapFrame) {
+        if !self.queue.is_empty() {
+            self.switch(frame);
+        }
+    }
+
+    /// Makes another process the running one, sleeping until there is one.
+    fn switch(&mut self, frame: &mut TrapFrame) {
+        let old = self.current;
+        self.account();
+        if let Some(process) = self.processes.get_mut(&old) {
+            process.frame = *frame;
+            if process.state == State::Ready {
+                self.queue.push(old);
+            }
+        }
+        let next = loop {
+            if let Some(next) = self.queue.pop() {
+                break next;
+            }
+            self.idle();
+        };
+        self.current = next;
+        *frame = self.process().frame;
+        if next != old {
+            self.switches += 1;
+            self.load_current();
+        }
+    }
+
+    /// Loads what belongs to the running process and lies in the processor, in one hypercall.
+    pub(super) fn load_current(&mut self) {
+        let Some(process) = self.processes.get(&self.current) else {
+            return;
+        };
+        let mut calls = ArrayVec::<MulticallEntry, 5>::new();
+        calls.extend(self.gdt.switch(&process.tls));
+        // The first FPU instruction finds out whose registers those in the processor are.
+        calls.push(MulticallEntry::new(CallNumber::FPU_TASKSWITCH, [0; 5]));
+        let space = process.memory();
+        let (root, is_loaded) = space.borrow().root();
+        let base = [MmuUpdate::extended(Extended::NewBasePtr { l3: mfn(root).addr() })];
+        if !is_loaded {
+            calls.push(MulticallEntry::new(
+                CallNumber::MMU_UPDATE,
+                [base.as_ptr() as u32, 1, 0, 0, 0],
+            ));
+            space.borrow().note_loaded();
+        }
+        // SAFETY: descriptors of programs, a trap that the kernel expects, and a root that maps the kernel like every
+        // other; the kernel holds no reference into user space.
+        let answer = unsafe { hypercall::multicall(&mut calls) };
+        let refused = calls.iter().find(|call| call.result() != 0);
+        if answer.is_err() || refused.is_some() {
+            panic!(
+                "switch to process {} refused: {answer:?} {refused:x?}",
+                self.current
+            );
+        }
+    }
+
+    /// Adds the time since the last switch to who ran.
+    pub(super) fn account(&mut self) {
+        let now = time::now_ns();
+        let ran = now.saturating_sub(core::mem::replace(&mut self.switched_at, now));
+        if let Some(process) = self.processes.get_mut(&self.current) {
+            process.cpu_ns += ran;
+        }
+    }
+
+    /// Brings the running process's time up to date.
+    pub(crate) fn account_now(&mut self) {
+        self.account();
+    }
+
+    /// Sleeps until something happens.
+    fn idle(&mut self) {
+        self.arm_timer();
+        events::wait();
+        self.take_events();
+        let now = time::now_ns();
+        self.idle_ns += now.saturating_sub(core::mem::replace(&mut self.switched_at, now));
+    }
+
+    /// Looks at what has happened: time, typing.
+    pub(super) fn take_events(&mut self) {
+        let (mut timer, mut console) = (false, false);
+        let (timer_port, console_port) = (self.timer_port, self.console_port);
+        events::poll(|port| {
+            timer |= port == timer_port;
+            console |= Some(port) == console_port;
+        });
+        if timer {
+            // It comes for other reasons too; what is due is armed again then.
+            self.armed = None;
+            self.wake_due();
+        }
+        if console {
+            self.random.stir(time::tsc());
+            self.read_console();
+        }
+    }
+
+    /// Wakes the processes whose time has come.
+    fn wake_due(&mut self) {
+        let now = time::now_ns();
+        for (pid, process) in &mut self.processes {
+            if matches!(process.state, State::Waiting(_)) && process.call.deadline.is_some_and(|at| at <= now)
+            {
+                process.state = State::Ready;
+                self.queue.push(*pid);
+            }
+        }
+    }
+
+    /// Wakes the processes that wait for one of `what`.
+    pub fn wake(&mut self, what: WaitFor) {
+        for (pid, process) in &mut self.processes {
+            if matches!(process.state, State::Waiting(on) if on.intersects(what)) {
+                process.state = State::Ready;
+                self.queue.push(*pid);
+            }
+        }
+    }
+
+    /// Asks for the timer event when the next process is to be woken or the running one to give way.
+    fn arm_timer(&mut self) {
+        let now = time::now_ns();
+        let sleepers = self
+            .processes
+            .values()
+            .filter(|process| matches!(process.state, State::Waiting(_)));
+        let first = sleepers.filter_map(|process| process.call.deadline).min();
+        let wanted = [first, self.queue.slice_end(now)].into_iter().flatten().min();
+        if wanted != self.armed && time::set_timer(wanted).is_ok() {
+            self.armed = wanted;
+        }
+    }
+}

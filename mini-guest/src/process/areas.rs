@@ -1,0 +1,371 @@
+//! Which parts of a program's address space may be used, and what is in them before they are touched.
+//!
+//! Areas do not overlap; pages appear in them on demand. Everything is private: what a program writes nobody else sees.
+
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use crate::fs::Inode;
+use crate::linux::Errno;
+use crate::mm::layout::{USER_END, USER_START};
+
+/// Bytes in a page.
+const PAGE: u32 = 4096;
+/// Most areas of one address space.
+const MAX_AREAS: usize = 512;
+
+/// What a program may do in an area.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Protection {
+    /// Any access at all. (The processor knows no page that can only be written or executed.)
+    pub readable: bool,
+    /// Writes.
+    pub writable: bool,
+}
+
+/// A file behind an area.
+#[derive(Clone, Debug)]
+pub struct Backing {
+    /// The file.
+    pub inode: Rc<Inode>,
+    /// Place in the file of the area's first byte.
+    pub offset: u64,
+    /// Bytes from the area's start on that come from the file; what follows is zero.
+    pub len: u32,
+}
+
+/// One area.
+#[derive(Clone, Debug)]
+pub struct Area {
+    /// Page-aligned addresses.
+    pub range: Range<u32>,
+    /// What is allowed.
+    pub protection: Protection,
+    /// The file, or zeroes.
+    pub backing: Option<Backing>,
+}
+
+/// All areas, by address.
+#[derive(Clone, Debug, Default)]
+pub struct Areas {
+    list: Vec<Area>,
+}
+
+impl Area {
+    /// The part of the area from `at` on.
+    fn tail(&self, at: u32) -> Self {
+        let skipped = at - self.range.start;
+        let backing = self.backing.as_ref().map(|backing| Backing {
+            inode: backing.inode.clone(),
+            offset: backing.offset + u64::from(skipped),
+            len: backing.len.saturating_sub(skipped),
+        });
+        Self {
+            range: at..self.range.end,
+            protection: self.protection,
+            backing,
+        }
+    }
+
+    fn head(&self, at: u32) -> Self {
+        let len = at - self.range.start;
+        let backing = self.backing.clone().map(|backing| Backing {
+            len: backing.len.min(len),
+            ..backing
+        });
+        Self {
+            range: self.range.start..at,
+            protection: self.protection,
+            backing,
+        }
+    }
+}
+
+impl Areas {
+    /// The area that holds `address`.
+    #[must_use]
+    pub fn find(&self, address: u32) -> Option<&Area> {
+        let index = self.list.partition_point(|area| area.range.end <= address);
+        self.list.get(index).filter(|area| area.range.contains(&address))
+    }
+
+    /// All areas.
+    pub fn iter(&self) -> core::slice::Iter<'_, Area> {
+        self.list.iter()
+    }
+
+    /// Bytes in all areas.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.list
+            .iter()
+            .map(|area| u64::from(area.range.end - area.range.start))
+            .sum()
+    }
+
+    /// Adds an area in place of whatever was there. (The pages there are the caller's to remove.)
+    ///
+    /// # Errors
+    /// EINVAL: outside of user space, or not whole pages. ENOMEM: too many areas.
+    pub fn insert(&mut self, area: Area) -> Result<(), Errno> {
+        check(&area.range)?;
+        self.remove(area.range.clone())?;
+        self.reserve(1)?;
+        let index = self
+            .list
+            .partition_point(|other| other.range.end <= area.range.start);
+        self.list.insert(index, area);
+        self.merge(index);
+        Ok(())
+    }
+
+    /// Removes a range, cutting areas where it begins and ends.
+    ///
+    /// # Errors
+    /// EINVAL, ENOMEM as for [`Areas::insert`]; nothing is changed.
+    pub fn remove(&mut self, range: Range<u32>) -> Result<(), Errno> {
+        check(&range)?;
+        let indices = self.split(&range)?;
+        self.list.drain(indices);
+        Ok(())
+    }
+
+    /// Changes what is allowed in a range.
+    ///
+    /// # Errors
+    /// EINVAL; ENOMEM: a part of the range is in no area, or there are too many areas. Nothing is changed.
+    pub fn protect(&mut self, range: Range<u32>, protection: Protection) -> Result<(), Errno> {
+        check(&range)?;
+        if !self.is_covered(&range) {
+            return Err(Errno::ENOMEM);
+        }
+        let indices = self.split(&range)?;
+        for area in &mut self.list[indices.clone()] {
+            area.protection = protection;
+        }
+        for index in indices.rev() {
+            self.merge(index);
+        }
+        Ok(())
+    }
+
+    /// Whether no area has a byte in the range.
+    #[must_use]
+    pub fn is_free(&self, range: &Range<u32>) -> bool {
+        let index = self.list.partition_point(|area| area.range.end <= range.start);
+        self.list
+            .get(index)
+            .is_none_or(|area| area.range.start >= range.end)
+    }
+
+    /// The highest free range of `len` bytes below `limit`.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn find_free(&self, len: u32, limit: u32) -> Result<Range<u32>, Errno> {
+        let mut end = limit;
+        for area in self.list.iter().rev() {
+            if area.range.end <= end && end - area.range.end >= len {
+                break;
+            }
+            end = end.min(area.range.start);
+        }
+        let start = end
+            .checked_sub(len)
+            .filter(|start| *start >= USER_START)
+            .ok_or(Errno::ENOMEM)?;
+        let range = start..end;
+        if self.is_free(&range) {
+            Ok(range)
+        } else {
+            Err(Errno::ENOMEM)
+        }
+    }
+
+    fn is_covered(&self, range: &Range<u32>) -> bool {
+        let mut at = range.start;
+        while at < range.end {
+            match self.find(at) {
+                Some(area) => at = area.range.end,
+                None => return false,
+            }
+        }
+        true
+    }
+
+    /// Cuts areas at both ends of `range` and gives the indices of those inside.
+    fn split(&mut self, range: &Range<u32>) -> Result<Range<usize>, Errno> {
+        self.reserve(2)?;
+        for at in [range.start, range.end] {
+            let index = self.list.partition_point(|area| area.range.end <= at);
+            if let Some(area) = self.list.get(index)
+                && area.range.start < at
+            {
+                let (head, tail) = (area.head(at), area.tail(at));
+                self.list[index] = head;
+                self.list.insert(index + 1, tail);
+            }
+        }
+        let first = self.list.partition_point(|area| area.range.end <= range.start);
+        let last = self.list.partition_point(|area| area.range.start < range.end);
+        Ok(first..last.max(first))
+    }
+
+    /// Joins the area at `index` with its neighbours where they are alike: a growing heap stays one area.
+    fn merge(&mut self, index: usize) {
+        for left in [index, index.wrapping_sub(1)] {
+            let [Some(a), Some(b)] = [self.list.get(left), self.list.get(left.wrapping_add(1))] else {
+                continue;
+            };
+            let alike = a.backing.is_none() && b.backing.is_none() && a.protection == b.protection;
+            if alike && a.range.end == b.range.start {
+                self.list[left].range.end = b.range.end;
+                self.list.remove(left + 1);
+            }
+        }
+    }
+
+    fn reserve(&mut self, count: usize) -> Result<(), Errno> {
+        if self.list.len() + count > MAX_AREAS {
+            return Err(Errno::ENOMEM);
+        }
+        self.list.try_reserve(count).map_err(|_| Errno::ENOMEM)
+    }
+}
+
+fn check(range: &Range<u32>) -> Result<(), Errno> {
+    let whole = range.start.is_multiple_of(PAGE) && range.end.is_multiple_of(PAGE);
+    if whole && range.start < range.end && range.end <= USER_END {
+        Ok(())
+    } else {
+        Err(Errno::EINVAL)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const RW: Protection = Protection {
+        readable: true,
+        writable: true,
+    };
+    const RO: Protection = Protection {
+        readable: true,
+        writable: false,
+    };
+
+    fn area(start: u32, end: u32) -> Area {
+        Area {
+            range: start * PAGE..end * PAGE,
+            protection: RW,
+            backing: None,
+        }
+    }
+
+    fn ranges(areas: &Areas) -> Vec<(u32, u32, bool)> {
+        areas
+            .iter()
+            .map(|a| (a.range.start / PAGE, a.range.end / PAGE, a.protection.writable))
+            .collect()
+    }
+
+    #[test]
+    fn neighbours_alike_are_one_area() {
+        let mut areas = Areas::default();
+        for (start, end) in [(10, 12), (14, 16), (12, 14)] {
+            areas.insert(area(start, end)).unwrap();
+        }
+        assert_eq!(ranges(&areas), [(10, 16, true)]);
+    }
+
+    #[test]
+    fn holes_are_cut_out() {
+        let mut areas = Areas::default();
+        areas.insert(area(10, 20)).unwrap();
+        areas.remove(12 * PAGE..14 * PAGE).unwrap();
+        assert_eq!(ranges(&areas), [(10, 12, true), (14, 20, true)]);
+        assert!(areas.find(12 * PAGE).is_none() && areas.find(14 * PAGE).is_some());
+        areas.remove(5 * PAGE..15 * PAGE).unwrap();
+        assert_eq!(ranges(&areas), [(15, 20, true)]);
+    }
+
+    #[test]
+    fn protection_splits_and_joins_again() {
+        let mut areas = Areas::default();
+        areas.insert(area(10, 20)).unwrap();
+        areas.protect(12 * PAGE..14 * PAGE, RO).unwrap();
+        assert_eq!(ranges(&areas), [(10, 12, true), (12, 14, false), (14, 20, true)]);
+        areas.protect(12 * PAGE..14 * PAGE, RW).unwrap();
+        assert_eq!(ranges(&areas), [(10, 20, true)]);
+        assert_eq!(areas.protect(19 * PAGE..21 * PAGE, RO), Err(Errno::ENOMEM));
+        assert_eq!(ranges(&areas), [(10, 20, true)]);
+    }
+
+    #[test]
+    fn bad_ranges_are_refused() {
+        let mut areas = Areas::default();
+        for range in [
+            0x1001..0x3000,
+            0x1000..0x3001,
+            0x3000..0x3000,
+            0xBFFF_F000..0xC000_1000,
+        ] {
+            assert_eq!(areas.remove(range.clone()), Err(Errno::EINVAL));
+            assert_eq!(areas.protect(range, RO), Err(Errno::EINVAL));
+        }
+    }
+
+    #[test]
+    fn free_space_is_found_from_above() {
+        let mut areas = Areas::default();
+        let limit = 100 * PAGE;
+        assert_eq!(areas.find_free(10 * PAGE, limit), Ok(90 * PAGE..limit));
+        areas.insert(area(95, 120)).unwrap();
+        assert_eq!(areas.find_free(10 * PAGE, limit), Ok(85 * PAGE..95 * PAGE));
+        areas.insert(area(80, 90)).unwrap();
+        assert_eq!(areas.find_free(5 * PAGE, limit), Ok(90 * PAGE..95 * PAGE));
+        assert_eq!(areas.find_free(6 * PAGE, limit), Ok(74 * PAGE..80 * PAGE));
+        assert_eq!(areas.find_free(80 * PAGE, limit), Err(Errno::ENOMEM));
+        assert_eq!(areas.find_free(0x8000_0000, limit), Err(Errno::ENOMEM));
+    }
+
+    #[test]
+    fn too_many_areas_are_refused() {
+        let mut areas = Areas::default();
+        areas.insert(area(1, 5000)).unwrap();
+        let mut at = 2;
+        while areas.remove(at * PAGE..(at + 1) * PAGE).is_ok() {
+            at += 2;
+        }
+        assert!(areas.iter().count() <= MAX_AREAS && areas.iter().count() > MAX_AREAS - 3);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn agrees_with_a_page_by_page_model(ops in proptest::collection::vec((0_u8..3, 1_u32..60, 1_u32..20), 1..40)) {
+            let mut areas = Areas::default();
+            let mut model = [None; 100];
+            for (op, start, len) in ops {
+                let range = start * PAGE..(start + len) * PAGE;
+                let pages = start as usize..(start + len) as usize;
+                match op {
+                    0 => { areas.insert(area(start, start + len)).unwrap(); model[pages].fill(Some(true)); }
+                    1 => { areas.remove(range).unwrap(); model[pages].fill(None); }
+                    _ => {
+                        let covered = model[pages.clone()].iter().all(Option::is_some);
+                        prop_assert_eq!(areas.protect(range, RO).is_ok(), covered);
+                        if covered { model[pages].fill(Some(false)); }
+                    }
+                }
+                for (page, wanted) in model.iter().enumerate() {
+                    let found = areas.find(page as u32 * PAGE + 5).map(|area| area.protection.writable);
+                    prop_assert_eq!(found, *wanted, "page {}", page);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Moving bytes: read and write of every kind of open file.
+
+use alloc::rc::Rc;
+
+use crate::fs::{Body, OpenFile, What};
+use crate::kernel::{Kernel, Stop, SysResult};
+use crate::linux::Errno;
+use crate::linux::file::OpenFlags;
+use crate::linux::signal::Signal;
+use crate::pipe::{PipeEnd, Transfer};
+use crate::process::WaitFor;
+use crate::tty::TtyRead;
+
+/// Bytes that are moved at a time.
+const CHUNK: usize = 4096;
+/// Longest transfer of one call, as on Linux.
+pub(super) const MAX_TRANSFER: u32 = 0x7FFF_F000;
+
+impl Kernel {
+    pub(super) fn sys_read(&mut self, fd: u32, to: u32, len: u32) -> SysResult {
+        let file = self.process().files.get(fd)?;
+        if !file.flags.get().can_read() {
+            return Err(Errno::EBADF.into());
+        }
+        let mut done = 0;
+        while done < len.min(MAX_TRANSFER) {
+            let at = to.checked_add(done).ok_or(Errno::EFAULT)?;
+            let part = (len - done).min(CHUNK as u32);
+            match self.read_part(&file, at, part, done == 0) {
+                Ok(0) => break,
+                Ok(count) => {
+                    done += count;
+                    // Terminals and pipes give what is there.
+                    if count < part || matches!(file.what, What::Console(_) | What::Pipe(_)) {
+                        break;
+                    }
+                }
+                Err(_) if done > 0 => break,
+                Err(stop) => return Err(stop),
+            }
+        }
+        Ok(done)
+    }
+
+    /// Reads up to a chunk; only the first of a call may wait.
+    fn read_part(&mut self, file: &Rc<OpenFile>, to: u32, len: u32, is_first: bool) -> SysResult {
+        let mut buffer = [0; CHUNK];
+        let buffer = &mut buffer[..len as usize];
+        let position = file.position.get();
+        let count = match &file.what {
+            What::File(inode) => match &inode.body {
+                Body::File(data) => data.data.borrow().read_at(position, buffer),
+                _ => return Err(Errno::EINVAL.into()),
+            },
+            What::Text(_, text) => {
+                let rest = usize::try_from(position)
+                    .ok()
+                    .and_then(|at| text.get(at..))
+                    .unwrap_or_default();
+                let count = rest.len().min(buffer.len());
+                buffer[..count].copy_from_slice(&rest[..count]);
+                count
+            }
+            What::Zero(_) => buffer.len(),
+            What::Random(_) => {
+                self.random.stir(crate::time::tsc());
+                self.random.fill(buffer);
+                buffer.len()
+            }
+            What::Null(_) => 0,
+            What::Directory(_) => return Err(Errno::EISDIR.into()),
+            What::Path(_) => return Err(Errno::EBADF.into()),
+            What::Console(_) => return self.read_terminal(file, to, len, is_first),
+            What::Pipe(pipe) => return self.read_pipe(file, pipe, to, len, is_first),
+        };
+        self.copy_out(to, &buffer[..count])?;
+        file.position.set(position + count as u64);
+        Ok(count as u32)
+    }
+
+    fn read_terminal(&mut self, file: &OpenFile, to: u32, len: u32, is_first: bool) -> SysResult {
+        self.check_foreground()?;
+        // The address is judged before anything is taken.
+        self.process().memory().borrow_mut().zero_out(to, len)?;
+        let read = self.tty.read(len as usize);
+        self.show_echo();
+        match read {
+            TtyRead::Data(bytes) => {
+                // There may be room again for what waits in the console.
+                self.read_console();
+                self.copy_out(to, &bytes)?;
+                Ok(bytes.len() as u32)
+            }
+            TtyRead::Wait => self.wait_unless_nonblocking(file, WaitFor::TTY, is_first),
+        }
+    }
+
+    fn read_pipe(&mut self, file: &OpenFile, pipe: &PipeEnd, to: u32, len: u32, is_first: bool) -> SysResult {
+        self.process()
+            .memory()
+            .borrow_mut()
+            .zero_out(to, len.min(pipe.len() as u32))?;
+        match pipe.read(len as usize)? {
+            Transfer::Done(bytes) => {
+                self.copy_out(to, &bytes)?;
+                self.wake(WaitFor::PIPE);
+                Ok(bytes.len() as u32)
+            }
+            Transfer::Wait => self.wait_unless_nonblocking(file, WaitFor::PIPE, is_first),
+        }
+    }
+
+    fn wait_unless_nonblocking(&mut self, file: &OpenFile, what: WaitFor, may_wait: bool) -> SysResult {
+        if file.flags.get().contains(OpenFlags::NONBLOCK) {
+            return Err(Errno::EAGAIN.into());
+        }
+        if may_wait { Err(Stop::Wait(what)) } else { Ok(0) }
+    }
+
+    pub(super) fn sys_write(&mut self, fd: u32, from: u32, len: u32) -> SysResult {
+        let file = self.process().files.get(fd)?;
+        if !file.flags.get().can_write() {
+            return Err(Errno::EBADF.into());
+        }
+        if let What::Pipe(pipe) = &file.what {
+            return self.write_pipe(&file, pipe, from, len);
+        }
+        let mut done = 0;
+        while done < len.min(MAX_TRANSFER) {
+            let at = from.checked_add(done).ok_or(Errno::EFAULT)?;
+            let part = (len - done).min(CHUNK as u32);
+            match self.write_part(&file, at, part) {
+                Ok(count) => {
+                    done += count;
+                    if count < part {
+                        break;
+                    }
+                }
+                Err(_) if done > 0 => break,
+                Err(stop) => return Err(stop),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_part(&mut self, file: &OpenFile, from: u32, len: u32) -> SysResult {
+        let mut buffer = [0; CHUNK];
+        let bytes = &mut buffer[..len as usize];
+        self.process().memory().borrow_mut().copy_in(from, bytes)?;
+        match &file.what {
+            What::Console(_) => self.write_console(bytes),
+            What::Null(_) | What::Zero(_) | What::Random(_) => {}
+            What::File(inode) => {
+                let Body::File(data) = &inode.body else {
+                    return Err(Errno::EINVAL.into());
+                };
+                let append = file.flags.get().contains(OpenFlags::APPEND);
+                let position = if append { inode.size() } else { file.position.get() };
+                let count = data.data.borrow_mut().write_at(position, bytes)?;
+                data.version.set(data.version.get().wrapping_add(1));
+                inode.mtime.set(self.wall_time());
+                file.position.set(position + count as u64);
+                return Ok(count as u32);
+            }
+            _ => return Err(Errno::EBADF.into()),
+        }
+        Ok(len)
+    }
+
+    /// Writes all of it, sleeping whenever the pipe is full; the call remembers how far it has come.
+    pub(super) fn write_pipe(&mut self, file: &OpenFile, pipe: &PipeEnd, from: u32, len: u32) -> SysResult {
+        loop {
+            let done = self.process().call.done;
+            if done >= len {
+                return Ok(len);
+            }
+            let wanted = (len - done).min(CHUNK as u32) as usize;
+            // A small write is one piece; of a longer one any part may go first.
+            let count = match pipe.room(if len as usize > CHUNK {
+                wanted.max(CHUNK + 1)
+            } else {
+                wanted
+            }) {
+                Ok(Transfer::Done(count)) => count.min(wanted),
+                Ok(Transfer::Wait) if file.flags.get().contains(OpenFlags::NONBLOCK) => {
+                    return if done > 0 {
+                        Ok(done)
+                    } else {
+                        Err(Errno::EAGAIN.into())
+                    };
+                }
+                Ok(Transfer::Wait) => return Err(Stop::Wait(WaitFor::PIPE)),
+                Err(Errno::EPIPE) => {
+                    let pid = self.current;
+                    self.send_signal(pid, Signal::PIPE);
+                    return if done > 0 {
+                        Ok(done)
+                    } else {
+                        Err(Errno::EPIPE.into())
+                    };
+                }
+                Err(errno) => return Err(errno.into()),
+            };
+            let mut buffer = [0; CHUNK];
+            let at = from.wrapping_add(done);
+            let copied = self
+                .process()
+                .memory()
+                .borrow_mut()
+                .copy_in(at, &mut buffer[..count]);
+            if let Err(errno) = copied {
+                return if done > 0 { Ok(done) } else { Err(errno.into()) };
+            }
+            pipe.write(&buffer[..count]);
+            self.process().call.done = done + count as u32;
+            self.wake(WaitFor::PIPE);
+        }
+    }
+}
