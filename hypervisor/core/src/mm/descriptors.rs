@@ -153,7 +153,7 @@ impl<P: Platform> Mmu<'_, P> {
     #[cold]
     #[inline(never)]
     pub(super) fn unmapped_descriptor_page(&mut self, mfn: Mfn) {
-        if self.vcpu().ldt_frames.contains(&Some(mfn)) {
+        if !self.is_undoing && self.vcpu().ldt_frames.contains(&Some(mfn)) {
             self.drop_mapped_ldt_pages();
         }
     }

@@ -8,7 +8,8 @@
 //!  21    pinned                               47:32 owner                      60:57 order of the block
 //!  22    partial                              63:48 0                          61    head of a free block
 //!  32:23 entries that hold references                                          62    holds zeroes only
-//!  56:33 flush-clock stamp                                                     63    1: free
+//!  56:33 flush-clock stamp
+//!  57    partial and refused                                                     63    1: free
 //! ```
 //!
 //! A free block's head keeps its list links in the type word. Each typed use also holds one reference in the
@@ -89,6 +90,8 @@ impl TypeWord {
     pub const PINNED: u64 = 1 << 21;
     /// Nobody uses it, yet the entries below the index hold references, and the frame holds one on itself.
     pub const PARTIAL: u64 = 1 << 22;
+    /// A partial frame that failed to become what it is called; it will be nothing.
+    pub const REFUSED: u64 = 1 << 57;
     const INDEX_SHIFT: u32 = 23;
     const INDEX: u64 = 0x3FF << Self::INDEX_SHIFT;
     const STAMP_SHIFT: u32 = 33;

@@ -53,6 +53,8 @@ pub struct Mmu<'a, P: Platform> {
     pub(super) frames: FrameTable,
     left: u32,
     pub(super) is_unfinished: bool,
+    /// References are given back because what took them is refused: as if they had never been taken.
+    pub(super) is_undoing: bool,
 }
 
 impl<'a, P: Platform> Mmu<'a, P> {
@@ -66,6 +68,7 @@ impl<'a, P: Platform> Mmu<'a, P> {
             frames,
             left: STRETCH,
             is_unfinished: false,
+            is_undoing: false,
         }
     }
 

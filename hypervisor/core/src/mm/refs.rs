@@ -106,6 +106,11 @@ impl FrameInfo {
 
 #[cfg(any(test, feature = "testing"))]
 impl FrameInfo {
+    /// Breaks the links of a free block.
+    pub fn break_links(&self) {
+        self.set_links(7, 7);
+    }
+
     /// Sets the counts to what no real sequence of calls would take the time to reach.
     pub fn force_counts(&self, references: Option<u64>, uses: Option<u64>) {
         let (owner, word) = (self.owner_word().0, self.type_word().0);

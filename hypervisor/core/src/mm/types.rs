@@ -131,11 +131,14 @@ impl<P: Platform> Mmu<'_, P> {
                 Ok(())
             }
             Err((done, Stop::Preempted)) => {
-                set_partial(info, kind, done);
+                set_partial(info, kind, 0, done);
                 Err(Stop::Preempted)
             }
             Err((done, Stop::Refused(why))) => {
-                match self.drop_entries(mfn, kind, done) {
+                let was_undoing = core::mem::replace(&mut self.is_undoing, true);
+                let undone = self.drop_entries(mfn, kind, done);
+                self.is_undoing = was_undoing;
+                match undone {
                     Ok(()) => {
                         let is_as_before = word.kind() != kind;
                         info.set_type_word(if is_as_before {
@@ -146,7 +149,7 @@ impl<P: Platform> Mmu<'_, P> {
                         self.put_page(mfn, info);
                     }
                     Err(at) => {
-                        set_partial(info, kind, at);
+                        set_partial(info, kind, TypeWord::REFUSED, at);
                         self.leave_unfinished(mfn);
                     }
                 }
@@ -188,14 +191,16 @@ impl<P: Platform> Mmu<'_, P> {
             Kind::L3 => self.strip_l3(mfn),
             _ => {}
         }
-        self.tear_down((mfn, info), kind, kind.guest_entries())
+        self.tear_down((mfn, info), kind, 0, kind.guest_entries())
     }
 
-    /// Releases the entries below `from` of a table without uses; the caller's reference goes with the last.
+    /// Releases the entries below `from` of a table without uses; the caller's reference goes with the last. `fate` is
+    /// [`TypeWord::REFUSED`] or nothing.
     fn tear_down(
         &mut self,
         (mfn, info): (Mfn, &'static FrameInfo),
         kind: Kind,
+        fate: u64,
         from: usize,
     ) -> Result<(), Preempted> {
         info.set_type_word(TypeWord(TypeWord::of(kind, 0).0 | 1));
@@ -203,17 +208,14 @@ impl<P: Platform> Mmu<'_, P> {
             Ok(()) => {
                 // An L1 or L2 stays known as one until it is used as something else; the other two have
                 // meaning only inside an address space.
-                let stays = if matches!(kind, Kind::L1 | Kind::L2) {
-                    kind
-                } else {
-                    Kind::None
-                };
+                let stays = fate == 0 && matches!(kind, Kind::L1 | Kind::L2);
+                let stays = if stays { kind } else { Kind::None };
                 info.set_type_word(unused(stays, self.now()));
                 self.put_page(mfn, info);
                 Ok(())
             }
             Err(at) => {
-                set_partial(info, kind, at);
+                set_partial(info, kind, fate, at);
                 Err(Preempted)
             }
         }
@@ -228,7 +230,11 @@ impl<P: Platform> Mmu<'_, P> {
             return Ok(());
         }
         let word = info.type_word();
-        self.tear_down((mfn, info), word.kind(), word.index())
+        let fate = word.0 & TypeWord::REFUSED;
+        let was_undoing = core::mem::replace(&mut self.is_undoing, fate != 0);
+        let result = self.tear_down((mfn, info), word.kind(), fate, word.index());
+        self.is_undoing = was_undoing;
+        result
     }
 
     /// Releases the entries below `from`, last first. On a pause, gives how many still hold references.
@@ -307,10 +313,10 @@ fn unused(kind: Kind, now: u32) -> TypeWord {
     TypeWord::of(kind, 0).with_stamp(now)
 }
 
-fn set_partial(info: &FrameInfo, kind: Kind, held: usize) {
+fn set_partial(info: &FrameInfo, kind: Kind, fate: u64, held: usize) {
     let stamp = info.type_word().stamp();
     info.set_type_word(
-        TypeWord::of(kind, TypeWord::PARTIAL)
+        TypeWord::of(kind, TypeWord::PARTIAL | fate)
             .with_index(held)
             .with_stamp(stamp),
     );

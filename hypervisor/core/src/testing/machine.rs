@@ -103,6 +103,12 @@ impl TestMachine {
         self.words[frame.index() * 512 + index].set(value);
     }
 
+    /// Begins to measure [`TestMachine::longest_stretch`].
+    pub fn measure_stretch(&self) {
+        self.entries_read.set(0);
+        self.longest_stretch.set(0);
+    }
+
     /// Fills a frame with zeroes.
     pub fn zero(&self, frame: Mfn) {
         self.zero_frame(frame);

@@ -6,11 +6,13 @@
 //! hypervisor with domains on such a machine.
 
 mod machine;
+mod stale;
 mod tlb;
 mod world;
 
 pub use self::{
     machine::{TestMachine, Work},
+    stale::Witness,
     tlb::StaleTlb,
     world::{Guest, Snapshot, World, entry},
 };

@@ -261,6 +261,11 @@ impl World {
         guest
     }
 
+    /// A third domain, small enough to fit in beside the others.
+    pub fn add_bystander(&mut self) -> Guest {
+        self.add_guest(9, false, Guest::DATA + 1)
+    }
+
     /// The domain in `slot` as owner of frames.
     #[must_use]
     pub fn owner(&self, slot: usize) -> Owner {
@@ -274,6 +279,20 @@ impl World {
             .as_deref()
             .and_then(|d| d.vcpus[0].roots[0]);
         self.machine.activate_root(root.expect("a root"));
+    }
+
+    /// Takes all memory from `guest`, which does not run.
+    pub fn relinquish(&mut self, guest: &Guest) {
+        assert_ne!(self.hv.current, guest.slot);
+        while self.mmu().relinquish(guest.slot).is_err() {}
+    }
+
+    /// Ends `guest`, which does not run and of which nobody maps anything.
+    pub fn destroy(&mut self, guest: &Guest) {
+        self.relinquish(guest);
+        let domain = self.hv.domains[guest.slot].take().expect("a domain");
+        assert_eq!(domain.total_pages, 0);
+        self.hv.mm.allocator.note_death();
     }
 
     /// Makes call `number` as the running domain, again and again while it pauses.

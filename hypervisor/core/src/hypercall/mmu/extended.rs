@@ -82,8 +82,10 @@ impl<P: Platform> Batch<'_, P> {
     pub(super) fn set_foreign(&mut self, id: DomId) -> Result<(), MmError> {
         let is_privileged = self.caller_is_privileged();
         let target = match id {
+            // Nobody's RAM. Frames of devices are named with the caller's own right to them; their owner must not
+            // pass for an ordinary one, which needs no right.
             DomId::IO => Owner {
-                id,
+                id: DomId::SELF,
                 may_map_io: self.caller.may_map_io,
             },
             _ if !is_privileged => return Err(MmError::Denied),

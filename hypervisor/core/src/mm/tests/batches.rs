@@ -87,7 +87,7 @@ fn long_requests_pause_in_their_middle() {
     }
     let before = world.snapshot();
     world.machine.work.set(Work::Always);
-    world.machine.longest_stretch.set(0);
+    world.machine.measure_stretch();
     let mut pauses = 0;
     for request in [pin(2, l2), unpin(l2)] {
         super::post(&world, &[request]);

@@ -1,9 +1,17 @@
 //! What the page-table engine accepts and refuses, from both of its ends: as methods, and as calls of a guest.
 
+mod audits;
 mod batches;
+mod commands;
 mod directories;
 mod pages;
+mod random;
+mod reservation;
 mod tables;
+mod teardown;
+mod tlb;
+mod words;
+mod writes;
 
 use crate::{
     error::HvError,
