@@ -4,7 +4,7 @@
 //! at again beside the ACPI timer; from that instant on time runs by the better figure, going on from where it
 //! was, so that it never goes back.
 
-use crate::{acpi::Firmware, machine::Machine, timer};
+use crate::{acpi::Firmware, interrupts, machine::Machine, timer};
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use hv_arch::{cpu, rtc, tsc::Refinement};
 use hv_core::{platform::Clock, time::TscScale};
@@ -24,6 +24,10 @@ static REFINEMENT: Once<Refinement> = Once::new();
 static WALL_AT_BOOT: AtomicU64 = AtomicU64::new(0);
 /// When the timer was last told to fire, in counter ticks; all ones: never.
 static DEADLINE: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// When devices were last looked for, and how long not to look again: batches ask after each of their entries.
+static LAST_LOOK: AtomicU64 = AtomicU64::new(0);
+const TICKS_BETWEEN_LOOKS: u64 = 4096;
 
 /// From `counter`, which was time `ns`, time runs by this scale.
 #[derive(Clone, Copy)]
@@ -148,6 +152,16 @@ impl Clock for Machine {
 
     #[inline]
     fn work_pending(&self) -> bool {
-        cpu::timestamp() >= DEADLINE.load(Relaxed) || crate::interrupts::is_device_waiting()
+        let now = cpu::timestamp();
+        now >= DEADLINE.load(Relaxed)
+            || (now.wrapping_sub(LAST_LOOK.load(Relaxed)) >= TICKS_BETWEEN_LOOKS && is_device_waiting(now))
     }
+}
+
+/// Asks the interrupt controller, which takes some slow port accesses.
+#[cold]
+#[inline(never)]
+fn is_device_waiting(now: u64) -> bool {
+    LAST_LOOK.store(now, Relaxed);
+    interrupts::is_device_waiting()
 }

@@ -5,16 +5,17 @@
 use crate::{machine::Machine, state};
 use hv_core::{hypercall, regs::UserRegs};
 
-/// A thunk: the five argument registers, the saved registers; gives the new EAX.
-type Thunk = extern "sysv64" fn(u32, u32, u32, u32, u32, &mut UserRegs) -> u64;
+/// A thunk: argument registers and the saved registers, in the order in which the guest's registers need not be moved;
+/// gives the new EAX.
+type Thunk = extern "sysv64" fn(u32, u32, u32, u32, &mut UserRegs, u32) -> u64;
 
 extern "sysv64" fn thunk<const NUMBER: u32>(
-    a1: u32,
-    a2: u32,
-    a3: u32,
-    a4: u32,
     a5: u32,
+    a4: u32,
+    a3: u32,
+    a2: u32,
     regs: &mut UserRegs,
+    a1: u32,
 ) -> u64 {
     state::with(regs, |cx| {
         u64::from(hypercall::call::<Machine, NUMBER>(cx, [a1, a2, a3, a4, a5]))
@@ -32,6 +33,6 @@ macro_rules! thunks {
 static hypercall_table: [Thunk; CALLS] = thunks!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22);
 
 #[unsafe(no_mangle)]
-extern "sysv64" fn hypercall_unknown(_number: u32, regs: &mut UserRegs) -> u64 {
-    state::with(regs, |cx| u64::from(hypercall::unknown(cx)))
+extern "sysv64" fn hypercall_unknown() -> u64 {
+    u64::from(hypercall::unknown(&mut state::lock()))
 }

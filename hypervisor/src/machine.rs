@@ -235,8 +235,10 @@ impl CpuControl for Machine {
         fast_trap::set(trap);
     }
 
+    /// Called by every `stack_switch`, that is, at every switch of a guest's processes.
+    #[inline]
     fn set_kernel_stack(&self, ss: u16, esp: u32) {
-        fast_trap::set_stack(ss, esp);
+        percpu::set_fast_trap_stack(ss, esp);
     }
 
     fn save_fpu(&self, into: &mut FpuState) {
@@ -301,59 +303,25 @@ impl Console for Machine {
     }
 }
 
-/// The fast trap is armed while it has both a handler and a flat ring-1 stack with room for its frame.
+/// Arming and disarming the fast trap.
 mod fast_trap {
     use super::*;
-    use guest_abi::segment::Selector;
 
-    struct State {
-        trap: Option<FastTrap>,
-        stack: Option<u32>,
-        armed: Option<u8>,
-    }
+    /// The vector whose gate leads to the stub; 0: none.
+    static ARMED: AtomicU32 = AtomicU32::new(0);
 
-    static STATE: spin::Mutex<State> = spin::Mutex::new(State {
-        trap: None,
-        stack: None,
-        armed: None,
-    });
-
+    /// The core asks for a fast trap only while the ring-1 stack is the flat segment with room for its frame. Only
+    /// ring 3 takes the short way.
     pub fn set(trap: Option<FastTrap>) {
-        let mut s = STATE.lock();
-        s.trap = trap;
-        s.apply();
-    }
-
-    /// Called by every `stack_switch`, that is, at every switch of a guest's processes: short while nothing but the
-    /// stack pointer changes.
-    pub fn set_stack(ss: u16, esp: u32) {
-        let mut s = STATE.lock();
-        s.stack = (ss == Selector::FLAT_RING1_DS.raw() && (20..=HV_START).contains(&esp)).then_some(esp);
-        if let (Some(trap), Some(esp), true) = (s.trap, s.stack, s.armed.is_some()) {
-            percpu::set_fast_trap_target(trap.vector, trap.cs, trap.eip, ss, esp);
-        } else {
-            s.apply();
+        let trap = trap.filter(|trap| trap.dpl == 3);
+        let armed = trap.as_ref().map_or(0, |trap| trap.vector);
+        let old = ARMED.swap(armed.into(), Relaxed);
+        if old != 0 {
+            idt::disarm_fast_trap(old as u8);
         }
-    }
-
-    impl State {
-        fn apply(&mut self) {
-            if let Some(old) = self.armed.take() {
-                idt::disarm_fast_trap(old);
-            }
-            if let (Some(trap), Some(esp)) = (self.trap, self.stack)
-                && trap.dpl == 3
-            {
-                percpu::set_fast_trap_target(
-                    trap.vector,
-                    trap.cs,
-                    trap.eip,
-                    Selector::FLAT_RING1_DS.raw(),
-                    esp,
-                );
-                idt::arm_fast_trap(trap.vector);
-                self.armed = Some(trap.vector);
-            }
+        if let Some(trap) = trap {
+            percpu::set_fast_trap_target(trap.vector, trap.cs, trap.eip);
+            idt::arm_fast_trap(trap.vector);
         }
     }
 }

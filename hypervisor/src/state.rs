@@ -11,6 +11,13 @@ static HYPERVISOR: Mutex<Hypervisor> = Mutex::new(Hypervisor::new(SegmentLimits:
 /// never waits.
 #[inline(always)]
 pub fn lock() -> MutexGuard<'static, Hypervisor> {
+    // The loop that waits stays out of the callers' way.
+    HYPERVISOR.try_lock().unwrap_or_else(wait)
+}
+
+#[cold]
+#[inline(never)]
+fn wait() -> MutexGuard<'static, Hypervisor> {
     HYPERVISOR.lock()
 }
 

@@ -9,26 +9,59 @@ use hv_arch::{
     percpu::{self, todo},
     usercopy,
 };
-use hv_core::{bounce, crash as guest_crash, platform::CpuControl, regs::UserRegs, segment::ldt, trap};
+use hv_core::{
+    bounce,
+    context::Context,
+    crash as guest_crash,
+    platform::CpuControl,
+    regs::UserRegs,
+    segment::ldt,
+    trap::{self, TrapOutcome},
+};
 
 const DEBUG: u32 = 1;
 const PAGE_FAULT: u32 = 14;
 
-/// An exception, or any vector that a guest may raise by `int n`, from ring 1, 2 or 3.
+/// A page fault from ring 1, 2 or 3.
+#[unsafe(no_mangle)]
+extern "sysv64" fn page_fault_from_guest(regs: &mut UserRegs, cr2: u64) {
+    state::with(regs, |cx| {
+        let error = cx.regs.error_code;
+        let outcome = trap::page_fault(cx, error, cr2);
+        survive(cx, outcome);
+    });
+}
+
+/// An exception without error code that is passed on as it is.
+#[unsafe(no_mangle)]
+extern "sysv64" fn plain_trap_from_guest(regs: &mut UserRegs, vector: u32) {
+    state::with(regs, |cx| {
+        let outcome = bounce::deliver_exception(cx, vector as u8, None, None);
+        survive(cx, outcome);
+    });
+}
+
+/// Any other exception, or a vector that a guest may raise by `int n`.
 #[unsafe(no_mangle)]
 extern "sysv64" fn trap_from_guest(regs: &mut UserRegs) {
     let vector = regs.vector;
     let detail = match vector {
-        PAGE_FAULT => cpu::fault_address(),
         DEBUG => u64::from(cpu::debug_status()),
         _ => 0,
     };
     state::with(regs, |cx| {
         let error = cx.regs.error_code;
-        if let Err(reason) = trap::handle_guest_trap(cx, vector as u8, error, detail) {
-            guest_crash::current_domain(cx, reason);
-        }
+        let outcome = trap::handle_guest_trap(cx, vector as u8, error, detail);
+        survive(cx, outcome);
     });
+}
+
+/// The end of a domain whose trap cannot be handled.
+#[inline(always)]
+fn survive(cx: &mut Context<'_, Machine>, outcome: TrapOutcome) {
+    if let Err(reason) = outcome {
+        cx.out_of_line(move |cx| guest_crash::current_domain(cx, reason));
+    }
 }
 
 /// Vector of the last fault on the way back to a guest.

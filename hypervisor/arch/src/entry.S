@@ -67,22 +67,18 @@
 .section .text.entry, "ax"
 
 # int 0x82 from ring 1: eax = number, ebx ecx edx esi edi = arguments.
-# Calls handler(a1, a2, a3, a4, a5, frame); what it returns becomes eax.
+# Calls handler(a5, a4, a3, a2, frame, a1): in this order four arguments are where the convention wants them. Of an
+# argument register only the lower half counts. What the handler returns becomes eax.
 .balign 64
 .global entry_hypercall
 entry_hypercall:
     sub rsp, 16
     PUSH_REGS
-    mov eax, eax
-    mov r9, rsp
     cmp eax, {last_call}
     ja 2f
-    mov r8d, edi
-    mov edi, ebx
-    mov r10d, esi
-    mov esi, ecx
-    mov edx, edx
-    mov ecx, r10d
+    mov r8, rsp
+    mov r9d, ebx
+    mov eax, eax
     lea r10, [rip + hypercall_table]
     call [r10 + rax * 8]
     mov [rsp + REGS_RAX], rax
@@ -91,10 +87,8 @@ entry_return:
     mov rcx, [rsp + PERCPU + {upcall_flags}]
     cmp dword ptr [rsp + PERCPU + {todo}], 0
     jne 3f
-    movzx ecx, word ptr [rcx]           # low byte: pending, high byte: masked
-    dec ecx
-    cmp ecx, 0xFF
-    jb 3f
+    cmp byte ptr [rcx], 0               # events pending?
+    jne 5f
 4:  mov dword ptr [rsp + REGS_RIP + 4], 0
     mov dword ptr [rsp + REGS_RSP + 4], 0
     POP_REGS
@@ -102,11 +96,11 @@ entry_return:
 .global entry_iret
 entry_iret:
     iretq
-2:  mov edi, eax
-    mov rsi, r9
-    call hypercall_unknown
+2:  call hypercall_unknown
     mov [rsp + REGS_RAX], rax
     jmp entry_return
+5:  cmp byte ptr [rcx + 1], 0           # and masked?
+    jne 4b
 3:  mov rdi, rsp
     call exit_work                      # ends with nothing left to do; may change the frame
     jmp 4b
@@ -121,17 +115,42 @@ entry_iret_failed:
     call iret_failed
     jmp entry_return
 
-# Exceptions, and every vector a guest may raise by `int n`. Error code and vector are on the stack.
+# Page faults, error code and vector on the stack: page_fault_from_guest(frame, CR2).
 .balign 16
-entry_exception:
+entry_page_fault:
     push rax                            # keeps the stack aligned
     PUSH_REGS
     test byte ptr [rsp + REGS_CS], 3
-    jz 2f
+    jz entry_exception_inside
+    mov rdi, rsp
+    mov rsi, cr2
+    call page_fault_from_guest
+    jmp entry_return
+
+# Exceptions that are simply passed on, without error code: plain_trap_from_guest(frame, vector).
+.balign 16
+entry_plain_exception:
+    push rax
+    PUSH_REGS
+    test byte ptr [rsp + REGS_CS], 3
+    jz entry_exception_inside
+    mov rdi, rsp
+    mov esi, [rsp + REGS_VECTOR]
+    call plain_trap_from_guest
+    jmp entry_return
+
+# Other exceptions, and every vector a guest may raise by `int n`.
+.balign 16
+entry_exception:
+    push rax
+    PUSH_REGS
+    test byte ptr [rsp + REGS_CS], 3
+    jz entry_exception_inside
     mov rdi, rsp
     call trap_from_guest
     jmp entry_return
-2:  PUSH_HOST_REGS
+entry_exception_inside:
+    PUSH_HOST_REGS
     lea rdi, [rsp + 64]
     mov rsi, rsp
     call trap_from_hypervisor
@@ -296,6 +315,10 @@ entry_stubs:
     .long vector
     .if vector >= 0xE0
     jmp entry_interrupt
+    .elseif vector == 14
+    jmp entry_page_fault
+    .elseif (vector == 0) || ((vector >= 3) && (vector <= 6)) || (vector == 9) || (vector == 16) || (vector == 19)
+    jmp entry_plain_exception
     .else
     jmp entry_exception
     .endif

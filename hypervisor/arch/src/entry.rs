@@ -1,7 +1,7 @@
 //! The entry code (`entry.S`) and the functions it calls.
 //!
 //! The hypervisor binary defines the called side with `#[unsafe(no_mangle)]`: `hypercall_table`,
-//! `hypercall_unknown`, `trap_from_guest`, `trap_from_hypervisor`, `interrupt`, `exit_work`, `iret_failed`,
+//! `hypercall_unknown`, `page_fault_from_guest`, `plain_trap_from_guest`, `trap_from_guest`, `trap_from_hypervisor`, `interrupt`, `exit_work`, `iret_failed`,
 //! `debug_from_hypervisor`, `nmi`, `machine_check`, `double_fault`. All of them run with interrupts off.
 
 use crate::percpu;

@@ -124,13 +124,20 @@ pub fn set_upcall_flags(flags: Option<*const u16>) {
     unsafe { (*this_cpu()).upcall_flags = flags }
 }
 
-/// Arms the stub's target; see [`crate::entry`]. `esp` is the ring-1 stack pointer as registered.
-pub fn set_fast_trap_target(vector: u8, cs: u16, eip: u32, ss: u16, esp: u32) {
+/// Sets the handler that the fast trap's stub leads to; see [`crate::entry`].
+pub fn set_fast_trap_target(vector: u8, cs: u16, eip: u32) {
     // SAFETY: only this CPU reads or writes its block outside `todo`.
     let cpu = unsafe { &mut *this_cpu() };
     cpu.fast_slot = u64::from(vector) << 32;
     cpu.fast_cs = u64::from(cs);
     cpu.fast_eip = u64::from(eip);
+}
+
+/// Sets the ring-1 stack that the fast trap's stub pushes on; `esp` as registered.
+#[inline]
+pub fn set_fast_trap_stack(ss: u16, esp: u32) {
+    // SAFETY: as above.
+    let cpu = unsafe { &mut *this_cpu() };
     cpu.fast_ss = u64::from(ss);
     cpu.fast_esp = u64::from(esp.wrapping_sub(20));
 }

@@ -46,54 +46,41 @@ macro_rules! moves {
     ($read:ident, $write:ident, $ty:ty, $reg:ident, $load:literal, $store:literal) => {
         #[inline(always)]
         unsafe fn $read(at: u64) -> Result<$ty, Fault> {
-            let (value, failed): ($ty, u32);
+            let value: $ty;
             // SAFETY: the caller vouches for the address; a fault is recovered through the exception table.
             unsafe {
                 asm!(
-                    "xor {failed:e}, {failed:e}",
                     $load,
-                    "3:",
-                    ".pushsection .fixup, \"ax\"",
-                    "4: mov {failed:e}, 1",
-                    "jmp 3b",
-                    ".popsection",
                     ".pushsection .ex_table, \"a\"",
                     ".balign 4",
-                    ".long 2b - ., 4b - .",
+                    ".long 2b - ., {fault} - .",
                     ".popsection",
                     value = out($reg) value,
-                    failed = out(reg) failed,
                     at = in(reg) at,
-                    options(nostack, readonly)
+                    fault = label { return Err(Fault) },
+                    options(nostack, readonly, preserves_flags)
                 );
             }
-            if failed == 0 { Ok(value) } else { Err(Fault) }
+            Ok(value)
         }
 
         #[inline(always)]
         unsafe fn $write(at: u64, value: $ty) -> Result<(), Fault> {
-            let failed: u32;
             // SAFETY: as above.
             unsafe {
                 asm!(
-                    "xor {failed:e}, {failed:e}",
                     $store,
-                    "3:",
-                    ".pushsection .fixup, \"ax\"",
-                    "4: mov {failed:e}, 1",
-                    "jmp 3b",
-                    ".popsection",
                     ".pushsection .ex_table, \"a\"",
                     ".balign 4",
-                    ".long 2b - ., 4b - .",
+                    ".long 2b - ., {fault} - .",
                     ".popsection",
                     value = in($reg) value,
-                    failed = out(reg) failed,
                     at = in(reg) at,
-                    options(nostack)
+                    fault = label { return Err(Fault) },
+                    options(nostack, preserves_flags)
                 );
             }
-            if failed == 0 { Ok(()) } else { Err(Fault) }
+            Ok(())
         }
     };
 }

@@ -39,7 +39,9 @@ pub mod segments;
 pub mod traps;
 pub mod version;
 
-use crate::{context::Context, crash, error::HvError, outcome::Outcome, platform::Platform};
+use crate::{
+    context::Context, crash, error::HvError, hypervisor::Hypervisor, outcome::Outcome, platform::Platform,
+};
 use guest_abi::hypercall::{CallNumber, MAX_ARGS};
 
 /// The argument registers EBX, ECX, EDX, ESI, EDI.
@@ -104,8 +106,8 @@ pub fn call<P: Platform, const NUMBER: u32>(cx: &mut Context<'_, P>, args: Args)
 }
 
 /// A call whose number is beyond the table.
-pub fn unknown<P: Platform>(cx: &mut Context<'_, P>) -> u32 {
-    cx.hv.calls.unknown = cx.hv.calls.unknown.wrapping_add(1);
+pub fn unknown(hv: &mut Hypervisor) -> u32 {
+    hv.calls.unknown = hv.calls.unknown.wrapping_add(1);
     HvError::NotImplemented.errno().to_eax()
 }
 

@@ -39,7 +39,7 @@ fn a_number_beyond_the_table_is_no_alias() {
         world.refused(number, [0; 5], Errno::NoSys);
     }
     assert_eq!(world.hv.calls.unknown, 7);
-    assert_eq!(unknown(&mut world.cx()), Errno::NoSys.to_eax());
+    assert_eq!(unknown(&mut world.hv), Errno::NoSys.to_eax());
     assert_eq!(world.hv.calls.unknown, 8);
 }
 
