@@ -11,14 +11,13 @@ static HYPERVISOR: Mutex<Hypervisor> = Mutex::new(Hypervisor::new(SegmentLimits:
 /// never waits.
 #[inline(always)]
 pub fn lock() -> MutexGuard<'static, Hypervisor> {
-    // The loop that waits stays out of the callers' way.
-    HYPERVISOR.try_lock().unwrap_or_else(wait)
-}
-
-#[cold]
-#[inline(never)]
-fn wait() -> MutexGuard<'static, Hypervisor> {
-    HYPERVISOR.lock()
+    // No call, so that no register need be saved for the case that never happens.
+    loop {
+        if let Some(guard) = HYPERVISOR.try_lock() {
+            return guard;
+        }
+        core::hint::spin_loop();
+    }
 }
 
 /// Runs `f` on the state, the machine and the registers of the guest that entered.

@@ -45,7 +45,7 @@ pub fn fixup(rip: u64) -> Option<u64> {
 macro_rules! moves {
     ($read:ident, $write:ident, $ty:ty, $reg:ident, $load:literal, $store:literal) => {
         #[inline(always)]
-        unsafe fn $read(at: u64) -> Result<$ty, Fault> {
+        unsafe fn $read<const OFFSET: usize>(at: u64) -> Result<$ty, Fault> {
             let value: $ty;
             // SAFETY: the caller vouches for the address; a fault is recovered through the exception table.
             unsafe {
@@ -57,6 +57,7 @@ macro_rules! moves {
                     ".popsection",
                     value = out($reg) value,
                     at = in(reg) at,
+                    offset = const OFFSET,
                     fault = label { return Err(Fault) },
                     options(nostack, readonly, preserves_flags)
                 );
@@ -65,7 +66,7 @@ macro_rules! moves {
         }
 
         #[inline(always)]
-        unsafe fn $write(at: u64, value: $ty) -> Result<(), Fault> {
+        unsafe fn $write<const OFFSET: usize>(at: u64, value: $ty) -> Result<(), Fault> {
             // SAFETY: as above.
             unsafe {
                 asm!(
@@ -76,6 +77,7 @@ macro_rules! moves {
                     ".popsection",
                     value = in($reg) value,
                     at = in(reg) at,
+                    offset = const OFFSET,
                     fault = label { return Err(Fault) },
                     options(nostack, preserves_flags)
                 );
@@ -90,32 +92,32 @@ moves!(
     write_u8,
     u8,
     reg_byte,
-    "2: mov {value}, byte ptr [{at}]",
-    "2: mov byte ptr [{at}], {value}"
+    "2: mov {value}, byte ptr [{at} + {offset}]",
+    "2: mov byte ptr [{at} + {offset}], {value}"
 );
 moves!(
     read_u16,
     write_u16,
     u16,
     reg,
-    "2: mov {value:x}, word ptr [{at}]",
-    "2: mov word ptr [{at}], {value:x}"
+    "2: mov {value:x}, word ptr [{at} + {offset}]",
+    "2: mov word ptr [{at} + {offset}], {value:x}"
 );
 moves!(
     read_u32,
     write_u32,
     u32,
     reg,
-    "2: mov {value:e}, dword ptr [{at}]",
-    "2: mov dword ptr [{at}], {value:e}"
+    "2: mov {value:e}, dword ptr [{at} + {offset}]",
+    "2: mov dword ptr [{at} + {offset}], {value:e}"
 );
 moves!(
     read_u64,
     write_u64,
     u64,
     reg,
-    "2: mov {value}, qword ptr [{at}]",
-    "2: mov qword ptr [{at}], {value}"
+    "2: mov {value}, qword ptr [{at} + {offset}]",
+    "2: mov qword ptr [{at} + {offset}], {value}"
 );
 
 /// Copies `count` bytes with a string move; gives the bytes that were not copied.
@@ -142,6 +144,16 @@ unsafe fn copy_string(from: u64, to: u64, count: usize) -> usize {
     left
 }
 
+/// Moves the words at these offsets: 8 bytes each into our memory, 4 each into the guest's.
+macro_rules! words {
+    (read $from:ident, $into:ident, $($offset:literal)*) => {{
+        $($into.add($offset).cast::<u64>().write_unaligned(read_u64::<$offset>($from)?);)*
+    }};
+    (write $to:ident, $from:ident, $($offset:literal)*) => {{
+        $(write_u32::<$offset>($to, $from.add($offset).cast::<u32>().read_unaligned())?;)*
+    }};
+}
+
 /// Reads `len` bytes of guest memory. Lengths known when compiling become single moves.
 ///
 /// # Errors
@@ -159,19 +171,13 @@ pub unsafe fn copy_in(at: u32, into: *mut u8, len: usize) -> Result<(), Fault> {
     // SAFETY: the caller vouches for both ranges; every arm writes exactly `len` bytes.
     unsafe {
         match len {
-            1 => into.write(read_u8(from)?),
-            2 => into.cast::<u16>().write_unaligned(read_u16(from)?),
-            4 => into.cast::<u32>().write_unaligned(read_u32(from)?),
-            8 => into.cast::<u64>().write_unaligned(read_u64(from)?),
-            16 | 24 | 32 => {
-                let mut i = 0;
-                while i < len {
-                    into.add(i)
-                        .cast::<u64>()
-                        .write_unaligned(read_u64(from + i as u64)?);
-                    i += 8;
-                }
-            }
+            1 => into.write(read_u8::<0>(from)?),
+            2 => into.cast::<u16>().write_unaligned(read_u16::<0>(from)?),
+            4 => into.cast::<u32>().write_unaligned(read_u32::<0>(from)?),
+            8 => words!(read from, into, 0),
+            16 => words!(read from, into, 0 8),
+            24 => words!(read from, into, 0 8 16),
+            32 => words!(read from, into, 0 8 16 24),
             _ => {
                 if copy_string(from, into as u64, len) != 0 {
                     return Err(Fault);
@@ -199,18 +205,18 @@ pub unsafe fn copy_out(at: u32, from: *const u8, len: usize) -> Result<(), Fault
     // SAFETY: the caller vouches for both ranges; every arm reads exactly `len` bytes.
     unsafe {
         match len {
-            1 => write_u8(to, from.read())?,
-            2 => write_u16(to, from.cast::<u16>().read_unaligned())?,
-            4 => write_u32(to, from.cast::<u32>().read_unaligned())?,
-            8 => write_u64(to, from.cast::<u64>().read_unaligned())?,
+            1 => write_u8::<0>(to, from.read())?,
+            2 => write_u16::<0>(to, from.cast::<u16>().read_unaligned())?,
+            4 => words!(write to, from, 0),
+            8 => write_u64::<0>(to, from.cast::<u64>().read_unaligned())?,
             // Bounce frames: 3 to 9 words.
-            12 | 16 | 20 | 24 | 28 | 32 | 36 => {
-                let mut i = 0;
-                while i < len {
-                    write_u32(to + i as u64, from.add(i).cast::<u32>().read_unaligned())?;
-                    i += 4;
-                }
-            }
+            12 => words!(write to, from, 0 4 8),
+            16 => words!(write to, from, 0 4 8 12),
+            20 => words!(write to, from, 0 4 8 12 16),
+            24 => words!(write to, from, 0 4 8 12 16 20),
+            28 => words!(write to, from, 0 4 8 12 16 20 24),
+            32 => words!(write to, from, 0 4 8 12 16 20 24 28),
+            36 => words!(write to, from, 0 4 8 12 16 20 24 28 32),
             _ => {
                 if copy_string(from as u64, to, len) != 0 {
                     return Err(Fault);
