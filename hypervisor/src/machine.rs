@@ -47,17 +47,21 @@ fn space() -> &'static AddressSpace {
 ///
 /// # Panics
 /// For a frame that is no RAM: the frame table knows better, so this is a bug of ours.
-#[inline]
+#[inline(always)]
 fn frame_address(frame: Mfn) -> *mut u8 {
-    assert!(
-        frame.raw() < MAPPED_FRAMES.load(Relaxed),
-        "frame {:#x} is not RAM",
-        frame.raw()
-    );
+    if frame.raw() >= MAPPED_FRAMES.load(Relaxed) {
+        not_ram(frame);
+    }
     direct(frame.addr().raw())
 }
 
-#[inline]
+#[cold]
+#[inline(never)]
+fn not_ram(frame: Mfn) -> ! {
+    panic!("frame {:#x} is not RAM", frame.raw())
+}
+
+#[inline(always)]
 fn word<'a>(frame: Mfn, offset: usize) -> &'a AtomicU32 {
     assert!(offset < 4096 && offset.is_multiple_of(4));
     // SAFETY: the frame is RAM in the direct map, the offset stays inside it and is aligned; shared words are only
@@ -65,7 +69,7 @@ fn word<'a>(frame: Mfn, offset: usize) -> &'a AtomicU32 {
     unsafe { &*frame_address(frame).wrapping_add(offset).cast::<AtomicU32>() }
 }
 
-#[inline]
+#[inline(always)]
 fn entry<'a>(frame: Mfn, index: usize) -> &'a AtomicU64 {
     assert!(index < 512);
     // SAFETY: as in `word`.
@@ -73,17 +77,17 @@ fn entry<'a>(frame: Mfn, index: usize) -> &'a AtomicU64 {
 }
 
 impl FrameMemory for Machine {
-    #[inline]
+    #[inline(always)]
     fn read_entry(&self, frame: Mfn, index: usize) -> u64 {
         entry(frame, index).load(Relaxed)
     }
 
-    #[inline]
+    #[inline(always)]
     fn write_entry(&self, frame: Mfn, index: usize, value: u64) {
         entry(frame, index).store(value, Relaxed);
     }
 
-    #[inline]
+    #[inline(always)]
     fn compare_exchange_entry(&self, frame: Mfn, index: usize, old: u64, new: u64) -> Result<(), u64> {
         entry(frame, index)
             .compare_exchange(old, new, Relaxed, Relaxed)
@@ -95,41 +99,41 @@ impl FrameMemory for Machine {
         unsafe { frame_address(frame).write_bytes(0, 4096) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn load_u8(&self, frame: Mfn, offset: usize) -> u8 {
         assert!(offset < 4096);
         // SAFETY: inside a frame of RAM; the guest may write it at the same time, hence volatile.
         unsafe { frame_address(frame).wrapping_add(offset).read_volatile() }
     }
 
-    #[inline]
+    #[inline(always)]
     fn store_u8(&self, frame: Mfn, offset: usize, value: u8) {
         assert!(offset < 4096);
         // SAFETY: as above.
         unsafe { frame_address(frame).wrapping_add(offset).write_volatile(value) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn load_u32(&self, frame: Mfn, offset: usize) -> u32 {
         word(frame, offset).load(Relaxed)
     }
 
-    #[inline]
+    #[inline(always)]
     fn store_u32(&self, frame: Mfn, offset: usize, value: u32) {
         word(frame, offset).store(value, Relaxed);
     }
 
-    #[inline]
+    #[inline(always)]
     fn fetch_or_u32(&self, frame: Mfn, offset: usize, bits: u32) -> u32 {
         word(frame, offset).fetch_or(bits, Relaxed)
     }
 
-    #[inline]
+    #[inline(always)]
     fn fetch_clear_u32(&self, frame: Mfn, offset: usize, bits: u32) -> u32 {
         word(frame, offset).fetch_and(!bits, Relaxed)
     }
 
-    #[inline]
+    #[inline(always)]
     fn set_m2p(&self, frame: Mfn, value: u32) {
         assert!(frame.raw() < MAPPED_FRAMES.load(Relaxed));
         let table = direct(M2P.load(Relaxed)).cast::<u32>();

@@ -2,13 +2,16 @@
 
 use core::arch::global_asm;
 use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use guest_abi::segment::Selector;
 use guest_abi::shared_info::offset;
 use mini_guest::println;
 
 /// Rounds of a measurement.
-pub const ROUNDS: u32 = 1000;
+const ROUNDS: u32 = 1000;
+/// Rounds of a measurement that somebody wants to trace.
+static FEW_ROUNDS: AtomicU32 = AtomicU32::new(0);
 /// Rounds before it, so that what happens once only is over.
 const WARM_UP: u32 = 4;
 
@@ -88,6 +91,11 @@ routines! {
     YIELD = bench_yield_full, bench_yield_empty;
 }
 
+/// Makes every measurement one of `rounds` rounds.
+pub fn limit_rounds(rounds: u32) {
+    FEW_ROUNDS.store(rounds, Ordering::Relaxed);
+}
+
 /// Measures an operation that does `units` things a round and prints what one of them costs.
 ///
 /// # Safety
@@ -99,8 +107,10 @@ pub unsafe fn measure(key: &str, (full, empty): (Routine, Routine), units: u32) 
 
 /// Prints the cost of one of `units` things, rounded to the nearest whole instruction.
 pub fn print(key: &str, units: u32, mut run: impl FnMut(u32) -> (u64, u64)) {
+    let few = FEW_ROUNDS.load(Ordering::Relaxed);
+    let rounds = if few == 0 { ROUNDS } else { few };
     run(WARM_UP);
-    let (full, empty) = run(ROUNDS);
-    let things = u64::from(ROUNDS * units);
+    let (full, empty) = run(rounds);
+    let things = u64::from(rounds * units);
     println!("bench: {key} {}", ((full - empty) + things / 2) / things);
 }
