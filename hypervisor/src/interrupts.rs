@@ -26,6 +26,7 @@ pub fn unmask(line: u8) {
 
 /// Lets the console's lines through and its devices interrupt.
 pub fn start_console() {
+    console::attach_keyboard();
     let lines = console::interrupt_lines();
     (0..16).filter(|line| lines >> line & 1 != 0).for_each(unmask);
     console::start_interrupts();

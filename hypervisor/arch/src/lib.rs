@@ -12,6 +12,7 @@ pub mod cpu;
 pub mod entry;
 pub mod framebuffer;
 pub mod gdt;
+pub mod i8042;
 pub mod idt;
 pub mod paging;
 pub mod percpu;

@@ -9,6 +9,7 @@
 //! finds the lock held; NMI and machine check do not write. The panic path takes the lock by force
 //! ([`panic::Writer`]).
 
+mod keyboard;
 pub mod panic;
 mod serial;
 
@@ -19,6 +20,7 @@ use hv_arch::{
     uart::ComPort,
     vga::{self, VgaText},
 };
+use keyboard::Keyboard;
 use serial::Serial;
 use spin::{Mutex, MutexGuard};
 
@@ -38,6 +40,7 @@ struct Console {
     serial: [Serial; 2],
     vga: Option<VgaText>,
     framebuffer: Option<Framebuffer>,
+    keyboard: Option<Keyboard>,
     input: InputQueue,
     history: HistoryBuf<u8, HISTORY_BYTES>,
     /// Whether the next byte begins a line.
@@ -50,15 +53,29 @@ impl Console {
             serial: [Serial::new(), Serial::new()],
             vga: None,
             framebuffer: None,
+            keyboard: None,
             input: Deque::new(),
             history: HistoryBuf::new(),
             is_at_line_start: true,
         }
     }
 
+    fn has_screen(&self) -> bool {
+        self.vga.is_some() || self.framebuffer.is_some()
+    }
+
     fn has_output(&self) -> bool {
-        let has_screen = self.vga.is_some() || self.framebuffer.is_some();
-        has_screen || self.serial.iter().any(|line| line.irq().is_some())
+        self.has_screen() || self.serial.iter().any(|line| line.irq().is_some())
+    }
+
+    /// Takes what the devices held back, after a reader made room.
+    fn resume_input(&mut self) {
+        for line in &mut self.serial {
+            line.resume_input(&mut self.input);
+        }
+        if let Some(keyboard) = &mut self.keyboard {
+            keyboard.resume_input(&mut self.input);
+        }
     }
 
     fn write(&mut self, bytes: &[u8]) {
@@ -151,9 +168,7 @@ pub fn read(into: &mut [u8]) -> usize {
     let mut count = 0;
     for slot in into {
         if console.input.is_empty() {
-            for line in console.serial.iter_mut() {
-                line.resume_input(&mut console.input);
-            }
+            console.resume_input();
         }
         let Some(byte) = console.input.pop_front() else {
             break;
@@ -161,9 +176,7 @@ pub fn read(into: &mut [u8]) -> usize {
         *slot = byte;
         count += 1;
     }
-    for line in console.serial.iter_mut() {
-        line.resume_input(&mut console.input);
-    }
+    console.resume_input();
     count
 }
 
@@ -174,12 +187,18 @@ pub fn has_input() -> bool {
 
 /// The interrupt lines that [`interrupt`] serves, a bit each.
 pub fn interrupt_lines() -> u16 {
-    CONSOLE
-        .lock()
-        .serial
-        .iter()
-        .filter_map(Serial::irq)
-        .fold(0, |lines, irq| lines | 1 << irq)
+    let console = CONSOLE.lock();
+    let keyboard = console.keyboard.as_ref().map(|_| Keyboard::irq());
+    let serial = console.serial.iter().filter_map(Serial::irq);
+    serial.chain(keyboard).fold(0, |lines, irq| lines | 1 << irq)
+}
+
+/// Makes the keyboard an input, where a screen is an output.
+pub fn attach_keyboard() {
+    let mut console = CONSOLE.lock();
+    if console.has_screen() {
+        console.keyboard = Keyboard::attach();
+    }
 }
 
 /// From now on the console's interrupt lines are unmasked and handled.
@@ -195,6 +214,9 @@ pub fn interrupt(irq: u8) {
     let console = &mut *console;
     for line in console.serial.iter_mut().filter(|line| line.irq() == Some(irq)) {
         line.interrupt(&mut console.input);
+    }
+    if let Some(keyboard) = console.keyboard.as_mut().filter(|_| irq == Keyboard::irq()) {
+        keyboard.take_input(&mut console.input);
     }
 }
 
