@@ -1,12 +1,13 @@
 //! The slow half of the way back to a guest: what the entry code calls when there is something to do first.
 
-use crate::{end, interrupts, state};
+use crate::{end, interrupts, machine::Machine, state};
 use hv_arch::{
     cpu,
     percpu::{self, todo},
 };
 use hv_core::{
     exit::{BeforeGuest, before_guest},
+    mm::Mmu,
     regs::UserRegs,
 };
 
@@ -24,8 +25,17 @@ extern "sysv64" fn exit_work(regs: &mut UserRegs) {
                 percpu::clear_todo(todo::WORK);
                 return;
             }
+            BeforeGuest::Idle if scrub() => cpu::take_interrupts(),
             BeforeGuest::Idle => cpu::wait_for_interrupt(),
             BeforeGuest::End(how) => end::machine(how),
         }
     }
+}
+
+/// Frames zeroed between two looks at interrupts.
+const SCRUB_STEP: u32 = 16;
+
+/// Uses idle time to zero some free frames; says whether there are more.
+fn scrub() -> bool {
+    Mmu::new(&mut state::lock(), &Machine).scrub_some(SCRUB_STEP)
 }

@@ -182,6 +182,12 @@ pub fn wait_for_interrupt() {
     unsafe { asm!("sti", "hlt", "cli") }
 }
 
+/// Lets the interrupts that wait be handled, without sleeping. Interrupts are off before and after.
+pub fn take_interrupts() {
+    // SAFETY: as for `wait_for_interrupt`. STI takes effect after the instruction behind it.
+    unsafe { asm!("sti", "nop", "nop", "cli") }
+}
+
 /// Turns interrupts off and sleeps for ever.
 pub fn halt() -> ! {
     loop {
