@@ -305,6 +305,10 @@ impl Console for Machine {
     fn read_console(&self, into: &mut [u8]) -> usize {
         console::read(into)
     }
+
+    fn has_console_input(&self) -> bool {
+        console::has_input()
+    }
 }
 
 /// Arming and disarming the fast trap.

@@ -290,6 +290,9 @@ impl Console for Machine {
     fn write_console(&self, bytes: &[u8]) {
         self.output.borrow_mut().extend_from_slice(bytes);
     }
+    fn has_console_input(&self) -> bool {
+        !self.input.borrow().is_empty()
+    }
     fn read_console(&self, into: &mut [u8]) -> usize {
         let mut input = self.input.borrow_mut();
         let given = into.len().min(input.len());

@@ -157,6 +157,8 @@ pub trait Console {
     fn write_console(&self, bytes: &[u8]);
     /// Takes up to `into.len()` received bytes and says how many.
     fn read_console(&self, into: &mut [u8]) -> usize;
+    /// Whether received bytes wait.
+    fn has_console_input(&self) -> bool;
 }
 
 /// The whole machine.

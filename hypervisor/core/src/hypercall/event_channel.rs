@@ -112,10 +112,15 @@ fn bind_interdomain<P: Platform>(cx: &mut Context<'_, P>, args: &mut BindInterdo
 }
 
 fn bind_virq<P: Platform>(cx: &mut Context<'_, P>, args: &mut BindVirq) -> Result<(), HvError> {
-    args.port = match core_virq(args.virq)? {
-        Some(virq) => event::bind_virq(cx.hv, virq)?,
-        None => 0,
+    let Some(virq) = core_virq(args.virq)? else {
+        args.port = 0;
+        return Ok(());
     };
+    args.port = event::bind_virq(cx.hv, virq)?;
+    // What was typed before anybody listened is announced now: nothing else would.
+    if virq == Virq::Console && cx.current_domain().is_privileged && cx.platform.has_console_input() {
+        event::send_virq(cx.hv, cx.platform, cx.hv.current, virq);
+    }
     Ok(())
 }
 

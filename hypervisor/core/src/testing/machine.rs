@@ -351,6 +351,9 @@ impl Console for TestMachine {
     fn write_console(&self, bytes: &[u8]) {
         self.console_output.borrow_mut().extend_from_slice(bytes);
     }
+    fn has_console_input(&self) -> bool {
+        !self.console_input.borrow().is_empty()
+    }
     fn read_console(&self, into: &mut [u8]) -> usize {
         let mut input = self.console_input.borrow_mut();
         let count = into.len().min(input.len());

@@ -159,7 +159,6 @@ pub const ATTEMPTS: &[Attempt] = &[
         "int 0x80",
         "nop"
     ),
-    attempt!("in-circuit breakpoint", SIGTRAP, ".byte 0xF1"),
     // Privileged instructions.
     attempt!("cli", SIGSEGV, "cli"),
     attempt!("sti", SIGSEGV, "sti"),
