@@ -713,3 +713,16 @@ fn no_port_is_bound_when_its_number_cannot_be_told() {
     world.machine.map(ARGS / 4096, false);
     world.refused(16, [ARGS, 0, 0, 0, 0], Errno::Fault);
 }
+
+#[test]
+fn what_was_typed_before_anybody_listened_is_announced_at_the_bind() {
+    let console = BindVirq { virq: WireVirq::CONSOLE, port: 0 };
+    let mut quiet = World::new();
+    let port = op(&mut quiet, &console).port;
+    assert!(!pending(&quiet, 0, port));
+
+    let mut typed = World::new();
+    typed.machine.input.borrow_mut().push_back(b'x');
+    let port = op(&mut typed, &console).port;
+    assert!(pending(&typed, 0, port));
+}
