@@ -27,8 +27,12 @@ const PAGE_FAULT: u32 = 14;
 extern "sysv64" fn page_fault_from_guest(regs: &mut UserRegs, cr2: u64) {
     state::with(regs, |cx| {
         let error = cx.regs.error_code;
-        let outcome = trap::page_fault(cx, error, cr2);
-        survive(cx, outcome);
+        if !trap::page_fault_quickly(cx, error, cr2) {
+            cx.out_of_line(move |cx| {
+                let outcome = trap::page_fault(cx, error, cr2);
+                survive(cx, outcome);
+            });
+        }
     });
 }
 
@@ -36,8 +40,12 @@ extern "sysv64" fn page_fault_from_guest(regs: &mut UserRegs, cr2: u64) {
 #[unsafe(no_mangle)]
 extern "sysv64" fn plain_trap_from_guest(regs: &mut UserRegs, vector: u32) {
     state::with(regs, |cx| {
-        let outcome = bounce::deliver_exception(cx, vector as u8, None, None);
-        survive(cx, outcome);
+        if !bounce::deliver_quickly(cx, vector as u8) {
+            cx.out_of_line(move |cx| {
+                let outcome = bounce::deliver_exception(cx, vector as u8, None, None);
+                survive(cx, outcome);
+            });
+        }
     });
 }
 
@@ -60,7 +68,7 @@ extern "sysv64" fn trap_from_guest(regs: &mut UserRegs) {
 #[inline(always)]
 fn survive(cx: &mut Context<'_, Machine>, outcome: TrapOutcome) {
     if let Err(reason) = outcome {
-        cx.out_of_line(move |cx| guest_crash::current_domain(cx, reason));
+        guest_crash::current_domain(cx, reason);
     }
 }
 

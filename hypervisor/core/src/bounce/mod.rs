@@ -59,6 +59,21 @@ pub fn deliver_exception<P: Platform>(
     }
 }
 
+/// The short way of [`deliver_exception`] for an exception without error code other than #DB and #NM: says whether it
+/// could be gone, and has changed nothing where not. Whoever has this as its only other case needs no stack frame.
+#[inline(always)]
+#[must_use]
+pub fn deliver_quickly<P: Platform>(cx: &mut Context<'_, P>, vector: u8) -> bool {
+    enter_flat::<P, _, 3, 5>(cx, Entry::PlainGate(vector), ())
+}
+
+/// The same for a page fault.
+#[inline(always)]
+#[must_use]
+pub fn deliver_page_fault_quickly<P: Platform>(cx: &mut Context<'_, P>, error: u32, cr2: u32) -> bool {
+    enter_flat::<P, _, 5, 7>(cx, Entry::PlainGate(Vector::PAGE_FAULT.raw()), (cr2, error))
+}
+
 /// Enters the event callback and masks events. The caller has seen that an event is due
 /// ([`SharedInfo::upcall_is_due`]).
 ///
@@ -92,6 +107,8 @@ pub fn deliver_failsafe<P: Platform>(
 #[derive(Clone, Copy)]
 enum Entry {
     Gate(u8),
+    /// A gate that is neither #DB's nor #NM's.
+    PlainGate(u8),
     Event,
     Failsafe,
 }
@@ -101,7 +118,7 @@ impl Entry {
     #[inline(always)]
     fn handler(self, vcpu: &Vcpu) -> CodePointer {
         match self {
-            Self::Gate(vector) => {
+            Self::Gate(vector) | Self::PlainGate(vector) => {
                 let gate = &vcpu.gates[usize::from(vector)];
                 CodePointer {
                     cs: gate.cs.raw(),
@@ -120,7 +137,7 @@ impl Entry {
         const DEVICE_NOT_AVAILABLE: u8 = Vector::DEVICE_NOT_AVAILABLE.raw();
         match self {
             Self::Gate(DEBUG | DEVICE_NOT_AVAILABLE) | Self::Failsafe => false,
-            Self::Gate(vector) => vcpu.gates[usize::from(vector)]
+            Self::Gate(vector) | Self::PlainGate(vector) => vcpu.gates[usize::from(vector)]
                 .flags
                 .contains(TrapFlags::MASK_EVENTS),
             Self::Event => true,
@@ -130,7 +147,7 @@ impl Entry {
     /// What it means that there is no handler.
     const fn missing(self) -> CrashReason {
         match self {
-            Self::Gate(vector) => CrashReason::NoHandler { vector },
+            Self::Gate(vector) | Self::PlainGate(vector) => CrashReason::NoHandler { vector },
             Self::Event => CrashReason::NoEventCallback,
             Self::Failsafe => CrashReason::FailsafeFailed,
         }
@@ -176,19 +193,33 @@ impl Head for [u32; 4] {
 
 /// Writes the frame that `head` begins and turns the registers to the handler of `to`. `INNER` and `OUTER` are the
 /// frame's words without and with ESP and SS.
-///
-/// The handler is looked at before the frame is written, and read after it: so few values are alive in between that
-/// they all have a register.
 #[inline(always)]
 fn enter<P: Platform, H: Head, const INNER: usize, const OUTER: usize>(
     cx: &mut Context<'_, P>,
     to: Entry,
     head: H,
 ) -> Result<(), CrashReason> {
+    if enter_flat::<P, H, INNER, OUTER>(cx, to, head) {
+        Ok(())
+    } else {
+        cx.out_of_line(move |cx| enter_rarely::<P, H, INNER, OUTER>(cx, to, head))
+    }
+}
+
+/// [`enter`] on the flat stack. Says whether that is there and could be written; where not, nothing has changed.
+///
+/// The handler is looked at before the frame is written, and read after it: so few values are alive in between that
+/// they all have a register.
+#[inline(always)]
+fn enter_flat<P: Platform, H: Head, const INNER: usize, const OUTER: usize>(
+    cx: &mut Context<'_, P>,
+    to: Entry,
+    head: H,
+) -> bool {
     const { assert!(INNER == H::WORDS + 3 && OUTER == H::WORDS + 5) };
     let domain = cx.hv.running();
     if to.handler(&domain.vcpus[0]).eip == 0 && !cfg!(feature = "mutant-null-handler") {
-        return Err(to.missing());
+        return false;
     }
     let (ss, esp) = stack(cx.regs, domain);
     let pushed = if cx.regs.in_guest_kernel() {
@@ -197,7 +228,7 @@ fn enter<P: Platform, H: Head, const INNER: usize, const OUTER: usize>(
         push_flat(cx.platform, ss, esp, &frame::<H, OUTER>(cx.regs, head))
     };
     let Some(esp) = pushed else {
-        return cx.out_of_line(move |cx| enter_rarely::<P, H, INNER, OUTER>(cx, to, head));
+        return false;
     };
     resume_at(
         cx.regs,
@@ -206,16 +237,19 @@ fn enter<P: Platform, H: Head, const INNER: usize, const OUTER: usize>(
         to,
         (Selector::FLAT_RING1_DS.raw(), esp),
     );
-    Ok(())
+    true
 }
 
-/// [`enter`] on a stack in a segment of the guest's own; or on none that can be written, to say so.
+/// [`enter`] on a stack in a segment of the guest's own; or without a handler or a stack that can be written, to say so.
 fn enter_rarely<P: Platform, H: Head, const INNER: usize, const OUTER: usize>(
     cx: &mut Context<'_, P>,
     to: Entry,
     head: H,
 ) -> Result<(), CrashReason> {
     let domain = cx.hv.running();
+    if to.handler(&domain.vcpus[0]).eip == 0 && !cfg!(feature = "mutant-null-handler") {
+        return Err(to.missing());
+    }
     let (ss, esp) = stack(cx.regs, domain);
     let bad_stack = CrashReason::BadKernelStack { ss, esp };
     let words = if cx.regs.in_guest_kernel() { INNER } else { OUTER };

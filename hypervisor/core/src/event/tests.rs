@@ -716,7 +716,10 @@ fn no_port_is_bound_when_its_number_cannot_be_told() {
 
 #[test]
 fn what_was_typed_before_anybody_listened_is_announced_at_the_bind() {
-    let console = BindVirq { virq: WireVirq::CONSOLE, port: 0 };
+    let console = BindVirq {
+        virq: WireVirq::CONSOLE,
+        port: 0,
+    };
     let mut quiet = World::new();
     let port = op(&mut quiet, &console).port;
     assert!(!pending(&quiet, 0, port));

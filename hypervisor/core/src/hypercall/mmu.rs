@@ -23,8 +23,8 @@ use crate::{
 use guest_abi::{
     addr::GuestVirt,
     mmu::{
-        COMMAND_MASK, COUNT_FOREIGN_MASK, COUNT_FOREIGN_SHIFT, COUNT_RESUMED, Command, MAX_BATCH, MmuUpdate,
-        Pte, UVM_PAGE_LIMIT, UvmFlags,
+        COMMAND_MASK, COUNT_FOREIGN_MASK, COUNT_FOREIGN_SHIFT, COUNT_RESUMED, Command, ExtendedCommand,
+        MAX_BATCH, MmuUpdate, Pte, UVM_PAGE_LIMIT, UvmFlags,
     },
 };
 
@@ -67,6 +67,7 @@ enum End {
 /// # Errors
 /// [`HvError::Invalid`] for too large a count or a refused request; [`HvError::Fault`]. The requests before a bad one
 /// are done.
+#[inline(always)]
 pub fn mmu_update<P: Platform>(cx: &mut Context<'_, P>, [at, count, done, esi, edi]: Args) -> CallResult {
     let is_resumed = count & COUNT_RESUMED != 0;
     if !is_resumed && count > MAX_BATCH {
@@ -208,6 +209,10 @@ impl<P: Platform> Batch<'_, P> {
                     .write_word(request.ptr >> 12, index, request.val, self.caller, self.target)
             }
             Command::MACHPHYS_UPDATE => Ok(self.machphys(request)?),
+            // The one command that guests issue all the time: no bit of `val` but the number.
+            Command::EXTENDED if request.val == u64::from(ExtendedCommand::NEW_BASEPTR.raw()) => {
+                self.new_base(request.ptr >> 12)
+            }
             _ => self.extended(request),
         }
     }
@@ -252,7 +257,7 @@ impl<P: Platform> Batch<'_, P> {
 /// # Errors
 /// [`HvError::Invalid`] for a page of the hypervisor's, unknown flags, no L1 there, or an entry that is refused. But for
 /// the first two, what `flags` ask for is flushed all the same.
-#[inline]
+#[inline(always)]
 pub fn update_va_mapping<P: Platform>(
     cx: &mut Context<'_, P>,
     [page, low, high, flags, _]: Args,

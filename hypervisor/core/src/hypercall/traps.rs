@@ -70,6 +70,22 @@ pub fn stack_switch<P: Platform>(cx: &mut Context<'_, P>, [ss, esp, ..]: Args) -
     Ok(Outcome::Return(0))
 }
 
+/// The short way of [`stack_switch`], where the fast trap stays as it is. `None`: nothing has changed.
+#[inline(always)]
+pub fn stack_switch_quickly<P: Platform>(cx: &mut Context<'_, P>, [ss, esp, ..]: Args) -> Option<u32> {
+    let ss = Selector::new(ss as u16);
+    let platform = cx.platform;
+    let vcpu = cx.vcpu();
+    let stays = vcpu.fast_trap.is_none() || vcpu.fast_trap_is_armed == fast_trap_can_push(ss.raw(), esp);
+    if ss.rpl() == 0 || !stays {
+        return None;
+    }
+    vcpu.kernel_ss = ss.raw();
+    vcpu.kernel_esp = esp;
+    platform.set_kernel_stack(ss.raw(), esp);
+    Some(0)
+}
+
 /// Call 4, `set_callbacks(event_cs, event_eip, failsafe_cs, failsafe_eip)`.
 ///
 /// # Errors

@@ -26,6 +26,12 @@ pub fn xen_version<P: Platform>(cx: &mut Context<'_, P>, [command, buffer, ..]: 
     cx.out_of_line(move |cx| describe(cx, VersionCmd::new(command), buffer))
 }
 
+/// The answer, where the interface's version is asked for.
+#[inline(always)]
+pub fn interface_version([command, ..]: Args) -> Option<u32> {
+    (command == VersionCmd::VERSION.raw()).then_some(INTERFACE_VERSION)
+}
+
 fn describe<P: Platform>(cx: &mut Context<'_, P>, command: VersionCmd, buffer: u32) -> CallResult {
     match command {
         VersionCmd::EXTRAVERSION => GuestPtr::new(buffer)?.write(cx.platform, &EXTRAVERSION)?,

@@ -135,7 +135,8 @@ impl TypeWord {
 /// Whether the counter in the low bits of `word` is at its limit.
 #[inline(always)]
 const fn is_full(word: u64, mask: u64) -> bool {
-    word & mask == mask && !cfg!(feature = "mutant-count-overflow")
+    // The next value is needed anyway: that its counter is 0 costs one instruction to see.
+    word.wrapping_add(1) & mask == 0 && !cfg!(feature = "mutant-count-overflow")
 }
 
 /// `word` with its counter one up.

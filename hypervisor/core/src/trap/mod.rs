@@ -24,7 +24,7 @@ mod debug;
 mod page_fault;
 
 pub use debug::debug_exception;
-pub use page_fault::page_fault;
+pub use page_fault::{page_fault, page_fault_quickly};
 
 use crate::{bounce::deliver_exception, context::Context, fpu, outcome::CrashReason, platform::Platform};
 use guest_abi::trap::{Vector, idt_error_code};

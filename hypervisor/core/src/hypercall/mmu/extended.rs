@@ -13,13 +13,7 @@ impl<P: Platform> Batch<'_, P> {
     pub(super) fn extended(&mut self, request: MmuUpdate) -> Result<(), Stop> {
         let frame = |address: guest_abi::addr::MachAddr| address.raw() >> 12;
         match request.as_extended().map_err(|_| MmError::BadRequest)? {
-            Extended::NewBasePtr { l3 } => {
-                // The new root starts with empty caches: a flush asked for before is done by that.
-                self.mmu.load_root(frame(l3), self.caller)?;
-                self.deferred.flush = false;
-                self.deferred.map_ldt = true;
-                Ok(())
-            }
+            Extended::NewBasePtr { l3 } => self.new_base(frame(l3)),
             Extended::Invlpg { address } => {
                 self.mmu.platform.flush_page(address);
                 Ok(())
@@ -62,6 +56,16 @@ impl<P: Platform> Batch<'_, P> {
                 ..
             } => Ok(self.mmu.transfer(frame(address), DomId(domain.raw()))?),
         }
+    }
+
+    /// Makes frame number `n` the root.
+    #[inline(never)]
+    pub(super) fn new_base(&mut self, n: u64) -> Result<(), Stop> {
+        // The new root starts with empty caches: a flush asked for before is done by that.
+        self.mmu.load_root(n, self.caller)?;
+        self.deferred.flush = false;
+        self.deferred.map_ldt = self.mmu.caller_domain().vcpus[0].ldt_entries != 0;
+        Ok(())
     }
 
     /// The target, where it must be a domain: frames of devices and of the hypervisor are neither pinned nor have a
