@@ -151,6 +151,10 @@ pub mod offset {
     pub const TIME_VERSION2: usize = TIME + offset_of!(TimeRecord, version2);
     /// [`ArchSharedInfo`].
     pub const ARCH: usize = offset_of!(SharedInfo, arch);
+    /// First frame of the machine-to-phys table.
+    pub const M2P_START: usize = ARCH + offset_of!(ArchSharedInfo, m2p_start);
+    /// How many frames it has.
+    pub const M2P_FRAMES: usize = ARCH + offset_of!(ArchSharedInfo, m2p_frames);
     /// `u32`: root of the guest's phys-to-machine list.
     pub const P2M_LIST_LIST: usize = ARCH + offset_of!(ArchSharedInfo, p2m_list_list);
     /// `u32`: how many entries that list has.

@@ -3,11 +3,16 @@
 //! Its memory is filled as for any domain (`guest-image`), and its page tables are then pinned exactly as if it had
 //! asked for it: the hypervisor trusts its own builder no more than a guest.
 
-use crate::{machine::Machine, memory::MAPPED_AT_BOOT, state};
+use crate::{
+    machine::{self, Machine},
+    memory::MAPPED_AT_BOOT,
+    state,
+};
 use arrayvec::ArrayVec;
 use core::ops::Range;
 use guest_abi::{
     addr::{Mfn, PAGE_SIZE, Pfn},
+    shared_info::offset,
     start_info::{StartFlags, StartInfo},
 };
 use guest_image::{
@@ -191,6 +196,9 @@ pub fn build(info: &BootInfo, modules: &[Module], options: &Options<'_>, regs: &
     hv.mm.frames.share(shared_info, ID);
     Machine.zero_frame(shared_info);
     Machine.store_u8(shared_info, hv_core::shared_info::V2.upcall_mask, 1);
+    let (m2p_start, m2p_frames) = machine::m2p_frames();
+    Machine.store_u32(shared_info, offset::M2P_START, m2p_start.raw());
+    Machine.store_u32(shared_info, offset::M2P_FRAMES, m2p_frames);
 
     let mut start_info = StartInfo {
         shared_info: shared_info.addr(),

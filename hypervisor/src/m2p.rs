@@ -32,7 +32,7 @@ pub fn build(memory: &mut BootMemory<'_>, count: u32) -> MachineToPhys {
         // SAFETY: the array has just been taken and is that long.
         unsafe { table.wrapping_add(i).write(UNSET) };
     }
-    machine::describe_memory(count, range.start.addr().raw());
+    machine::describe_memory(count, range);
     let mut window = [0; WINDOW_SLOTS];
     let slots = usize::try_from(bytes.div_ceil(SLOT))
         .unwrap_or(WINDOW_SLOTS)

@@ -12,6 +12,7 @@ use hv_arch::{
     percpu::{self, todo},
     usercopy,
 };
+use hv_bootinfo::frames::FrameRange;
 use hv_core::{
     platform::{Console, CpuControl, FastTrap, Fault, FrameMemory, GuestMemory, GuestPod, Tlb},
     vcpu::{DataSegments, FpuState},
@@ -25,13 +26,24 @@ pub struct Machine;
 static MAPPED_FRAMES: AtomicU32 = AtomicU32::new(0);
 /// Physical address of the machine-to-phys table.
 static M2P: AtomicU64 = AtomicU64::new(0);
+/// Its frames.
+static M2P_FRAMES: AtomicU32 = AtomicU32::new(0);
 /// The address space of the domain whose registers are on this CPU.
 static SPACE: spin::Once<AddressSpace> = spin::Once::new();
 
 /// Says how much RAM there is and where the machine-to-phys table lies. Boot only.
-pub fn describe_memory(frames: u32, m2p: u64) {
+pub fn describe_memory(frames: u32, m2p: FrameRange) {
     MAPPED_FRAMES.store(frames, Relaxed);
-    M2P.store(m2p, Relaxed);
+    M2P.store(m2p.start.addr().raw(), Relaxed);
+    M2P_FRAMES.store(m2p.count(), Relaxed);
+}
+
+/// The machine-to-phys table's first frame, and how many it has.
+pub fn m2p_frames() -> (Mfn, u32) {
+    (
+        Mfn::new((M2P.load(Relaxed) / 4096) as u32),
+        M2P_FRAMES.load(Relaxed),
+    )
 }
 
 /// Makes `space` the current domain's.
