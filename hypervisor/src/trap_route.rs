@@ -78,7 +78,10 @@ static RETURN_FAULT: AtomicU32 = AtomicU32::new(0);
 /// An exception in ring 0: an expected one has a place to go on; any other is a bug of ours.
 #[unsafe(no_mangle)]
 extern "sysv64" fn trap_from_hypervisor(regs: &mut UserRegs, host: &HostRegs) {
-    if let Some(goal) = usercopy::fixup(regs.rip).filter(|_| !cfg!(feature = "mutant-fixup")) {
+    let is_recovered = !(cfg!(feature = "mutant-fixup") && regs.vector == PAGE_FAULT);
+    if let Some(goal) = usercopy::fixup(regs.rip)
+        && is_recovered
+    {
         idt::note_recovered(regs.error_code);
         regs.rip = goal;
     } else if let Some(goal) = points::return_fixup(regs.rip) {

@@ -13,6 +13,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
+/// What the log of a hypervisor that came up holds.
+const DOMAIN0_IS_THERE: &str = "Domain0: ";
+
 /// The tests: each mutant against each guest that attacks it, and one that no mutant is left alone.
 pub fn tests() -> Vec<Test> {
     let guests = match guest::all() {
@@ -72,6 +75,11 @@ fn control(guest: &Guest, test: &str, emulator: Emulator) -> Outcome {
 /// Runs the attack on a hypervisor without the check.
 fn attack(guest: &Guest, test: &str, mutant: &str, emulator: Emulator) -> Outcome {
     let record = guest.boot(test, build(&[mutant])?, emulator)?;
+    check!(
+        record.text.contains(DOMAIN0_IS_THERE),
+        "the hypervisor without the check does not come up, so nothing is proved\n{}",
+        fixture::tail(&record.text)
+    );
     check!(
         is_caught(guest.expect, &record.ending),
         "the attack does not notice that its check is gone: {}\n{}",
