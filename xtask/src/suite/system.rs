@@ -176,7 +176,7 @@ fn typed_commands(launcher: &Path) -> Outcome {
     finished.expect_status(0)?.expect_output(&[
         "bin",
         "etc",
-        " init",
+        "/bin/init",
         &motd,
         "killed by SIGSEGV",
         ", 0 failed",
@@ -347,7 +347,7 @@ fn replaced_initrd() -> Outcome {
     let tree = tempfile::tempdir()?;
     let root = tree.path();
     std::fs::create_dir(root.join("bin"))?;
-    for program in ["sh", "init", "ls", "cat", "poweroff"] {
+    for program in ["sh", "init", "echo", "cat", "poweroff"] {
         std::fs::copy(
             defaults.path().join("bin").join(program),
             root.join("bin").join(program),
