@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! INFO  [    0.001234] 512 MiB of memory, 130816 frames free
-//! WARN  [    3.250001] d0v0 killed: no handler for vector 14
+//! WARN  [    3.250001] d0 killed: it has no handler for vector 0xe (trap 0xe, error code 0x2)
 //! ```
 //!
-//! A line is level, seconds since boot and text; a line about a domain begins its text with domain and vCPU and
-//! is made by [`guest_log!`], under the target [`GUEST`]. What a guest can cause at will is `debug` or `trace`
-//! there, and no more than [`GUEST_LINES_PER_SECOND`] of those are shown; how many were not is said later.
+//! A line is level, seconds since boot and text. Lines about what a guest did have the target [`GUEST_LOG`] and begin
+//! their text with the domain. Of those at `debug` and `trace`, which a guest may cause at will, no more than
+//! [`GUEST_LINES_PER_SECOND`] are shown; how many were not is said later.
 //!
 //! `loglvl=` limits the hypervisor's own lines, `guest_loglvl=` those about guests.
 
@@ -16,11 +16,10 @@ use core::{
     fmt::{self, Write},
     sync::atomic::{AtomicU8, Ordering},
 };
+use hv_core::GUEST_LOG;
 use log::{Level, LevelFilter, Metadata, Record};
 use spin::{Mutex, Once};
 
-/// Target of lines about a domain.
-pub const GUEST: &str = "guest";
 /// Lines a second that guests may cause at will.
 const GUEST_LINES_PER_SECOND: u32 = 20;
 const NANOSECONDS: u64 = 1_000_000_000;
@@ -68,24 +67,9 @@ fn publish_levels() {
     );
 }
 
-/// Logs about a domain: `guest_log!(Level::Warn, domain, vcpu, "killed: {reason}")`.
-#[macro_export]
-macro_rules! guest_log {
-    ($level:expr, $domain:expr, $vcpu:expr, $($text:tt)+) => {
-        ::log::log!(
-            target: $crate::logging::GUEST,
-            $level,
-            "d{}v{} {}",
-            $domain,
-            $vcpu,
-            ::core::format_args!($($text)+)
-        )
-    };
-}
-
 impl log::Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        let limit = if metadata.target() == GUEST {
+        let limit = if metadata.target() == GUEST_LOG {
             &GUEST_LEVEL
         } else {
             &HYPERVISOR_LEVEL
@@ -98,7 +82,7 @@ impl log::Log for Logger {
             return;
         }
         let now = CLOCK.get().map_or(0, |now| now());
-        if record.target() == GUEST && record.level() >= Level::Debug {
+        if record.target() == GUEST_LOG && record.level() >= Level::Debug {
             match GUEST_BUDGET.lock().spend(now / NANOSECONDS) {
                 Spent::Nothing => return,
                 Spent::One { left_out: 0 } => {}

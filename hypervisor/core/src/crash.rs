@@ -1,6 +1,6 @@
 //! The end of a domain that is beyond repair: one line that says why, its registers, the top of its stack.
 
-use crate::{context::Context, outcome::CrashReason, platform::Platform, sched};
+use crate::{GUEST_LOG, context::Context, outcome::CrashReason, platform::Platform, sched};
 use core::fmt;
 use guest_abi::addr::GuestVirt;
 
@@ -35,11 +35,13 @@ pub fn current_domain<P: Platform>(cx: &mut Context<'_, P>, reason: CrashReason)
     let id = cx.current_domain().id;
     let r = &*cx.regs;
     log::warn!(
+        target: GUEST_LOG,
         "{id} killed: {reason} (trap {:#x}, error code {:#x})",
         r.vector,
         r.error_code
     );
     log::warn!(
+        target: GUEST_LOG,
         "{id} cs:eip {:04x}:{:08x} ss:esp {:04x}:{:08x} eflags {:08x}",
         r.cs,
         r.rip,
@@ -48,6 +50,7 @@ pub fn current_domain<P: Platform>(cx: &mut Context<'_, P>, reason: CrashReason)
         r.rflags
     );
     log::warn!(
+        target: GUEST_LOG,
         "{id} eax {:08x} ebx {:08x} ecx {:08x} edx {:08x} esi {:08x} edi {:08x} ebp {:08x}",
         r.rax,
         r.rbx,
@@ -58,6 +61,7 @@ pub fn current_domain<P: Platform>(cx: &mut Context<'_, P>, reason: CrashReason)
         r.rbp
     );
     log::warn!(
+        target: GUEST_LOG,
         "{id} stack{}",
         Stack {
             platform: cx.platform,

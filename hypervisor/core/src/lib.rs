@@ -15,6 +15,10 @@
 #![cfg_attr(not(any(test, feature = "testing")), no_std)]
 #![forbid(unsafe_code)]
 
+/// Log target of lines about what a guest did. What it can cause at will is `debug` there; the logger limits how
+/// many of those a second shows.
+pub const GUEST_LOG: &str = "guest";
+
 pub mod bounce;
 pub mod context;
 pub mod crash;

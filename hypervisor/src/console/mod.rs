@@ -1,6 +1,6 @@
 //! The machine's console: every output at once, one queue of input, and a memory of what was said.
 //!
-//! * [`write`] sends bytes to each output that [`attach`] found. What was written before an output existed is
+//! * [`write()`] sends bytes to each output that was attached. What was written before an output existed is
 //!   replayed to it, out of the history.
 //! * The history keeps the newest [`HISTORY_BYTES`] of output in a circle.
 //! * Received bytes, from serial lines and keyboard, wait in one queue for [`read`].

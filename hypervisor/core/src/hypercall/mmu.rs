@@ -196,7 +196,7 @@ impl<P: Platform> Batch<'_, P> {
     #[cold]
     #[inline(never)]
     fn refuse(&self, request: MmuUpdate, why: MmError) -> End {
-        log::debug!(target: "mm", "{}: {request:x?} refused: {why:?}", self.caller.id);
+        log::debug!(target: crate::GUEST_LOG, "{}: {request:x?} refused: {why:?}", self.caller.id);
         End::Failed(HvError::Mm(why))
     }
 
