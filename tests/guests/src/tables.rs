@@ -6,6 +6,7 @@ use guest_abi::errno::Errno;
 use guest_abi::mmu::{Extended, MmuUpdate, Pte, PteFlags};
 use guest_abi::start_info::StartInfo;
 use mini_guest::entry::VIRT_BASE;
+use mini_guest::traps::catch;
 
 use crate::pages::{self, Page, machine_to_phys};
 use crate::raw;
@@ -109,6 +110,13 @@ pub fn unpin(page: Page) -> Result<(), Errno> {
 /// What the hypervisor answered.
 pub fn extended(request: Extended) -> Result<(), Errno> {
     raw::request(MmuUpdate::extended(request))
+}
+
+/// Has the first page of the registered LDT mapped: at once where the hypervisor had time for it, else by the first use.
+pub fn touch_ldt() {
+    const FIRST: u32 = 4 | 1;
+    // SAFETY: FS is nobody's; a descriptor that cannot be loaded traps, and that is caught.
+    let _ = catch(|| unsafe { core::arch::asm!("mov fs, {0:e}", in(reg) FIRST) });
 }
 
 /// A request after another domain was named as the owner of its frame.

@@ -16,7 +16,7 @@ use guest_abi::mmu::Extended;
 use guest_abi::start_info::StartInfo;
 use test_guests::pages::{Page, WRITABLE};
 use test_guests::raw::call;
-use test_guests::tables::{Space, extended};
+use test_guests::tables::{Space, extended, touch_ldt};
 use test_guests::{check_eq, guest_abi, report};
 
 test_guests::entry!(main);
@@ -37,6 +37,7 @@ fn main(start_info: &'static StartInfo) -> ! {
         })
     };
     check_eq!(ldt(512), Ok(()));
+    touch_ldt();
     requests.write(0, entry.raw());
     requests.write(1, other.pte(WRITABLE).raw());
     check_eq!(ldt(0), Ok(()));
