@@ -11,6 +11,7 @@
 use crate::{domain::Domain, platform::FrameMemory};
 use guest_abi::{
     addr::Mfn,
+    event_channel::MAX_PORTS,
     shared_info::{TimeRecord, offset},
 };
 
@@ -94,19 +95,15 @@ impl<'a, M: FrameMemory> SharedInfo<'a, M> {
     /// 4. upcall flag; wake.
     #[inline(always)]
     pub fn set_pending(&self, port: u32) -> bool {
-        let (word, bit) = (port / 32, 1 << (port % 32));
+        // The remainder only says that all this stays inside the bitmaps.
+        let port = port % MAX_PORTS;
+        let (word, shift) = (port / 32, port % 32);
         let at = word as usize * 4;
-        if self
-            .memory
-            .fetch_or_u32(self.frame, self.layout.pending + at, bit)
-            & bit
-            != 0
-            || self.memory.load_u32(self.frame, self.layout.mask + at) & bit != 0
-            || self
-                .memory
-                .fetch_or_u32(self.frame, self.layout.pending_selector, 1 << word)
-                & 1 << word
-                != 0
+        let set =
+            |offset: usize, bit: u32| self.memory.fetch_or_u32(self.frame, offset, 1 << bit) >> bit & 1 != 0;
+        if set(self.layout.pending + at, shift)
+            || self.memory.load_u32(self.frame, self.layout.mask + at) >> shift & 1 != 0
+            || set(self.layout.pending_selector, word)
         {
             return false;
         }
@@ -115,7 +112,9 @@ impl<'a, M: FrameMemory> SharedInfo<'a, M> {
     }
 
     /// Clears pending and mask bit of a port that is closed.
+    #[inline(always)]
     pub fn forget_port(&self, port: u32) {
+        let port = port % MAX_PORTS;
         let (at, bit) = (port as usize / 32 * 4, 1 << (port % 32));
         self.memory
             .fetch_clear_u32(self.frame, self.layout.pending + at, bit);

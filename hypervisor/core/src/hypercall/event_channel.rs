@@ -41,8 +41,11 @@ pub fn event_channel_op<P: Platform>(cx: &mut Context<'_, P>, [at, ..]: Args) ->
 
     let block: GuestPtr<EvtchnOp> = GuestPtr::new(at)?;
     let [command, args] = block.field::<[u64; 2]>(0).read(cx.platform)?;
+    if command == SEND {
+        event::send(cx.hv, cx.platform, args as u32)?;
+        return Ok(Outcome::Return(0));
+    }
     match command {
-        SEND => event::send(cx.hv, cx.platform, args as u32)?,
         // A domain in bits 15:0, zero in 31:16, a port in 63:32.
         ALLOC_UNBOUND if args as u32 >> 16 == 0 => {
             let platform = cx.platform;

@@ -44,28 +44,41 @@ pub fn set_gdt<P: Platform>(cx: &mut Context<'_, P>, args: Args) -> CallResult {
 /// for a descriptor that is not safe.
 #[inline(always)]
 pub fn update_descriptor<P: Platform>(cx: &mut Context<'_, P>, args: Args) -> CallResult {
-    let [address_low, address_high, low, high, _] = args;
-    let address = MachAddr::from_low_high(address_low, address_high);
-    if !address.raw().is_multiple_of(size_of::<Descriptor>() as u64) {
-        return Err(HvError::Invalid);
-    }
-    let index = address.page_offset() / size_of::<Descriptor>();
-    let judged = check_descriptor(Descriptor::from_low_high(low, high).raw(), cx.hv.segment_limits)?;
-    let frame = address.raw() >> 12;
+    let (address, descriptor) = unpack(args);
     // A page that is one of descriptors already needs no use taken for one store.
-    if let Some((mfn, info)) = cx.hv.mm.frames.lookup(frame)
+    if address.raw().is_multiple_of(DESCRIPTOR_BYTES)
+        && let Ok(judged) = check_descriptor(descriptor.raw(), cx.hv.segment_limits)
+        && let Some((mfn, info)) = cx.hv.mm.frames.lookup(address.raw() >> 12)
         && info.owner_word().is_owned_by(cx.hv.running().id)
         && info.type_word().is_valid(Kind::SegDesc)
     {
-        cx.platform.write_entry(mfn, index, judged);
+        cx.platform
+            .write_entry(mfn, address.page_offset() / DESCRIPTOR_BYTES as usize, judged);
         return Ok(Outcome::Return(0));
     }
-    cx.out_of_line(move |cx| {
-        answer(
-            Mmu::new(cx.hv, cx.platform).write_descriptor(frame, index, judged),
-            args,
-        )
-    })
+    cx.out_of_line(move |cx| update_elsewhere(cx, args))
+}
+
+fn update_elsewhere<P: Platform>(cx: &mut Context<'_, P>, args: Args) -> CallResult {
+    let (address, descriptor) = unpack(args);
+    if !address.raw().is_multiple_of(DESCRIPTOR_BYTES) {
+        return Err(HvError::Invalid);
+    }
+    let judged = check_descriptor(descriptor.raw(), cx.hv.segment_limits)?;
+    let index = address.page_offset() / DESCRIPTOR_BYTES as usize;
+    let written = Mmu::new(cx.hv, cx.platform).write_descriptor(address.raw() >> 12, index, judged);
+    answer(written, args)
+}
+
+const DESCRIPTOR_BYTES: u64 = size_of::<Descriptor>() as u64;
+
+/// Where to write what.
+#[inline(always)]
+fn unpack([address_low, address_high, low, high, _]: Args) -> (MachAddr, Descriptor) {
+    (
+        MachAddr::from_low_high(address_low, address_high),
+        Descriptor::from_low_high(low, high),
+    )
 }
 
 fn answer(done: Result<(), Stop>, args: Args) -> CallResult {

@@ -146,7 +146,6 @@ fn stack_switch_looks_at_the_rpl_only() {
         (world.vcpu().kernel_ss, world.vcpu().kernel_esp),
         (0xE021, 0x1234)
     );
-    assert_eq!(world.machine.kernel_stack.get(), (0xE021, 0x1234));
     for ss in [0, 0xE010, 0x0028] {
         world.refused(3, [ss, 0x5678, 0, 0, 0], Errno::Perm);
     }
@@ -641,10 +640,10 @@ fn check_registered(world: &mut World) {
         assert_eq!(vcpu.kernel_ss, Selector::FLAT_RING1_DS.raw());
         assert!((20..=HV_START).contains(&vcpu.kernel_esp));
     }
-    assert_eq!(
-        world.machine.kernel_stack.get(),
-        (vcpu.kernel_ss, vcpu.kernel_esp)
-    );
+    if armed.is_some() {
+        let told = world.machine.kernel_stack.get();
+        assert_eq!(told, (vcpu.kernel_ss, vcpu.kernel_esp));
+    }
     assert_eq!(world.machine.task_switched.get(), vcpu.fpu_trap_armed);
     assert_eq!(world.domain(0).vm_assist & !4, 0);
 }

@@ -63,9 +63,12 @@ pub fn stack_switch<P: Platform>(cx: &mut Context<'_, P>, [ss, esp, ..]: Args) -
     let vcpu = cx.vcpu();
     vcpu.kernel_ss = ss.raw();
     vcpu.kernel_esp = esp;
-    platform.set_kernel_stack(ss.raw(), esp);
-    if vcpu.fast_trap.is_some() && vcpu.fast_trap_is_armed != fast_trap_can_push(ss.raw(), esp) {
-        cx.out_of_line(move |cx| arm_fast_trap(cx));
+    if vcpu.fast_trap.is_some() {
+        if vcpu.fast_trap_is_armed && fast_trap_can_push(ss.raw(), esp) {
+            platform.set_kernel_stack(ss.raw(), esp);
+        } else {
+            cx.out_of_line(move |cx| arm_fast_trap(cx));
+        }
     }
     Ok(Outcome::Return(0))
 }
@@ -144,11 +147,12 @@ const fn fast_trap_can_push(ss: u16, esp: u32) -> bool {
         && in_guest_range(esp.wrapping_sub(FAST_FRAME_BYTES), FAST_FRAME_BYTES)
 }
 
-/// Arms the vCPU's fast trap if its ring-1 stack is one that the stub can push on; on any other the vector takes the
-/// ordinary way.
+/// Arms the vCPU's fast trap if it has one and its ring-1 stack is one that the stub can push on; on any other the
+/// vector takes the ordinary way.
 fn arm_fast_trap<P: Platform>(cx: &mut Context<'_, P>) {
     let platform = cx.platform;
     let vcpu = cx.vcpu();
     vcpu.fast_trap_is_armed = vcpu.fast_trap.is_some() && fast_trap_can_push(vcpu.kernel_ss, vcpu.kernel_esp);
+    platform.set_kernel_stack(vcpu.kernel_ss, vcpu.kernel_esp);
     platform.set_fast_trap(vcpu.armed_fast_trap());
 }

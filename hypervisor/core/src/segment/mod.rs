@@ -24,7 +24,7 @@ pub mod reserved;
 pub mod stack;
 
 use crate::error::HvError;
-use guest_abi::segment::{Descriptor, FIRST_RESERVED_ENTRY, Selector, segment_type};
+use guest_abi::segment::{Descriptor, DescriptorFlags, FIRST_RESERVED_ENTRY, Selector, segment_type};
 
 /// Where the running guest's GDT is mapped: slot 260 of the top-level table, per domain. 14 pages of the guest's, then
 /// the hypervisor's ([`reserved`]).
@@ -93,38 +93,38 @@ const CALL_GATE: u8 = 12;
 /// See the rules in the module's description.
 #[inline(always)]
 pub fn check_descriptor(raw: u64, limits: SegmentLimits) -> Result<u64, SegmentError> {
+    const ORDINARY: u64 = DescriptorFlags::ORDINARY.bits();
+    const LONG: u64 = DescriptorFlags::LONG.bits();
     let descriptor = Descriptor::new(raw);
-    if !descriptor.is_present() {
-        return Ok(raw);
-    }
-    if !is_harmless(descriptor) {
-        return refuse(descriptor).map(Descriptor::raw);
-    }
-    match limits {
-        SegmentLimits::Truncate(end) if !cfg!(feature = "mutant-truncate") => {
-            if is_below(descriptor, end) {
-                Ok(raw)
+    // Nearly all descriptors are 32-bit segments with limits in pages, and nearly all of those expand up.
+    if raw & (ORDINARY | LONG) == ORDINARY
+        && descriptor.dpl() != 0
+        && !is_expand_down(descriptor)
+        && let SegmentLimits::Truncate(end) = limits
+        && !cfg!(feature = "mutant-truncate")
+    {
+        let (base, size) = (
+            u64::from(descriptor.base()),
+            (u64::from(descriptor.limit_field()) + 1) * PAGE,
+        );
+        if base + PAGE < end {
+            let cut = if base + size <= end {
+                descriptor
             } else {
-                cut(descriptor, end).map(Descriptor::raw)
-            }
+                descriptor.with_limit_field(last_page(end - base))
+            };
+            return Ok(cut.raw());
         }
-        _ => Ok(raw),
     }
+    check_any(descriptor, limits).map(Descriptor::raw)
 }
 
-/// Whether a present descriptor keeps every rule but that on addresses.
-#[inline(always)]
-fn is_harmless(descriptor: Descriptor) -> bool {
-    descriptor.dpl() != 0
-        && descriptor.is_code_or_data()
-        && !descriptor.is_long()
-        && (descriptor.is_32_bit() || !is_writable_data(descriptor))
-}
-
-/// Says which rule a present descriptor breaks. (Or that it breaks one that is not kept in this build.)
-#[cold]
+/// [`check_descriptor`] of whatever it may be.
 #[inline(never)]
-fn refuse(descriptor: Descriptor) -> Result<Descriptor, SegmentError> {
+fn check_any(descriptor: Descriptor, limits: SegmentLimits) -> Result<Descriptor, SegmentError> {
+    if !descriptor.is_present() {
+        return Ok(descriptor);
+    }
     if descriptor.dpl() == 0 {
         return Err(SegmentError::Privileged);
     }
@@ -136,29 +136,16 @@ fn refuse(descriptor: Descriptor) -> Result<Descriptor, SegmentError> {
             kind: descriptor.kind(),
         });
     }
-    if !descriptor.is_long() {
+    if descriptor.is_long() && !cfg!(feature = "mutant-long-code-descriptor") {
+        return Err(SegmentError::Long);
+    }
+    if is_writable_data(descriptor) && !descriptor.is_32_bit() {
         return Err(SegmentError::NarrowStack);
     }
-    if cfg!(feature = "mutant-long-code-descriptor") {
-        Ok(descriptor)
-    } else {
-        Err(SegmentError::Long)
+    match limits {
+        SegmentLimits::Truncate(end) if !cfg!(feature = "mutant-truncate") => cut(descriptor, end),
+        _ => Ok(descriptor),
     }
-}
-
-/// Whether no address of a code or data segment is `end` or above, and it begins at least a page below. In 64-bit arithmetic,
-/// where nothing wraps: an expand-up segment covers `base .. base + size`, an expand-down one
-/// `base + size .. base + 2^32` modulo 2^32 with `size` = limit + 1, which is all below `base` if it starts past 2^32.
-#[inline(always)]
-fn is_below(descriptor: Descriptor, end: u64) -> bool {
-    let base = u64::from(descriptor.base());
-    let behind = base + u64::from(descriptor.limit()) + 1;
-    base + PAGE < end
-        && if is_expand_down(descriptor) {
-            behind >= FOUR_GIB
-        } else {
-            behind <= end
-        }
 }
 
 /// Whether a code or data descriptor is data that can be written (hence be a stack).
@@ -173,9 +160,9 @@ pub const fn is_expand_down(descriptor: Descriptor) -> bool {
     descriptor.kind() & (segment_type::CODE | segment_type::EXPAND_DOWN) == segment_type::EXPAND_DOWN
 }
 
-/// Cuts a segment that is not [`is_below`] `end` so that it is.
-#[cold]
-#[inline(never)]
+/// Cuts a segment so that no address in it is `end` or above. In 64-bit arithmetic, where nothing wraps: an expand-up
+/// segment covers `base .. base + size`, an expand-down one `base + size .. base + 2^32` modulo 2^32 with `size` =
+/// limit + 1, which is all below `base` if it starts past 2^32.
 fn cut(descriptor: Descriptor, end: u64) -> Result<Descriptor, SegmentError> {
     let base = u64::from(descriptor.base());
     if base + PAGE >= end {
@@ -183,15 +170,28 @@ fn cut(descriptor: Descriptor, end: u64) -> Result<Descriptor, SegmentError> {
             base: descriptor.base(),
         });
     }
+    let size = u64::from(descriptor.limit()) + 1;
+    let size = if is_expand_down(descriptor) {
+        if base + size >= FOUR_GIB {
+            return Ok(descriptor);
+        }
+        FOUR_GIB - base / PAGE * PAGE
+    } else {
+        if base + size <= end {
+            return Ok(descriptor);
+        }
+        end - base
+    };
     if !descriptor.counts_pages() {
         return Err(SegmentError::ByteLimit);
     }
-    let size = if is_expand_down(descriptor) {
-        FOUR_GIB - base / PAGE * PAGE
-    } else {
-        end - base
-    };
-    Ok(descriptor.with_limit_field((size / PAGE - 1) as u32))
+    Ok(descriptor.with_limit_field(last_page(size)))
+}
+
+/// The limit field, in pages, of a segment of `size` bytes, at least a page; a part of a page does not count.
+#[inline(always)]
+const fn last_page(size: u64) -> u32 {
+    (size / PAGE).wrapping_sub(1) as u32
 }
 
 /// Judges a selector that the hypervisor will put into CS to enter the guest's kernel: the flat ring-1 code
