@@ -119,6 +119,8 @@ pub fn call<P: Platform, const NUMBER: u32>(cx: &mut Context<'_, P>, args: Args)
 fn quick<P: Platform, const NUMBER: u32>(cx: &mut Context<'_, P>, args: Args) -> Option<Option<u32>> {
     match NUMBER {
         3 => Some(traps::stack_switch_quickly(cx, args)),
+        10 => Some(segments::update_descriptor_quickly(cx, args)),
+        16 => Some(event_channel::event_channel_op_quickly(cx, args)),
         17 => Some(version::interface_version(args)),
         _ => None,
     }

@@ -10,7 +10,7 @@ use crate::{
     mm::{Kind, Mmu, Stop},
     outcome::Outcome,
     platform::Platform,
-    segment::{check_descriptor, gdt},
+    segment::{check_descriptor, check_ordinary_descriptor, gdt},
 };
 use arrayvec::ArrayVec;
 use guest_abi::{
@@ -42,24 +42,7 @@ pub fn set_gdt<P: Platform>(cx: &mut Context<'_, P>, args: Args) -> CallResult {
 /// # Errors
 /// [`HvError::Invalid`] for an address that is not one of a whole descriptor in a frame of the caller's which may hold one, and
 /// for a descriptor that is not safe.
-#[inline(always)]
 pub fn update_descriptor<P: Platform>(cx: &mut Context<'_, P>, args: Args) -> CallResult {
-    let (address, descriptor) = unpack(args);
-    // A page that is one of descriptors already needs no use taken for one store.
-    if address.raw().is_multiple_of(DESCRIPTOR_BYTES)
-        && let Ok(judged) = check_descriptor(descriptor.raw(), cx.hv.segment_limits)
-        && let Some((mfn, info)) = cx.hv.mm.frames.lookup(address.raw() >> 12)
-        && info.owner_word().is_owned_by(cx.hv.running().id)
-        && info.type_word().is_valid(Kind::SegDesc)
-    {
-        cx.platform
-            .write_entry(mfn, address.page_offset() / DESCRIPTOR_BYTES as usize, judged);
-        return Ok(Outcome::Return(0));
-    }
-    cx.out_of_line(move |cx| update_elsewhere(cx, args))
-}
-
-fn update_elsewhere<P: Platform>(cx: &mut Context<'_, P>, args: Args) -> CallResult {
     let (address, descriptor) = unpack(args);
     if !address.raw().is_multiple_of(DESCRIPTOR_BYTES) {
         return Err(HvError::Invalid);
@@ -68,6 +51,23 @@ fn update_elsewhere<P: Platform>(cx: &mut Context<'_, P>, args: Args) -> CallRes
     let index = address.page_offset() / DESCRIPTOR_BYTES as usize;
     let written = Mmu::new(cx.hv, cx.platform).write_descriptor(address.raw() >> 12, index, judged);
     answer(written, args)
+}
+
+/// The short way of [`update_descriptor`], into a page that is one of descriptors already: no use of it need be taken for
+/// one store.
+#[inline(always)]
+pub fn update_descriptor_quickly<P: Platform>(cx: &mut Context<'_, P>, args: Args) -> Option<u32> {
+    let (address, descriptor) = unpack(args);
+    let (mfn, info) = cx.hv.mm.frames.lookup(address.raw() >> 12)?;
+    let is_live =
+        info.owner_word().is_owned_by(cx.hv.running().id) && info.type_word().is_valid(Kind::SegDesc);
+    if !is_live || !address.raw().is_multiple_of(DESCRIPTOR_BYTES) {
+        return None;
+    }
+    let judged = check_ordinary_descriptor(descriptor.raw(), cx.hv.segment_limits)?;
+    cx.platform
+        .write_entry(mfn, address.page_offset() / DESCRIPTOR_BYTES as usize, judged);
+    Some(0)
 }
 
 const DESCRIPTOR_BYTES: u64 = size_of::<Descriptor>() as u64;

@@ -53,39 +53,35 @@ pub fn set_trap_table<P: Platform>(cx: &mut Context<'_, P>, [mut at, ..]: Args) 
 ///
 /// # Errors
 /// [`HvError::Denied`] for RPL 0.
-#[inline(always)]
 pub fn stack_switch<P: Platform>(cx: &mut Context<'_, P>, [ss, esp, ..]: Args) -> CallResult {
     let ss = Selector::new(ss as u16);
     if ss.rpl() == 0 {
         return Err(HvError::Denied);
     }
-    let platform = cx.platform;
     let vcpu = cx.vcpu();
     vcpu.kernel_ss = ss.raw();
     vcpu.kernel_esp = esp;
-    if vcpu.fast_trap.is_some() {
-        if vcpu.fast_trap_is_armed && fast_trap_can_push(ss.raw(), esp) {
-            platform.set_kernel_stack(ss.raw(), esp);
-        } else {
-            cx.out_of_line(move |cx| arm_fast_trap(cx));
-        }
-    }
+    arm_fast_trap(cx);
     Ok(Outcome::Return(0))
 }
 
-/// The short way of [`stack_switch`], where the fast trap stays as it is. `None`: nothing has changed.
+/// The short way of [`stack_switch`], where there is no fast trap or it stays armed.
 #[inline(always)]
 pub fn stack_switch_quickly<P: Platform>(cx: &mut Context<'_, P>, [ss, esp, ..]: Args) -> Option<u32> {
     let ss = Selector::new(ss as u16);
     let platform = cx.platform;
     let vcpu = cx.vcpu();
-    let stays = vcpu.fast_trap.is_none() || vcpu.fast_trap_is_armed == fast_trap_can_push(ss.raw(), esp);
-    if ss.rpl() == 0 || !stays {
+    if ss.rpl() == 0 {
         return None;
+    }
+    if vcpu.fast_trap.is_some() {
+        if !vcpu.fast_trap_is_armed || !fast_trap_can_push(ss.raw(), esp) {
+            return None;
+        }
+        platform.set_kernel_stack(ss.raw(), esp);
     }
     vcpu.kernel_ss = ss.raw();
     vcpu.kernel_esp = esp;
-    platform.set_kernel_stack(ss.raw(), esp);
     Some(0)
 }
 

@@ -91,36 +91,47 @@ const CALL_GATE: u8 = 12;
 ///
 /// # Errors
 /// See the rules in the module's description.
-#[inline(always)]
 pub fn check_descriptor(raw: u64, limits: SegmentLimits) -> Result<u64, SegmentError> {
+    match check_ordinary_descriptor(raw, limits) {
+        Some(judged) => Ok(judged),
+        None => check_any(Descriptor::new(raw), limits).map(Descriptor::raw),
+    }
+}
+
+/// The short way of [`check_descriptor`] for what nearly all descriptors are: 32-bit segments with limits in pages that expand
+/// up. `None`: it is none of these, or is refused.
+#[inline(always)]
+#[must_use]
+pub fn check_ordinary_descriptor(raw: u64, limits: SegmentLimits) -> Option<u64> {
     const ORDINARY: u64 = DescriptorFlags::ORDINARY.bits();
     const LONG: u64 = DescriptorFlags::LONG.bits();
     let descriptor = Descriptor::new(raw);
-    // Nearly all descriptors are 32-bit segments with limits in pages, and nearly all of those expand up.
-    if raw & (ORDINARY | LONG) == ORDINARY
-        && descriptor.dpl() != 0
-        && !is_expand_down(descriptor)
-        && let SegmentLimits::Truncate(end) = limits
-        && !cfg!(feature = "mutant-truncate")
+    let SegmentLimits::Truncate(end) = limits else {
+        return None;
+    };
+    if raw & (ORDINARY | LONG) != ORDINARY
+        || descriptor.dpl() == 0
+        || is_expand_down(descriptor)
+        || cfg!(feature = "mutant-truncate")
     {
-        let (base, size) = (
-            u64::from(descriptor.base()),
-            (u64::from(descriptor.limit_field()) + 1) * PAGE,
-        );
-        if base + PAGE < end {
-            let cut = if base + size <= end {
-                descriptor
-            } else {
-                descriptor.with_limit_field(last_page(end - base))
-            };
-            return Ok(cut.raw());
-        }
+        return None;
     }
-    check_any(descriptor, limits).map(Descriptor::raw)
+    let (base, size) = (
+        u64::from(descriptor.base()),
+        (u64::from(descriptor.limit_field()) + 1) * PAGE,
+    );
+    if base + PAGE >= end {
+        return None;
+    }
+    let fits = base + size <= end;
+    Some(if fits {
+        raw
+    } else {
+        descriptor.with_limit_field(last_page(end - base)).raw()
+    })
 }
 
 /// [`check_descriptor`] of whatever it may be.
-#[inline(never)]
 fn check_any(descriptor: Descriptor, limits: SegmentLimits) -> Result<Descriptor, SegmentError> {
     if !descriptor.is_present() {
         return Ok(descriptor);
