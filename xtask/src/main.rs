@@ -5,6 +5,11 @@ use xtask::cli::{Cli, Command};
 use xtask::status;
 
 fn main() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        xtask::terminal::restore();
+        report(panic);
+    }));
     let cli = Cli::parse();
     let outcome = match cli.command.unwrap_or(Command::Run(cli.run)) {
         Command::Run(args) => xtask::run::run(&args),

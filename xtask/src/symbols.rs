@@ -1,6 +1,7 @@
 //! Names for addresses: stack traces of the hypervisor and of guests get function, file and line.
 //!
-//! A machine's image has no symbol table; it prints frames as `#N 0xADDRESS` (and faults as `at 0xADDRESS`), and the launcher
+//! A machine's image has no symbol table; it prints frames as `#N 0xADDRESS` (faults as `at 0xADDRESS`, registers as
+//! `cs:eip SELECTOR:ADDRESS`), and the launcher
 //! looks the address up in the ELF file. Addresses below 4 GiB are a 32-bit guest's, all others the hypervisor's.
 
 use crate::cli::SymbolizeArgs;
@@ -117,9 +118,23 @@ fn frame_address(line: &str) -> Option<(u64, bool)> {
             return hex(rest[digits..].trim_start()).map(|address| (address, number > 0));
         }
     }
+    // An instruction pointer with its segment, in a line of registers: `cs:eip e019:c00003e1`.
+    if let Some((_, rest)) = line.split_once("ip ")
+        && let Some((_, address)) = rest
+            .split_once(':')
+            .filter(|(selector, _)| is_hex(selector, 4..=4))
+    {
+        let digits = address.split(|c: char| !c.is_ascii_hexdigit()).next()?;
+        return is_hex(digits, 8..=16).then(|| u64::from_str_radix(digits, 16).ok().map(|at| (at, false)))?;
+    }
     let (_, rest) = line.rsplit_once(" at 0x")?;
     // Take the prefix along again.
     hex(&line[line.len() - rest.len() - 2..]).map(|address| (address, false))
+}
+
+/// Whether a text is a hexadecimal number of so many digits.
+fn is_hex(text: &str, digits: std::ops::RangeInclusive<usize>) -> bool {
+    digits.contains(&text.len()) && text.bytes().all(|digit| digit.is_ascii_hexdigit())
 }
 
 /// Passes a byte stream on as it comes, and adds what is known about a line's address before the line's end.

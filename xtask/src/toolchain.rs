@@ -110,6 +110,48 @@ mod tests {
         assert_eq!(release("rustc"), None);
     }
 
+    /// A directory with programs that answer like a toolchain of this version, and its sources.
+    fn toolchain(version: &str) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        let rustc = format!(
+            "#!/bin/sh\nif [ \"$1\" = --print ]; then echo {}; else echo 'rustc {version}'; fi\n",
+            root.display()
+        );
+        std::fs::create_dir_all(root.join("lib/rustlib/src/rust/library/core")).unwrap();
+        std::fs::write(root.join("lib/rustlib/src/rust/library/core/Cargo.toml"), "").unwrap();
+        std::fs::create_dir(root.join("bin")).unwrap();
+        for name in ["cargo", "clippy-driver", "cargo-clippy"] {
+            std::fs::write(root.join("bin").join(name), "").unwrap();
+        }
+        // By another process: a file that some thread of this one has open for writing cannot be run.
+        let write = "printf %s \"$1\" >\"$0\" && chmod +x \"$0\"";
+        let mut shell = Command::new("sh");
+        assert!(
+            shell
+                .args(["-c", write])
+                .arg(root.join("bin/rustc"))
+                .arg(rustc)
+                .status()
+                .unwrap()
+                .success()
+        );
+        dir
+    }
+
+    #[test]
+    fn a_pair_with_sources_is_taken_if_it_is_new_enough() {
+        let new = toolchain("1.95.0 (59807616e 2026-04-14)");
+        let found = at(&new.path().join("bin")).unwrap();
+        assert_eq!(found.cargo, new.path().join("bin/cargo"));
+        assert_eq!(found.version, "rustc 1.95.0 (59807616e 2026-04-14)");
+        assert_eq!(found.clippy(), Some(new.path().join("bin/cargo-clippy")));
+        std::fs::remove_file(new.path().join("bin/clippy-driver")).unwrap();
+        assert_eq!(found.clippy(), None);
+        let old = toolchain("1.94.1 (0 2026-03-01)");
+        assert_eq!(at(&old.path().join("bin")), None);
+    }
+
     #[test]
     fn a_directory_without_sources_is_no_toolchain() {
         let empty = tempfile::tempdir().unwrap();

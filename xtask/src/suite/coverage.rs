@@ -1,7 +1,7 @@
 //! Which of the calls the tests covered, by the hypervisor's own counters.
 //!
-//! A hypervisor with `loglvl=debug` ends its log with one line for each call: `call NAME ok N refused N`. The counts of all test
-//! guests are added up; at the end every call that a single domain can issue must have been accepted and refused at least once.
+//! A hypervisor with `loglvl=debug` ends its log with one line for each call: `call NAME ok N refused N`. The counts of all test guests
+//! and of the mini-guest's sessions are added up; at the end every call that a single domain can issue must have been accepted and refused at least once.
 
 use super::{Outcome, Stop, lock};
 use crate::check;

@@ -3,6 +3,8 @@
 //! So the launcher is judged alone: arguments and modules by every way to boot, exit statuses, the console without a lost byte, time
 //! limits, names in stack traces.
 
+mod console;
+
 use super::command_line::{Finished, Stdin, launch};
 use super::{Outcome, Stop, Test, fixture};
 use crate::boot_image::BootImage;
@@ -11,11 +13,9 @@ use crate::cli::{Boot, Chipset, Emulator};
 use crate::keyboard::Keyboard;
 use crate::machine::Machine;
 use crate::status::{Ending, Verdict};
-use crate::tools::Tool;
 use crate::workspace;
-use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
 /// The tests.
@@ -28,14 +28,15 @@ pub fn tests(launcher: &Path) -> Vec<Test> {
     let mut tests = vec![
         cli("statuses_follow_the_table", statuses),
         cli("bad_arguments_are_one_line_and_status_2", bad_arguments),
-        cli("typed_input_arrives_whole", typed_input),
-        cli("closed_input_ends_the_run", closed_input),
-        cli("silent_input_is_waited_for", silent_input),
+        cli("typed_input_arrives_whole", console::typed_input),
+        cli("closed_input_ends_the_run", console::closed_input),
+        cli("silent_input_is_waited_for", console::silent_input),
+        cli("debugger_is_waited_for", debugger),
         cli("reboot_starts_the_machine_again", reboot),
         cli("stack_traces_get_names", stack_traces),
         cli("log_holds_what_the_console_shows", log_file),
-        cli("leaving_key_leaves", leaving_key),
-        cli("termination_takes_the_machine_along", termination),
+        cli("leaving_key_leaves", console::leaving_key),
+        cli("termination_takes_the_machine_along", console::termination),
     ];
     for (name, machine) in machines() {
         let test = format!("launcher::boots_{name}");
@@ -178,41 +179,25 @@ fn bad_arguments(launcher: &Path) -> Outcome {
     Ok(())
 }
 
-/// Bytes that come faster than the kernel reads them: the UART's flow control must hold them back.
-fn typed_input(launcher: &Path) -> Outcome {
-    // Every byte but Ctrl-D, in a mixed order, with a line end last.
-    let mut text: Vec<u8> = (0..50_000u32)
-        .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
-        .collect();
-    text.retain(|byte| *byte != 4);
-    text.push(b'\n');
-    let checksum = text.iter().fold(1u32, |sum, byte| {
-        sum.wrapping_mul(31).wrapping_add(u32::from(*byte))
-    });
-    let expected = format!("bytes {:#010x} checksum {checksum:#010x}", text.len());
-    run(launcher, "count", &[], Stdin::Text(&text))?
-        .expect_status(0)?
-        .expect_output(&[&expected])?;
-    // A line without its end gets one, so that the end of file is seen.
-    run(launcher, "count", &[], Stdin::Text(b"ab"))?
-        .expect_status(0)?
-        .expect_output(&["bytes 0x00000003"])?;
-    Ok(())
-}
-
-fn closed_input(launcher: &Path) -> Outcome {
-    run(launcher, "count", &[], Stdin::Closed)?
-        .expect_status(0)?
-        .expect_output(&["bytes 0x00000000"])?;
-    run(launcher, "count", &[], Stdin::Text(b""))?
-        .expect_status(0)?
-        .expect_output(&["bytes 0x00000000"])?;
-    Ok(())
-}
-
-/// A pipe that stays open is no end of file.
-fn silent_input(launcher: &Path) -> Outcome {
-    run(launcher, "count", &["--timeout", "3"], Stdin::Silent)?.expect_status(124)?;
+/// The line to paste names a port where a debugger is answered, and nothing runs before it says so.
+fn debugger(launcher: &Path) -> Outcome {
+    let waiting = run(
+        launcher,
+        "exit=0x10",
+        &["--gdb", "--timeout", "3"],
+        Stdin::Text(b""),
+    )?
+    .expect_status(124)?;
+    check!(waiting.output.is_empty(), "it ran: {}", waiting.output);
+    let pasted = waiting
+        .complaints
+        .lines()
+        .find_map(|line| line.split_once("waiting for: gdb "));
+    check!(
+        pasted.is_some_and(|(_, line)| line.contains("-ex 'target remote :")),
+        "{}",
+        waiting.complaints
+    );
     Ok(())
 }
 
@@ -259,100 +244,6 @@ fn log_file(launcher: &Path) -> Outcome {
         "shown: {shown}\nwritten: {written}"
     );
     Ok(())
-}
-
-/// On a terminal (made by script(1)) Ctrl-] ends the run, whatever the machine does, and the terminal is as before.
-fn leaving_key(launcher: &Path) -> Outcome {
-    fixture::need(&[Tool::Script])?;
-    fixture::need(&fixture::tools_of(&Machine::default()))?;
-    let (program, kernel) = (launcher.display(), stand_in()?);
-    let run = format!(
-        "{program} --hypervisor {} --dom0 - --append hang --timeout 60",
-        kernel.display()
-    );
-    let mut child = Command::new("script")
-        .args([
-            "-qec",
-            &format!("stty -a; {run}; echo \"status $?\"; stty -a"),
-            "/dev/null",
-        ])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let (mut keys, mut screen) = (
-        child.stdin.take().expect("piped"),
-        child.stdout.take().expect("piped"),
-    );
-    let mut seen = Vec::new();
-    let mut buffer = [0; 256];
-    while let Ok(count @ 1..) = screen.read(&mut buffer) {
-        seen.extend_from_slice(&buffer[..count]);
-        if String::from_utf8_lossy(&seen).contains("arguments <hang>") {
-            keys.write_all(b"\x1d")?;
-            break;
-        }
-    }
-    screen.read_to_end(&mut seen)?;
-    drop(keys);
-    child.wait()?;
-    let output = String::from_utf8_lossy(&seen).into_owned();
-    let finished = Finished {
-        status: 0,
-        output,
-        complaints: String::new(),
-    };
-    finished.expect_output(&[" icanon", "xenlite 0.0", "status 3", " icanon"])?;
-    Ok(())
-}
-
-/// When the launcher is told to end, no emulator stays behind.
-fn termination(launcher: &Path) -> Outcome {
-    let kernel = stand_in()?;
-    fixture::need(&fixture::tools_of(&Machine::default()))?;
-    let mut child = Command::new(launcher)
-        .args([
-            "--hypervisor",
-            &kernel.to_string_lossy(),
-            "--dom0",
-            "-",
-            "--append",
-            "hang",
-            "--timeout",
-            "60",
-        ])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()?;
-    // The first byte of the console says that the machine runs.
-    let mut first = [0; 1];
-    child.stdout.as_mut().expect("piped").read_exact(&mut first)?;
-    let emulators = children(child.id())?;
-    check!(!emulators.is_empty(), "the launcher has no emulator");
-    let pid = i32::try_from(child.id())
-        .ok()
-        .and_then(rustix::process::Pid::from_raw);
-    let sent = pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::TERM));
-    check!(matches!(sent, Some(Ok(()))), "the launcher is gone already");
-    let status = child.wait()?.code();
-    check!(status == Some(3), "status {status:?}");
-    for emulator in emulators {
-        check!(
-            !Path::new(&format!("/proc/{emulator}/exe")).exists(),
-            "emulator {emulator} is left behind"
-        );
-    }
-    Ok(())
-}
-
-/// The processes that `parent` started.
-fn children(parent: u32) -> std::io::Result<Vec<String>> {
-    let mut pids = Vec::new();
-    for task in std::fs::read_dir(format!("/proc/{parent}/task"))? {
-        let text = std::fs::read_to_string(task?.path().join("children"))?;
-        pids.extend(text.split_whitespace().map(str::to_string));
-    }
-    Ok(pids)
 }
 
 /// The stand-in gets its arguments and modules, whatever boots it, and its verdict comes back.

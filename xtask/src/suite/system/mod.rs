@@ -1,7 +1,9 @@
 //! System tests: the whole of it, as a person uses it. Keys go in at the console, and what the screen shows is judged.
 
+mod programs;
+
 use super::command_line::{Stdin, launch};
-use super::{Outcome, Stop, Test, fixture};
+use super::{Outcome, Stop, Test, coverage, fixture};
 use crate::boot_image::BootImage;
 use crate::check;
 use crate::cli::{Boot, Chipset, Emulator};
@@ -9,15 +11,9 @@ use crate::console::Record;
 use crate::keyboard::Keyboard;
 use crate::machine::Machine;
 use crate::status::{Ending, Verdict};
-use crate::tools::{self, Tool};
 use crate::{build, initrd, workspace};
-use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
-
-/// Programs that check promises of the kernel by themselves; each ends with status 0 only if all were kept.
-const CHECKERS: [&str; 8] = ["fault", "cow", "spin", "tls", "fpu", "pipe", "signal", "stress"];
 
 /// The tests.
 pub fn tests(launcher: &Path) -> Vec<Test> {
@@ -36,14 +32,14 @@ pub fn tests(launcher: &Path) -> Vec<Test> {
         Test::new("system::many_lines_arrive_whole", many_lines),
         Test::new("system::a_carriage_return_ends_a_line", carriage_return),
         Test::new("system::reboot_is_orderly", reboot),
-        Test::new("system::c_program_from_a_users_initrd", c_program),
-        Test::new("system::busybox_unmodified", busybox),
-        Test::new("system::initrd_replaces_everything", replaced_initrd),
+        Test::new("system::c_program_from_a_users_initrd", programs::c_program),
+        Test::new("system::busybox_unmodified", programs::busybox),
+        Test::new("system::initrd_replaces_everything", programs::replaced_initrd),
         Test::new("system::a_foreign_kernel_is_refused", foreign_kernel),
     ];
-    for program in CHECKERS {
+    for program in programs::CHECKERS {
         let name = format!("system::program_{program}");
-        tests.push(Test::new(name.clone(), move || checker(&name, program)));
+        tests.push(Test::new(name.clone(), move || programs::checker(&name, program)));
     }
     for (name, machine, append) in machines() {
         let name = format!("system::boots_{name}");
@@ -108,7 +104,7 @@ fn machines() -> Vec<(&'static str, Machine, &'static str)> {
 fn image(initrd: &Path, append: &str) -> Result<BootImage, Stop> {
     Ok(BootImage {
         hypervisor: fixture::hypervisor()?,
-        append: append.into(),
+        append: format!("loglvl=debug {append}").trim().into(),
         modules: vec![
             fixture::module("dom0", &fixture::mini_guest()?, ""),
             fixture::module("initrd", initrd, ""),
@@ -126,6 +122,7 @@ fn session(test: &str, initrd: &Path, keys: &str) -> Result<Record, Stop> {
         Keyboard::of_text(keys),
         fixture::LIMIT,
     )?;
+    coverage::collect(&record.text);
     powered_off(&record)?;
     Ok(record)
 }
@@ -235,12 +232,6 @@ fn reboot() -> Outcome {
     Ok(())
 }
 
-fn checker(test: &str, program: &str) -> Outcome {
-    let keys = format!("{program}; echo status $?\npoweroff\n");
-    let record = session(test, &fixture::programs()?, &keys)?;
-    has_lines(&record, &["status 0"])
-}
-
 /// A script in the initial file system needs nobody at the console, so this works without any input too.
 fn boots(test: &str, machine: &Machine, append: &str) -> Outcome {
     let tree = fixture::copied_program_tree()?;
@@ -253,115 +244,6 @@ fn boots(test: &str, machine: &Machine, append: &str) -> Outcome {
         has_lines(&record, &["up-0"])?;
     }
     Ok(())
-}
-
-/// Compiles `source` to a static 32-bit program.
-fn compile_c(source: &str, to: &Path) -> Outcome {
-    fixture::need(&[Tool::Gcc32])?;
-    let dir = tempfile::tempdir()?;
-    let file = dir.path().join("program.c");
-    std::fs::write(&file, source)?;
-    let output = Command::new("gcc")
-        .args(["-m32", "-static", "-O1", "-o"])
-        .args([to, &file])
-        .output()?;
-    check!(
-        output.status.success(),
-        "gcc: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(())
-}
-
-/// A program that the repository does not contain, with the C library of the host: its system calls are Linux's.
-fn c_program() -> Outcome {
-    const SOURCE: &str = r#"
-        #include <errno.h>
-        #include <stdio.h>
-        #include <stdlib.h>
-        #include <string.h>
-        #include <sys/wait.h>
-        #include <unistd.h>
-
-        static __thread int per_thread = 40;
-
-        int main(int argc, char **argv) {
-            char text[64] = "";
-            char *large = malloc(3 << 20);
-            FILE *file = fopen("/data/text", "r");
-            int status = 0;
-            if (!large || !file || !fgets(text, sizeof text, file)) return 1;
-            memset(large, argc, 3 << 20);
-            pid_t child = fork();
-            if (child == 0) { large[0] = 9; _exit(large[0] + per_thread); }
-            if (waitpid(child, &status, 0) != child) return 2;
-            per_thread += large[3 << 19];
-            printf("%s %s %d %d %s\n", argv[1], strtok(text, "\n"), WEXITSTATUS(status), per_thread, getenv("HOME"));
-            errno = 0;
-            if (fopen("/nowhere", "r") || errno != ENOENT) return 3;
-            printf("%.3f\n", 1.0 / argc + strtod("0.25", 0));
-            return 5;
-        }
-    "#;
-    let tree = fixture::copied_program_tree()?;
-    std::fs::create_dir(tree.path().join("data"))?;
-    std::fs::write(tree.path().join("data/text"), "from the initrd\n")?;
-    compile_c(SOURCE, &tree.path().join("bin/foreign"))?;
-    let archive = packed(tree.path())?;
-    let keys = "foreign word; echo status $?\npoweroff\n";
-    let record = session("system::c_program_from_a_users_initrd", archive.path(), keys)?;
-    has_lines(&record, &["word from the initrd 49 42 /", "0.750", "status 5"])
-}
-
-/// Debian's busybox for i386, as it is: its shell is process 1, its applets do the rest.
-fn busybox() -> Outcome {
-    fixture::need(&[Tool::Busybox])?;
-    let tree = tempfile::tempdir()?;
-    let root = tree.path();
-    for dir in ["bin", "dev", "etc", "proc", "tmp"] {
-        std::fs::create_dir(root.join(dir))?;
-    }
-    std::fs::copy(tools::busybox(), root.join("bin/busybox"))?;
-    std::fs::set_permissions(root.join("bin/busybox"), std::fs::Permissions::from_mode(0o755))?;
-    for applet in ["sh", "ls", "cat", "ps", "echo", "wc", "poweroff", "sort", "grep"] {
-        symlink("busybox", root.join("bin").join(applet))?;
-    }
-    std::fs::write(root.join("etc/motd"), "zebra\nant\nbee\n")?;
-    let archive = packed(root)?;
-    let keys = "ls /\ncat /etc/motd\nps\nsort /etc/motd | grep -v bee | wc -l\nx=$((6*7)); echo answer-$x\npoweroff -f\n";
-    let record = session("system::busybox_unmodified", archive.path(), keys)?;
-    has_lines(&record, &["zebra", "2", "answer-42"])?;
-    for text in ["bin", "PID", "ps"] {
-        check!(
-            record.text.contains(text),
-            "no {text:?} in\n{}",
-            fixture::tail(&record.text)
-        );
-    }
-    Ok(())
-}
-
-/// The user's tree is all there is: modes and links are its own, and nothing of the default tree remains.
-fn replaced_initrd() -> Outcome {
-    let defaults = fixture::copied_program_tree()?;
-    let tree = tempfile::tempdir()?;
-    let root = tree.path();
-    std::fs::create_dir(root.join("bin"))?;
-    for program in ["sh", "init", "echo", "cat", "poweroff"] {
-        std::fs::copy(
-            defaults.path().join("bin").join(program),
-            root.join("bin").join(program),
-        )?;
-    }
-    std::fs::write(root.join("only-this"), "mine alone\n")?;
-    symlink("only-this", root.join("alias"))?;
-    std::fs::write(root.join("closed"), "not a program\n")?;
-    std::fs::set_permissions(root.join("closed"), std::fs::Permissions::from_mode(0o644))?;
-    let archive = packed(root)?;
-    let keys =
-        "cat /alias\n/closed; echo closed $?\ncow; echo cow $?\ncat /etc/motd; echo motd $?\npoweroff\n";
-    let record = session("system::initrd_replaces_everything", archive.path(), keys)?;
-    has_lines(&record, &["mine alone", "closed 126", "cow 127", "motd 1"])
 }
 
 /// An ELF file that is no guest is refused with the reason, and that is no success.
