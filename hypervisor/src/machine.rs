@@ -288,6 +288,12 @@ impl CpuControl for Machine {
         percpu::set_upcall_flags(Some(frame_address(frame).cast::<u16>().cast_const()));
     }
 
+    #[inline(always)]
+    fn mask_upcalls_at_hand(&self) -> bool {
+        percpu::mask_upcalls();
+        true
+    }
+
     #[inline]
     fn request_exit_work(&self) {
         percpu::raise_todo(todo::WORK);

@@ -29,6 +29,7 @@ extern "sysv64" fn page_fault_from_guest(regs: &mut UserRegs, cr2: u64) {
         let error = cx.regs.error_code;
         if !trap::page_fault_quickly(cx, error, cr2) {
             cx.out_of_line(move |cx| {
+                cx.regs.vector = PAGE_FAULT;
                 let outcome = trap::page_fault(cx, error, cr2);
                 survive(cx, outcome);
             });
@@ -42,6 +43,7 @@ extern "sysv64" fn plain_trap_from_guest(regs: &mut UserRegs, vector: u32) {
     state::with(regs, |cx| {
         if !bounce::deliver_quickly(cx, vector as u8) {
             cx.out_of_line(move |cx| {
+                cx.regs.vector = vector;
                 let outcome = bounce::deliver_exception(cx, vector as u8, None, None);
                 survive(cx, outcome);
             });

@@ -54,6 +54,8 @@ unsafe extern "C" {
     fn fast_trap_iret();
     fn fast_trap_undo();
     fn entry_return();
+    fn entry_page_fault();
+    static entry_plain: u8;
     static entry_stubs: u8;
 }
 
@@ -95,9 +97,18 @@ pub mod points {
     pub fn fast_trap() -> u64 {
         address(entry_fast_trap)
     }
-    /// The ordinary stub of `vector`.
+    /// Vectors with an entry of their own in `entry_plain`, in its order.
+    const PLAIN: [u8; 8] = [0, 3, 4, 5, 6, 9, 16, 19];
+
+    /// The stub of `vector`: one of its own for those that come often, else the ordinary one.
     #[must_use]
     pub fn stub(vector: u8) -> u64 {
+        if vector == 14 {
+            return address(entry_page_fault);
+        }
+        if let Some(n) = PLAIN.iter().position(|plain| *plain == vector) {
+            return (&raw const entry_plain) as u64 + n as u64 * 64;
+        }
         // Taking the address of a label, not reading it.
         (&raw const entry_stubs) as u64 + u64::from(vector) * 16
     }

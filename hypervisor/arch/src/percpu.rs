@@ -124,6 +124,18 @@ pub fn set_upcall_flags(flags: Option<*const u16>) {
     unsafe { (*this_cpu()).upcall_flags = flags }
 }
 
+/// Masks upcalls of the domain that [`set_upcall_flags`] named.
+///
+/// Only while a domain runs: the flags that stand for none cannot be written.
+#[inline(always)]
+pub fn mask_upcalls() {
+    // SAFETY: only this CPU reads or writes its block outside `todo`.
+    let flags = unsafe { (*this_cpu()).upcall_flags };
+    // SAFETY: the flags of a running domain lie in the direct map of its shared page, which may be written; the mask is
+    // their second byte. The guest writes it too, hence volatile.
+    unsafe { flags.cast_mut().cast::<u8>().add(1).write_volatile(1) }
+}
+
 /// Sets the handler that the fast trap's stub leads to; see [`crate::entry`].
 pub fn set_fast_trap_target(vector: u8, cs: u16, eip: u32) {
     // SAFETY: only this CPU reads or writes its block outside `todo`.

@@ -130,6 +130,11 @@ pub trait CpuControl {
     fn load_data_segments(&self, segments: DataSegments) -> Result<(), Fault>;
     /// Tells the exit path which frame the upcall flags of the domain that runs now are in.
     fn set_shared_info(&self, frame: Mfn);
+    /// Masks upcalls of the domain that runs now, where the machine has its flags at hand; says whether it has.
+    #[inline(always)]
+    fn mask_upcalls_at_hand(&self) -> bool {
+        false
+    }
     /// Has the exit path call [`crate::exit::before_guest`] before the guest runs again.
     fn request_exit_work(&self);
 }

@@ -217,7 +217,9 @@ fn enter_flat<P: Platform, H: Head, const INNER: usize, const OUTER: usize>(
     head: H,
 ) -> bool {
     const { assert!(INNER == H::WORDS + 3 && OUTER == H::WORDS + 5) };
-    let domain = cx.hv.running();
+    let Some(domain) = cx.hv.running_if_any() else {
+        return false;
+    };
     if to.handler(&domain.vcpus[0]).eip == 0 && !cfg!(feature = "mutant-null-handler") {
         return false;
     }
@@ -295,7 +297,10 @@ fn resume_at<P: Platform>(
     regs.rip = u64::from(handler.eip);
     regs.rflags = u64::from(regs.rflags as u32 & !CLEARED_AT_ENTRY | eflags::IF);
     if to.masks_events(vcpu) {
-        SharedInfo::of(platform, domain).mask_upcalls();
+        // Frames are only ever delivered to the domain that runs.
+        if !platform.mask_upcalls_at_hand() {
+            SharedInfo::of(platform, domain).mask_upcalls();
+        }
     }
 }
 

@@ -70,7 +70,7 @@ pub fn stack_switch<P: Platform>(cx: &mut Context<'_, P>, [ss, esp, ..]: Args) -
 pub fn stack_switch_quickly<P: Platform>(cx: &mut Context<'_, P>, [ss, esp, ..]: Args) -> Option<u32> {
     let ss = Selector::new(ss as u16);
     let platform = cx.platform;
-    let vcpu = cx.vcpu();
+    let vcpu = &mut cx.hv.running_if_any()?.vcpus[0];
     if ss.rpl() == 0 {
         return None;
     }

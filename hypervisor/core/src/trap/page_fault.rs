@@ -47,7 +47,10 @@ pub fn page_fault<P: Platform>(cx: &mut Context<'_, P>, error: u32, cr2: u64) ->
 pub fn page_fault_quickly<P: Platform>(cx: &mut Context<'_, P>, error: u32, cr2: u64) -> bool {
     let may_be_ours = cr2 > u64::from(u32::MAX)
         || error & WRITE_BY_KERNEL == WRITE_TO_PRESENT
-            && cx.current_domain().vm_assist & WRITABLE_TABLES != 0;
+            && cx
+                .hv
+                .running_if_any()
+                .is_none_or(|domain| domain.vm_assist & WRITABLE_TABLES != 0);
     !may_be_ours && deliver_page_fault_quickly(cx, error, cr2 as u32)
 }
 
