@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 /// How long one run may take.
 const LIMIT: Duration = Duration::from_secs(300);
 /// The fixed part of the machine that the boot's cost is given for.
-const APPEND: &str = "exit-on-shutdown console=com1 dom0_mem=128M";
+const APPEND: &str = "exit-on-shutdown console=com1 dom0_mem=64M";
 
 /// Numbers by key.
 pub type Numbers = BTreeMap<String, u64>;
