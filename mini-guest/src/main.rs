@@ -22,8 +22,7 @@ fn main(start_info: &'static StartInfo) -> ! {
         "a domain"
     };
     println!(
-        "mini-guest: {} {} in ring 1 as {role}, interface {}.{}",
-        env!("CARGO_PKG_NAME"),
+        "mini-guest: version {} in ring 1 as {role}, interface {}.{}",
         env!("CARGO_PKG_VERSION"),
         version >> 16,
         version & 0xFFFF

@@ -96,8 +96,9 @@ impl ProcSource for NoProcesses {
     }
 }
 
-/// First inode number here; each process has 16.
-const FIRST_INO: u64 = 1 << 40;
+/// First inode number here, beyond what the tree reaches; each process has 16. (C libraries refuse entries whose
+/// number has more than 32 bits.)
+const FIRST_INO: u64 = 1 << 31;
 
 impl ProcNode {
     /// What `name` leads to from here.

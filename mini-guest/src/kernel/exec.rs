@@ -50,6 +50,7 @@ impl Kernel {
         let mut process = Process::first(self.fs.root(), time::now_ns());
         self.open_console(&mut process.files)?;
         (self.current, self.last_pid) = (1, 1);
+        (self.tty.session, self.tty.foreground) = (1, 1);
         self.processes.insert(1, process);
         let started = self.load_program(path, arguments);
         let result = started.map(|program| self.install(program, frame));
