@@ -10,7 +10,7 @@
 //! |---|---|
 //! | start, calls, traps, events, verdicts (all a test guest needs) | `entry`, `hypercall`, `traps`, `events`, `shared`, `time`, `console`, `report`, `usercopy` |
 //! | memory | [`mm`] |
-//! | programs | [`process`], [`fs`], [`pipe`], [`tty`], [`sched`], `kernel`, `syscall`, with the vocabulary of [`linux`] |
+//! | programs | [`process`], [`fs`], [`page`], [`pipe`], [`tty`], [`sched`], `kernel`, `syscall`, with the vocabulary of [`linux`] |
 #![cfg_attr(not(test), no_std)]
 
 extern crate alloc;
@@ -30,6 +30,7 @@ pub mod hypercall;
 pub mod kernel;
 pub mod linux;
 pub mod mm;
+pub mod page;
 pub mod pipe;
 pub mod process;
 pub mod random;

@@ -39,34 +39,15 @@ mini_guest_copy_end:
 mini_guest_copy_words_failed:
         lea     ecx, [edx + 4*ecx]
         jmp     mini_guest_copy_end
-
-/* fn mini_guest_fill(to: u32, len: u32) -> u32: the same, writing zeroes. */
-        .globl  mini_guest_fill
-mini_guest_fill:
-        push    edi
-        mov     edi, [esp + 8]
-        mov     ecx, [esp + 12]
-        xor     eax, eax
-        .globl  mini_guest_fill_bytes
-mini_guest_fill_bytes:
-        rep stosb
-        .globl  mini_guest_fill_end
-mini_guest_fill_end:
-        mov     eax, ecx
-        pop     edi
-        ret
     "#
 );
 
 unsafe extern "C" {
     fn mini_guest_copy(to: u32, from: u32, len: u32) -> u32;
-    fn mini_guest_fill(to: u32, len: u32) -> u32;
     safe fn mini_guest_copy_words();
     safe fn mini_guest_copy_words_failed();
     safe fn mini_guest_copy_bytes();
     safe fn mini_guest_copy_end();
-    safe fn mini_guest_fill_bytes();
-    safe fn mini_guest_fill_end();
 }
 
 /// Copies `len` bytes from address `from` to address `to` and says how many could not be copied; what was, is the
@@ -80,15 +61,6 @@ pub unsafe fn copy(to: u32, from: u32, len: u32) -> u32 {
     unsafe { mini_guest_copy(to, from, len) }
 }
 
-/// Writes `len` zeroes to address `to` and says how many could not be written.
-///
-/// # Safety
-/// As for [`copy`]'s `to`.
-pub unsafe fn fill(to: u32, len: u32) -> u32 {
-    // SAFETY: as above.
-    unsafe { mini_guest_fill(to, len) }
-}
-
 /// Whether the trap in `regs` is one of the copy routines'; if so it goes on at the recovery address.
 pub(crate) fn recover(regs: &mut Regs) -> bool {
     let address = |label: unsafe extern "C" fn()| label as *const () as u32;
@@ -98,7 +70,6 @@ pub(crate) fn recover(regs: &mut Regs) -> bool {
             address(mini_guest_copy_words_failed),
         ),
         (address(mini_guest_copy_bytes), address(mini_guest_copy_end)),
-        (address(mini_guest_fill_bytes), address(mini_guest_fill_end)),
     ];
     match table.into_iter().find(|(at, _)| *at == regs.eip) {
         Some((_, recovery)) => {

@@ -1,13 +1,11 @@
 //! The bytes of a file: borrowed from the RAM disk, or pages of our own once it was written to.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::enough_memory;
 use crate::linux::Errno;
+use crate::page::{PAGE, Page};
 
-/// Bytes in a page.
-const PAGE: usize = 4096;
 /// Longest file.
 pub const MAX_LEN: u64 = 1 << 30;
 
@@ -21,7 +19,7 @@ pub enum FileData {
         /// Length in bytes.
         len: usize,
         /// A place for each page up to the length.
-        pages: Vec<Option<Box<[u8]>>>,
+        pages: Vec<Option<Page>>,
     },
 }
 
@@ -29,14 +27,6 @@ impl Default for FileData {
     fn default() -> Self {
         Self::Borrowed(&[])
     }
-}
-
-fn new_page() -> Result<Box<[u8]>, Errno> {
-    enough_memory()?;
-    let mut page = Vec::new();
-    page.try_reserve_exact(PAGE).map_err(|_| Errno::ENOMEM)?;
-    page.resize(PAGE, 0);
-    Ok(page.into_boxed_slice())
 }
 
 impl FileData {
@@ -106,7 +96,7 @@ impl FileData {
             let part = (bytes.len() - done).min(PAGE - offset);
             let slot = &mut pages[index];
             if slot.is_none() {
-                match new_page() {
+                match Page::new() {
                     Ok(page) => *slot = Some(page),
                     Err(errno) if done == 0 => return Err(errno),
                     Err(_) => return Ok(done),
@@ -168,7 +158,7 @@ impl FileData {
             .try_reserve(bytes.len().div_ceil(PAGE))
             .map_err(|_| Errno::ENOMEM)?;
         for chunk in bytes.chunks(PAGE) {
-            let mut page = new_page()?;
+            let mut page = Page::new()?;
             page[..chunk.len()].copy_from_slice(chunk);
             pages.push(Some(page));
         }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`cpio`], [`populate`] | the RAM disk's format, and the tree made from it |
 //! | [`inode`], [`data`] | files, directories, links, devices; the bytes of a file |
-//! | [`tree`] | the way from a path to a file |
+//! | [`node`], [`tree`] | the way from a path to a file |
 //! | [`change`] | making, linking, renaming, removing |
 //! | [`proc`] | what `/proc` holds, described apart from the kernel that fills it |
 //! | [`open`] | open files and the table of a process |
@@ -15,6 +15,7 @@ pub mod change;
 pub mod cpio;
 pub mod data;
 pub mod inode;
+pub mod node;
 pub mod open;
 pub mod populate;
 pub mod proc;
@@ -33,7 +34,10 @@ use crate::linux::Errno;
 pub fn enough_memory() -> Result<(), Errno> {
     #[cfg(target_os = "none")]
     if crate::mm::is_low() {
-        return Err(Errno::ENOMEM);
+        crate::process::page_cache::shrink();
+        if crate::mm::is_low() {
+            return Err(Errno::ENOMEM);
+        }
     }
     Ok(())
 }

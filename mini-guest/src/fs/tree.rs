@@ -7,9 +7,10 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 
 use super::inode::{Body, Directory, Inode};
+pub use super::node::Node;
 use super::proc::{ProcNode, ProcSource};
 use crate::linux::Errno;
-use crate::linux::file::{Stat, mode};
+use crate::linux::file::mode;
 use crate::linux::process::MAX_PATH;
 use crate::linux::time::TimeSpec;
 
@@ -17,15 +18,6 @@ use crate::linux::time::TimeSpec;
 const MAX_LINKS: u32 = 40;
 /// Longest name.
 const MAX_NAME: usize = 255;
-
-/// What a path leads to.
-#[derive(Clone, Debug)]
-pub enum Node {
-    /// A file of the tree.
-    Inode(Rc<Inode>),
-    /// A place in `/proc`.
-    Proc(ProcNode),
-}
 
 /// What is done with a symbolic link at the end of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -280,46 +272,5 @@ impl Way {
             self.names.push_front(name.into());
         }
         Ok(())
-    }
-}
-
-impl From<Rc<Inode>> for Node {
-    fn from(inode: Rc<Inode>) -> Self {
-        match inode.body {
-            Body::ProcRoot => Self::Proc(ProcNode::Root),
-            _ => Self::Inode(inode),
-        }
-    }
-}
-
-impl Node {
-    /// Whether names can be looked up in it.
-    #[must_use]
-    pub fn is_directory(&self) -> bool {
-        match self {
-            Self::Inode(inode) => inode.is_directory(),
-            Self::Proc(node) => node.is_directory(),
-        }
-    }
-
-    /// The target, of a symbolic link.
-    #[must_use]
-    pub fn link(&self, source: &dyn ProcSource) -> Option<Vec<u8>> {
-        match self {
-            Self::Inode(inode) => match &inode.body {
-                Body::Symlink(target) => Some(target.to_vec()),
-                _ => None,
-            },
-            Self::Proc(node) => node.link(source),
-        }
-    }
-
-    /// What stat tells.
-    #[must_use]
-    pub fn stat(&self) -> Stat {
-        match self {
-            Self::Inode(inode) => inode.stat(),
-            Self::Proc(node) => node.stat(),
-        }
     }
 }

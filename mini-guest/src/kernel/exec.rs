@@ -30,6 +30,7 @@ struct Program {
     space: AddressSpace,
     frame: TrapFrame,
     path: Vec<u8>,
+    name: Vec<u8>,
     command_line: Vec<u8>,
 }
 
@@ -182,6 +183,11 @@ impl Kernel {
             space,
             frame,
             path: absolute,
+            name: path
+                .rsplit(|byte| *byte == b'/')
+                .next()
+                .unwrap_or_default()
+                .to_vec(),
             command_line: arguments.command_line(),
         })
     }
@@ -206,12 +212,7 @@ impl Kernel {
     fn install(&mut self, program: Program, frame: &mut TrapFrame) {
         let current = self.current;
         let process = self.process();
-        let name_at = program
-            .path
-            .iter()
-            .rposition(|byte| *byte == b'/')
-            .map_or(0, |slash| slash + 1);
-        process.set_name(&program.path[name_at..]);
+        process.set_name(&program.name);
         process.program = program.path;
         process.command_line = program.command_line;
         process.files.exec();

@@ -50,6 +50,7 @@ impl Kernel {
         child.is_vfork = options.vfork;
         self.processes.insert(pid, child);
         self.queue.push(pid);
+        self.timer_may_change();
         Ok(pid)
     }
 

@@ -95,7 +95,10 @@ pub struct Kernel {
     last_pid: u32,
     timer_port: u32,
     console_port: Option<u32>,
-    armed: Option<u64>,
+    /// What the timer is set to, and whether that may be wrong by now.
+    armed: (Option<u64>, bool),
+    /// The running process's slice is over and somebody waits.
+    must_yield: bool,
     switched_at: u64,
     boot_ns: u64,
     idle_ns: u64,
@@ -126,7 +129,8 @@ impl Kernel {
             last_pid: 0,
             timer_port: events::bind_virq(Virq::TIMER)?,
             console_port: events::bind_virq(Virq::CONSOLE).ok(),
-            armed: None,
+            armed: (None, true),
+            must_yield: false,
             switched_at: now,
             boot_ns: now,
             idle_ns: 0,

@@ -16,12 +16,11 @@ impl Kernel {
     pub(super) fn resume(&mut self, frame: &mut TrapFrame) {
         loop {
             self.take_events();
-            let must_yield = self.queue.is_slice_over(time::now_ns());
             let can_run = self
                 .processes
                 .get(&self.current)
                 .is_some_and(|process| process.state == State::Ready);
-            if !can_run || must_yield {
+            if !can_run || self.must_yield {
                 self.switch(frame);
                 continue;
             }
@@ -57,6 +56,8 @@ impl Kernel {
             }
             self.idle();
         };
+        self.must_yield = false;
+        self.armed.1 = true;
         self.current = next;
         *frame = self.process().frame;
         if next != old {
@@ -129,8 +130,9 @@ impl Kernel {
         });
         if timer {
             // It comes for other reasons too; what is due is armed again then.
-            self.armed = None;
+            self.armed = (None, true);
             self.wake_due();
+            self.must_yield = self.queue.is_slice_over(time::now_ns());
         }
         if console {
             self.random.stir(time::tsc());
@@ -156,12 +158,21 @@ impl Kernel {
             if matches!(process.state, State::Waiting(on) if on.intersects(what)) {
                 process.state = State::Ready;
                 self.queue.push(*pid);
+                self.armed.1 = true;
             }
         }
     }
 
+    /// Puts a process to sleep, or notes that one may run: the timer is looked at again.
+    pub(crate) fn timer_may_change(&mut self) {
+        self.armed.1 = true;
+    }
+
     /// Asks for the timer event when the next process is to be woken or the running one to give way.
     fn arm_timer(&mut self) {
+        if !core::mem::take(&mut self.armed.1) {
+            return;
+        }
         let now = time::now_ns();
         let sleepers = self
             .processes
@@ -169,8 +180,8 @@ impl Kernel {
             .filter(|process| matches!(process.state, State::Waiting(_)));
         let first = sleepers.filter_map(|process| process.call.deadline).min();
         let wanted = [first, self.queue.slice_end(now)].into_iter().flatten().min();
-        if wanted != self.armed && time::set_timer(wanted).is_ok() {
-            self.armed = wanted;
+        if wanted != self.armed.0 && time::set_timer(wanted).is_ok() {
+            self.armed.0 = wanted;
         }
     }
 }

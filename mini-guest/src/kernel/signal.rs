@@ -33,6 +33,7 @@ impl Kernel {
         if can_wake && process.signals.is_due() {
             process.state = State::Ready;
             self.queue.push(pid);
+            self.timer_may_change();
         }
     }
 

@@ -19,8 +19,6 @@ pub mod clone {
     pub const VM: u32 = 0x100;
     /// The parent sleeps until the child executes or ends.
     pub const VFORK: u32 = 0x4000;
-    /// Set the child's TLS from the call's argument.
-    pub const SETTLS: u32 = 0x8_0000;
     /// Store the child's number at the parent's pointer.
     pub const PARENT_SETTID: u32 = 0x10_0000;
     /// Clear the child's pointer when it ends.
@@ -28,7 +26,7 @@ pub mod clone {
     /// Store the child's number at its own pointer.
     pub const CHILD_SETTID: u32 = 0x100_0000;
     /// All that is honoured.
-    pub const KNOWN: u32 = SIGNAL | VM | VFORK | SETTLS | PARENT_SETTID | CHILD_CLEARTID | CHILD_SETTID;
+    pub const KNOWN: u32 = SIGNAL | VM | VFORK | PARENT_SETTID | CHILD_CLEARTID | CHILD_SETTID;
 }
 
 /// Options of wait4.

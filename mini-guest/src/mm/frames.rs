@@ -1,8 +1,8 @@
 //! Which page frames are free, and how often each is used.
 //!
-//! A frame's word holds its count, or, of a free one, [`FREE`] and the next free frame; so the free list needs no
+//! A frame's word holds its count, or, of a free one, `FREE` and the next free frame; so the free list needs no
 //! memory of its own. Frames that are never given out (the image, page tables of the start, modules, what lies beyond
-//! the direct map) are [`RESERVED`]. A frame that two address spaces share after a fork is counted twice.
+//! the direct map) are `RESERVED`. A frame that two address spaces share after a fork is counted twice.
 
 use guest_abi::addr::Pfn;
 

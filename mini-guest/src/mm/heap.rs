@@ -79,6 +79,13 @@ fn grow(heap: &mut Heap, wanted: usize) {
     }
 }
 
+/// Maps a part of the heap at once, of this share of the domain's memory, so that what the kernel usually needs does not
+/// come and go with the programs.
+pub(super) fn begin(pages: u32) {
+    const SHARE: u32 = 64;
+    grow(&mut HEAP.heap.borrow_mut(), (pages / SHARE) as usize * PAGE_SIZE);
+}
+
 /// Gives the heap a fixed piece of memory: for guests that do without [`super::init`].
 ///
 /// # Panics

@@ -11,8 +11,8 @@
 //! | `heap` | the kernel heap |
 //!
 //! # Memory that runs out
-//! Programs and files may take frames only while more than [`USER_KEEP`] are free ([`alloc_user_frame`]), and a call that
-//! allocates objects in the heap first asks [`is_low`]. What is left serves the small objects of calls
+//! Programs and files may take frames only while more than [`USER_KEEP`] are free (`alloc_user_frame`), and a call that
+//! allocates objects in the heap first asks `is_low`. What is left serves the small objects of calls
 //! in progress, so the kernel itself does not run out.
 
 pub mod boot;

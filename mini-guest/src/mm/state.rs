@@ -22,7 +22,7 @@ static FRAMES: OneCpu<RefCell<Option<FrameTable<'static>>>> = OneCpu::new(RefCel
 static KERNEL_MAP: OneCpu<RefCell<Option<KernelMap>>> = OneCpu::new(RefCell::new(None));
 
 /// Heap bytes below which calls that allocate are refused.
-const HEAP_RESERVE: usize = 256 * 1024;
+const HEAP_RESERVE: usize = 768 * 1024;
 
 /// Takes possession of the domain's memory and gives the RAM disk, which stays where it is.
 ///
@@ -45,6 +45,7 @@ pub fn init(start_info: &'static StartInfo) -> &'static [u8] {
     let pages = map.pages();
     *KERNEL_MAP.borrow_mut() = Some(map);
     *FRAMES.borrow_mut() = Some(frame_table(first, pages, &mut bump));
+    heap::begin(pages);
     protect_image();
     ramdisk(boot::ramdisk(start_info, list.as_ref()))
 }

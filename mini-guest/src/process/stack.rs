@@ -68,7 +68,7 @@ pub fn build(
         return Err(Errno::E2BIG);
     }
     // The strings lie above the words; their addresses are known once their length is.
-    let mut strings = Vec::new();
+    let mut strings = Vec::with_capacity(arguments.bytes() + path.len() + 32);
     let mut push = |string: &[u8], end: &[u8]| {
         let at = strings.len();
         strings.extend_from_slice(string);
@@ -115,7 +115,10 @@ pub fn build(
         words.extend([kind, value]);
     }
     let esp = (base - words.len() as u32 * 4) & !15;
-    let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let mut bytes = Vec::with_capacity((top - esp) as usize);
+    words
+        .iter()
+        .for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
     bytes.resize((base - esp) as usize, 0);
     bytes.extend_from_slice(&strings);
     Ok(InitialStack { esp, bytes })

@@ -97,7 +97,7 @@ impl Kernel {
             command::SETFL => {
                 let changeable = OpenFlags::APPEND | OpenFlags::NONBLOCK;
                 let wanted = OpenFlags::from_bits_truncate(arg) & changeable;
-                file.flags.set(file.flags.get() - changeable | wanted);
+                file.flags.set((file.flags.get() - changeable) | wanted);
                 0
             }
             _ => return Err(Errno::EINVAL.into()),

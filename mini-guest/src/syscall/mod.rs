@@ -76,6 +76,7 @@ impl Kernel {
                 let is_interrupted = what != WaitFor::VFORK && process.signals.is_due();
                 if !is_interrupted {
                     process.state = State::Waiting(what);
+                    self.timer_may_change();
                 }
                 return;
             }

@@ -26,13 +26,12 @@ impl Kernel {
     }
 
     pub(super) fn sys_clone(&mut self, frame: &TrapFrame, args: Args) -> SysResult {
-        let [flags, stack, parent_tid, tls_at, child_tid, _] = args;
+        let [flags, stack, parent_tid, _, child_tid, _] = args;
         let shares = flags & (clone::VM | clone::VFORK);
         let is_vfork = shares == clone::VM | clone::VFORK;
-        if flags & !clone::KNOWN != 0 || !(is_vfork || shares == 0) || flags & clone::SETTLS != 0 {
+        if flags & !clone::KNOWN != 0 || !(is_vfork || shares == 0) {
             return Err(Errno::EINVAL.into());
         }
-        let _ = tls_at;
         if is_vfork {
             return self.wait_for_vfork(frame, stack);
         }

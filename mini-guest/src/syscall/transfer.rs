@@ -81,7 +81,7 @@ impl Kernel {
     fn read_terminal(&mut self, file: &OpenFile, to: u32, len: u32, is_first: bool) -> SysResult {
         self.check_foreground()?;
         // The address is judged before anything is taken.
-        self.process().memory().borrow_mut().zero_out(to, len)?;
+        self.process().memory().borrow_mut().prepare_out(to, len)?;
         let read = self.tty.read(len as usize);
         self.show_echo();
         match read {
@@ -99,7 +99,7 @@ impl Kernel {
         self.process()
             .memory()
             .borrow_mut()
-            .zero_out(to, len.min(pipe.len() as u32))?;
+            .prepare_out(to, len.min(pipe.len() as u32))?;
         match pipe.read(len as usize)? {
             Transfer::Done(bytes) => {
                 self.copy_out(to, &bytes)?;

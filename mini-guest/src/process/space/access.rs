@@ -38,14 +38,17 @@ impl AddressSpace {
         })
     }
 
-    /// Writes `len` zeroes to address `to`.
+    /// Makes `len` bytes at address `to` ready to be written, changing nothing in them.
     ///
     /// # Errors
-    /// EFAULT; a part may have been written.
-    pub fn zero_out(&mut self, to: u32, len: u32) -> Result<(), Errno> {
+    /// EFAULT.
+    pub fn prepare_out(&mut self, to: u32, len: u32) -> Result<(), Errno> {
         let range = self.check(to, len as usize, true)?;
-        // SAFETY: the range lies in user space, where no Rust object lives.
-        self.copy(range, true, |at, _, left| unsafe { usercopy::fill(at, left) })
+        let first = range.start & !(super::PAGE - 1);
+        for page in (first..range.end).step_by(super::PAGE as usize) {
+            self.fault(page, true).map_err(|_| Errno::EFAULT)?;
+        }
+        Ok(())
     }
 
     /// Copies in a string up to its NUL, which must come within `max` bytes.

@@ -147,21 +147,18 @@ impl AddressSpace {
                 .map(|end| start..end)
         };
         let range = match fixed {
-            Some(start) => {
-                let range = at(start).ok_or(Errno::ENOMEM)?;
-                self.unmap(range.clone())?;
-                range
-            }
+            Some(start) => at(start).ok_or(Errno::ENOMEM)?,
             None => at(hint & !(PAGE - 1))
                 .filter(|range| hint != 0 && range.end <= MAP_LIMIT && self.areas.is_free(range))
                 .map_or_else(|| self.areas.find_free(len, MAP_LIMIT), Ok)?,
         };
         let start = range.start;
         self.areas.insert(Area {
-            range,
+            range: range.clone(),
             protection,
             backing,
         })?;
+        self.remove_pages(range);
         Ok(start)
     }
 

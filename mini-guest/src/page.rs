@@ -1,0 +1,106 @@
+//! A page of memory for the kernel's own bulk data: the bytes of files.
+//!
+//! In the guest it is a frame, reached through the direct map, so that memory goes back to the programs when a file is removed (the
+//! heap never shrinks). On the host, where the tests of files run, it is a box.
+
+#[cfg(not(target_os = "none"))]
+use alloc::boxed::Box;
+use core::ops::{Deref, DerefMut};
+
+use crate::linux::Errno;
+
+/// Bytes in a page.
+pub const PAGE: usize = 4096;
+
+/// A zeroed page of one's own.
+#[derive(Debug)]
+pub struct Page(Store);
+
+#[cfg(not(target_os = "none"))]
+type Store = Box<[u8; PAGE]>;
+#[cfg(target_os = "none")]
+type Store = guest_abi::addr::Pfn;
+
+#[cfg(not(target_os = "none"))]
+impl Page {
+    /// A page of zeroes.
+    ///
+    /// # Errors
+    /// None here; ENOMEM in the guest.
+    pub fn new() -> Result<Self, Errno> {
+        Ok(Self(Box::new([0; PAGE])))
+    }
+}
+
+#[cfg(target_os = "none")]
+impl Page {
+    /// A page of zeroes.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn new() -> Result<Self, Errno> {
+        let frame = crate::mm::alloc_user_frame().or_else(|_| {
+            crate::process::page_cache::shrink();
+            crate::mm::alloc_user_frame().map_err(|_| Errno::ENOMEM)
+        })?;
+        Ok(Self(frame))
+    }
+
+    fn bytes(&self) -> *mut u8 {
+        crate::mm::layout::direct(self.0) as *mut u8
+    }
+}
+
+#[cfg(target_os = "none")]
+impl Drop for Page {
+    fn drop(&mut self) {
+        crate::mm::put_frame(self.0);
+    }
+}
+
+#[cfg(not(target_os = "none"))]
+impl Deref for Page {
+    type Target = [u8; PAGE];
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+#[cfg(not(target_os = "none"))]
+impl DerefMut for Page {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+#[cfg(target_os = "none")]
+impl Deref for Page {
+    type Target = [u8; PAGE];
+
+    fn deref(&self) -> &Self::Target {
+        // SAFETY: the frame is ours alone, mapped, initialised, and borrowed for as long as `self` is.
+        unsafe { &*self.bytes().cast() }
+    }
+}
+
+#[cfg(target_os = "none")]
+impl DerefMut for Page {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        // SAFETY: as above, exclusively.
+        unsafe { &mut *self.bytes().cast() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_zero_and_keeps_what_is_written() {
+        let mut page = Page::new().unwrap();
+        assert!(page.iter().all(|byte| *byte == 0));
+        page[4095] = 7;
+        assert_eq!(page[4095], 7);
+    }
+}
