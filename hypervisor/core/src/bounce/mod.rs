@@ -223,22 +223,25 @@ fn enter_flat<P: Platform, H: Head, const INNER: usize, const OUTER: usize>(
     if to.handler(&domain.vcpus[0]).eip == 0 && !cfg!(feature = "mutant-null-handler") {
         return false;
     }
-    let (ss, esp) = stack(cx.regs, domain);
-    let pushed = if cx.regs.in_guest_kernel() {
-        push_flat(cx.platform, ss, esp, &frame::<H, INNER>(cx.regs, head))
+    let vcpu = &domain.vcpus[0];
+    let flags = cx.regs.rflags as u32;
+    if cx.regs.in_guest_kernel() {
+        let words = frame::<H, INNER>(cx.regs, head);
+        let Some(esp) = push_flat(cx.platform, cx.regs.ss as u16, cx.regs.rsp as u32, &words) else {
+            return false;
+        };
+        resume_at(cx.regs, to.handler(vcpu), flags, esp);
     } else {
-        push_flat(cx.platform, ss, esp, &frame::<H, OUTER>(cx.regs, head))
-    };
-    let Some(esp) = pushed else {
-        return false;
-    };
-    resume_at(
-        cx.regs,
-        cx.platform,
-        domain,
-        to,
-        (Selector::FLAT_RING1_DS.raw(), esp),
-    );
+        let words = frame::<H, OUTER>(cx.regs, head);
+        let Some(esp) = push_flat(cx.platform, vcpu.kernel_ss, vcpu.kernel_esp, &words) else {
+            return false;
+        };
+        cx.regs.ss = u64::from(Selector::FLAT_RING1_DS.raw());
+        resume_at(cx.regs, to.handler(vcpu), flags, esp);
+    }
+    if to.masks_events(vcpu) {
+        mask_upcalls(cx.platform, domain);
+    }
     true
 }
 
@@ -265,7 +268,16 @@ fn enter_rarely<P: Platform, H: Head, const INNER: usize, const OUTER: usize>(
     if !cfg!(feature = "mutant-frame-fault") {
         written.map_err(|_| bad_stack)?;
     }
-    resume_at(cx.regs, cx.platform, domain, to, (ss, slot.esp));
+    cx.regs.ss = u64::from(ss);
+    resume_at(
+        cx.regs,
+        to.handler(&domain.vcpus[0]),
+        cx.regs.rflags as u32,
+        slot.esp,
+    );
+    if to.masks_events(&domain.vcpus[0]) {
+        mask_upcalls(cx.platform, domain);
+    }
     Ok(())
 }
 
@@ -279,28 +291,21 @@ fn stack(regs: &UserRegs, domain: &Domain) -> (u16, u32) {
     }
 }
 
-/// Turns the registers to the handler of `to` on ring-1 stack `ss:esp`, and masks events where that goes with it.
+/// Turns the registers to `handler` at `esp` of a ring-1 stack; `flags` are the interrupted ones. The handler's selector
+/// has RPL 1, or it could not have been registered.
 #[inline(always)]
-fn resume_at<P: Platform>(
-    regs: &mut UserRegs,
-    platform: &P,
-    domain: &Domain,
-    to: Entry,
-    (ss, esp): (u16, u32),
-) {
-    let vcpu = &domain.vcpus[0];
-    let handler = to.handler(vcpu);
-    regs.ss = u64::from(ss);
+fn resume_at(regs: &mut UserRegs, handler: CodePointer, flags: u32, esp: u32) {
     regs.rsp = u64::from(esp);
-    // Registered selectors have RPL 1; the OR makes it so for the way back whatever happened to them since.
-    regs.cs = u64::from(handler.cs | 1);
+    regs.cs = u64::from(handler.cs);
     regs.rip = u64::from(handler.eip);
-    regs.rflags = u64::from(regs.rflags as u32 & !CLEARED_AT_ENTRY | eflags::IF);
-    if to.masks_events(vcpu) {
-        // Frames are only ever delivered to the domain that runs.
-        if !platform.mask_upcalls_at_hand() {
-            SharedInfo::of(platform, domain).mask_upcalls();
-        }
+    regs.rflags = u64::from(flags & !CLEARED_AT_ENTRY | eflags::IF);
+}
+
+/// Masks the upcalls of the running domain.
+#[inline(always)]
+fn mask_upcalls<P: Platform>(platform: &P, running: &Domain) {
+    if !platform.mask_upcalls_at_hand() {
+        SharedInfo::of(platform, running).mask_upcalls();
     }
 }
 

@@ -23,7 +23,7 @@ pub use bind::{Ends, PortStatus, alloc_unbound, bind_interdomain, bind_virq, clo
 use crate::{
     domain::DomId,
     error::HvError,
-    hypervisor::Hypervisor,
+    hypervisor::{Hypervisor, MAX_DOMAINS},
     platform::Platform,
     sched::{self, Held},
     shared_info::SharedInfo,
@@ -194,9 +194,10 @@ pub fn send_to_dom0<P: Platform>(hv: &mut Hypervisor, platform: &P, virq: Virq) 
 /// [`HvError::Invalid`] unless the port is connected.
 #[inline(always)]
 pub fn send<P: Platform>(hv: &mut Hypervisor, platform: &P, port: u32) -> Result<(), HvError> {
-    match hv.running().events.get(port) {
-        Some(Port::Interdomain { slot, port }) => {
-            set_pending(hv, platform, usize::from(slot), u32::from(port));
+    // A port that does not exist yet is free, so that its number need not be compared with the table's present size.
+    match hv.running().events.ports.get(port as usize) {
+        Some(&Port::Interdomain { slot, port }) => {
+            set_pending(hv, platform, usize::from(slot) % MAX_DOMAINS, u32::from(port));
             Ok(())
         }
         _ => Err(HvError::Invalid),

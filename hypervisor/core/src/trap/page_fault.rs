@@ -45,7 +45,8 @@ pub fn page_fault<P: Platform>(cx: &mut Context<'_, P>, error: u32, cr2: u64) ->
 #[inline(always)]
 #[must_use]
 pub fn page_fault_quickly<P: Platform>(cx: &mut Context<'_, P>, error: u32, cr2: u64) -> bool {
-    let may_be_ours = cr2 > u64::from(u32::MAX)
+    // The windows lie in the upper half of the address space: its sign says enough.
+    let may_be_ours = (cr2 as i64) < 0
         || error & WRITE_BY_KERNEL == WRITE_TO_PRESENT
             && cx
                 .hv
