@@ -6,7 +6,7 @@
 //!
 //! Source: Xen 2.0 interface: do_event_channel_op.
 
-use super::{Args, CallResult};
+use super::{Args, CallResult, finish};
 use crate::{
     context::Context,
     domain::DomId,
@@ -23,65 +23,82 @@ use guest_abi::{
         self as wire, AllocUnbound, BindInterdomain, BindPirq, BindVirq, Close, EvtchnArgs, EvtchnCmd,
         EvtchnOp, MAX_PIRQS, PIRQ_WILL_SHARE, PortState, Send, Status,
     },
+    hypercall::CallNumber,
 };
 
 /// Call 16, `event_channel_op(block)`.
 ///
+/// Those commands that a guest's drivers live by have their arguments in the block's first half: command and a zero in
+/// its first 8 bytes, a port or a domain and a port in the next. Of the rest of the block they need to know nothing.
+///
 /// # Errors
 /// [`HvError::Fault`]; [`HvError::Invalid`] for a field that must be 0; [`HvError::NotImplemented`] for an unknown
 /// command; each command's own ([`crate::event`]).
-pub fn event_channel_op<P: Platform>(cx: &mut Context<'_, P>, args: Args) -> CallResult {
-    let block: GuestPtr<EvtchnOp> = GuestPtr::new(args[0])?;
-    match frequent(cx, block)? {
-        true => Ok(Outcome::Return(0)),
-        false => rare(cx, block),
+pub fn event_channel_op<P: Platform>(cx: &mut Context<'_, P>, [at, ..]: Args) -> CallResult {
+    let block: GuestPtr<EvtchnOp> = GuestPtr::new(at)?;
+    let [command, args] = block.field::<[u64; 2]>(0).read(cx.platform)?;
+    match command {
+        SEND => event::send(cx.hv, cx.platform, args as u32)?,
+        ALLOC_UNBOUND => alloc_unbound(cx, block, args)?,
+        CLOSE => close(cx, args)?,
+        _ => rare(cx, block)?,
     }
+    Ok(Outcome::Return(0))
 }
 
-/// The short way of [`event_channel_op`]: `send` on a connected port.
+/// The short way of [`event_channel_op`] for those commands.
 #[inline(always)]
 pub fn event_channel_op_quickly<P: Platform>(cx: &mut Context<'_, P>, [at, ..]: Args) -> Option<u32> {
     let block: GuestPtr<EvtchnOp> = GuestPtr::new(at).ok()?;
     let [command, args] = block.field::<[u64; 2]>(0).read(cx.platform).ok()?;
-    if command != SEND {
-        return None;
-    }
-    event::send(cx.hv, cx.platform, args as u32).ok()?;
-    Some(0)
-}
-
-/// [`EvtchnCmd::SEND`] in the first 8 bytes of a block, and a zero.
-const SEND: u64 = EvtchnCmd::SEND.raw() as u64;
-
-/// Those commands that a guest's drivers live by have their arguments in the block's first half: command and a zero in
-/// its first 8 bytes, a port or a domain and a port in the next. Of the rest of the block they need to know nothing.
-/// Says whether it was one of them.
-fn frequent<P: Platform>(cx: &mut Context<'_, P>, block: GuestPtr<EvtchnOp>) -> Result<bool, HvError> {
-    const CLOSE: u64 = EvtchnCmd::CLOSE.raw() as u64;
-    const ALLOC_UNBOUND: u64 = EvtchnCmd::ALLOC_UNBOUND.raw() as u64;
-
-    let [command, args] = block.field::<[u64; 2]>(0).read(cx.platform)?;
-    if command == SEND {
-        event::send(cx.hv, cx.platform, args as u32)?;
-        return Ok(true);
-    }
-    // A domain in bits 15:0, zero in 31:16, a port in 63:32.
-    if args as u32 >> 16 != 0 {
-        return Ok(false);
-    }
     match command {
-        ALLOC_UNBOUND => {
-            let platform = cx.platform;
-            let port = block.field::<u32>(offset_of!(EvtchnOp, u) + offset_of!(AllocUnbound, port));
-            event::alloc_unbound(cx.hv, DomId(args as u16), move |n| Ok(port.write(platform, &n)?))?;
-        }
-        CLOSE => event::close(cx.hv, cx.platform, DomId(args as u16), (args >> 32) as u32)?,
-        _ => return Ok(false),
+        SEND => event::send(cx.hv, cx.platform, args as u32).ok().map(|()| 0),
+        ALLOC_UNBOUND => Some(cx.out_of_line(move |cx| {
+            let result = alloc_unbound(cx, block, args);
+            eax(cx, result)
+        })),
+        CLOSE => Some(cx.out_of_line(move |cx| {
+            let result = close(cx, args);
+            eax(cx, result)
+        })),
+        _ => None,
     }
-    Ok(true)
 }
 
-fn rare<P: Platform>(cx: &mut Context<'_, P>, block: GuestPtr<EvtchnOp>) -> CallResult {
+/// A command in the first 8 bytes of a block, and a zero.
+const SEND: u64 = EvtchnCmd::SEND.raw() as u64;
+const CLOSE: u64 = EvtchnCmd::CLOSE.raw() as u64;
+const ALLOC_UNBOUND: u64 = EvtchnCmd::ALLOC_UNBOUND.raw() as u64;
+
+#[inline(always)]
+fn eax<P: Platform>(cx: &mut Context<'_, P>, result: Result<(), HvError>) -> u32 {
+    match result {
+        Ok(()) => 0,
+        Err(error) => finish(cx, CallNumber::EVENT_CHANNEL_OP.raw(), Err(error)),
+    }
+}
+
+/// `alloc_unbound`. `args`: a domain in bits 15:0, zero in 31:16; the port goes behind them.
+#[inline(always)]
+fn alloc_unbound<P: Platform>(
+    cx: &mut Context<'_, P>,
+    block: GuestPtr<EvtchnOp>,
+    args: u64,
+) -> Result<(), HvError> {
+    must_be_0((args >> 16) as u16)?;
+    let platform = cx.platform;
+    let port = block.field::<u32>(offset_of!(EvtchnOp, u) + offset_of!(AllocUnbound, port));
+    event::alloc_unbound(cx.hv, DomId(args as u16), move |n| Ok(port.write(platform, &n)?))
+}
+
+/// `close`. `args`: a domain in bits 15:0, zero in 31:16, a port in 63:32.
+#[inline(always)]
+fn close<P: Platform>(cx: &mut Context<'_, P>, args: u64) -> Result<(), HvError> {
+    must_be_0((args >> 16) as u16)?;
+    event::close(cx.hv, cx.platform, DomId(args as u16), (args >> 32) as u32)
+}
+
+fn rare<P: Platform>(cx: &mut Context<'_, P>, block: GuestPtr<EvtchnOp>) -> Result<(), HvError> {
     let op = block.read(cx.platform)?;
     if op.reserved != 0 {
         return Err(HvError::Invalid);
@@ -91,7 +108,6 @@ fn rare<P: Platform>(cx: &mut Context<'_, P>, block: GuestPtr<EvtchnOp>) -> Call
         EvtchnCmd::BIND_VIRQ => answer(cx, block, op, bind_virq),
         EvtchnCmd::BIND_PIRQ => answer(cx, block, op, bind_pirq),
         EvtchnCmd::STATUS => answer(cx, block, op, status),
-        EvtchnCmd::SEND | EvtchnCmd::CLOSE | EvtchnCmd::ALLOC_UNBOUND => Err(HvError::Invalid),
         _ => Err(HvError::NotImplemented),
     }
 }
@@ -110,13 +126,13 @@ fn answer<P: Platform, A: EvtchnArgs>(
     block: GuestPtr<EvtchnOp>,
     mut op: EvtchnOp,
     command: impl FnOnce(&mut Context<'_, P>, &mut A) -> Result<(), HvError>,
-) -> CallResult {
+) -> Result<(), HvError> {
     block.write(cx.platform, &op)?;
     let mut args = op.args::<A>();
     command(cx, &mut args)?;
     op.set_args(&args);
     block.write(cx.platform, &op)?;
-    Ok(Outcome::Return(0))
+    Ok(())
 }
 
 fn id(wire: WireId) -> DomId {

@@ -98,9 +98,9 @@ pub fn call<P: Platform, const NUMBER: u32>(cx: &mut Context<'_, P>, args: Args)
     let args = only_used::<NUMBER>(args);
     if let Some(quick) = quick::<P, NUMBER>(cx, args) {
         return quick.unwrap_or_else(|| {
-            cx.out_of_line(move |cx| {
-                let result = handle::<P, NUMBER>(cx, args);
-                finish(cx, NUMBER, result)
+            cx.out_of_line(move |cx| match handle::<P, NUMBER>(cx, args) {
+                Ok(Outcome::Return(value)) => value,
+                other => finish(cx, NUMBER, other),
             })
         });
     }
