@@ -13,8 +13,8 @@ pub struct Context<'a, P: Platform> {
 }
 
 impl<P: Platform> Context<'_, P> {
-    /// Runs `f`, the rare case of something common, on a context of its own. The common case then keeps the three parts in
-    /// processor registers, has no stack frame, and saves nothing for the rare one.
+    /// Runs `f`, the rare case of something common, on a context of its own. The common case then keeps the three
+    /// parts in processor registers, has no stack frame, and saves nothing for the rare one.
     #[inline(always)]
     pub fn out_of_line<R>(&mut self, f: impl FnOnce(&mut Context<'_, P>) -> R) -> R {
         out_of_line(self.hv, self.platform, self.regs, f)

@@ -114,8 +114,9 @@ pub trait CpuControl {
     fn write_debug_register(&self, index: usize, value: u32);
     /// Arms or disarms the fast trap.
     fn set_fast_trap(&self, trap: Option<FastTrap>);
-    /// Tells the entry code the ring-1 stack that the fast trap pushes its five words on, before the fast trap is armed
-    /// and whenever the stack changes while it is. It then is the flat selector, and the words lie in the guest's range.
+    /// Tells the entry code the ring-1 stack that the fast trap pushes its five words on, before the fast trap is
+    /// armed and whenever the stack changes while it is. It then is the flat selector, and the words lie in the
+    /// guest's range.
     fn set_kernel_stack(&self, ss: u16, esp: u32);
     /// Saves FPU and SSE registers (TS is clear).
     fn save_fpu(&self, into: &mut FpuState);

@@ -2,7 +2,8 @@
 //!
 //! A domain can run while nothing holds it back: no reason in [`Held`] and no internal pause. Which ones can is also
 //! kept as one bit per slot, so a pick is a few instructions. The policy is round robin by slot: the next
-//! runnable one after the current. (Shares and slices are a later policy's business; its place is [`Scheduler::pick`].)
+//! runnable one after the current. (Shares and slices are a later policy's business; its place is
+//! [`Scheduler::pick`].)
 //!
 //! ```text
 //!            sched_op(block), nothing pending          event (step 5 of setting a port pending)

@@ -1,7 +1,7 @@
 //! Changing the vCPU that a CPU runs.
 //!
-//! A vCPU that does not run is its record and nothing else. Switching copies the registers on this CPU's stack into one
-//! record and out of another, and loads what lives in the processor: page-table root, descriptor tables, data
+//! A vCPU that does not run is its record and nothing else. Switching copies the registers on this CPU's stack into
+//! one record and out of another, and loads what lives in the processor: page-table root, descriptor tables, data
 //! segments, FPU, debug registers, the fast trap. Between domains all of it is switched eagerly; the idle state has
 //! no vCPU and keeps the last one's tables.
 //!
@@ -29,7 +29,8 @@ fn leave<P: Platform>(cx: &mut Context<'_, P>) {
     }
 }
 
-/// Loads the vCPU of the domain in `slot`, which becomes the current one. (The first one to run is entered without leaving any.)
+/// Loads the vCPU of the domain in `slot`, which becomes the current one. (The first one to run is entered without
+/// leaving any.)
 ///
 /// # Panics
 /// Where there is no domain in `slot`.

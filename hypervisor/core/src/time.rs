@@ -203,8 +203,8 @@ impl TscScale {
         self.to_ns.wrapping(ticks)
     }
 
-    /// Ticks in `ns` nanoseconds, rounded down, or all ones where that is more than 64 bits hold: a guest may wait for
-    /// the end of time.
+    /// Ticks in `ns` nanoseconds, rounded down, or all ones where that is more than 64 bits hold: a guest may wait
+    /// for the end of time.
     #[must_use]
     pub const fn to_ticks(self, ns: u64) -> u64 {
         self.to_ticks.saturating(ns)

@@ -89,8 +89,8 @@ pub struct Vcpu {
 }
 
 impl Vcpu {
-    /// A vCPU as a domain starts with it: no handlers (offset 0 at the flat ring-1 code segment), no stack of its own, no
-    /// tables, no timer.
+    /// A vCPU as a domain starts with it: no handlers (offset 0 at the flat ring-1 code segment), no stack of its
+    /// own, no tables, no timer.
     #[must_use]
     pub const fn new() -> Self {
         const FLAT_CS: u16 = Selector::FLAT_RING1_CS.raw();

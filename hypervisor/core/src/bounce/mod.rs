@@ -245,7 +245,8 @@ fn enter_flat<P: Platform, H: Head, const INNER: usize, const OUTER: usize>(
     true
 }
 
-/// [`enter`] on a stack in a segment of the guest's own; or without a handler or a stack that can be written, to say so.
+/// [`enter`] on a stack in a segment of the guest's own; or without a handler or a stack that can be written, to
+/// say so.
 fn enter_rarely<P: Platform, H: Head, const INNER: usize, const OUTER: usize>(
     cx: &mut Context<'_, P>,
     to: Entry,
@@ -291,8 +292,8 @@ fn stack(regs: &UserRegs, domain: &Domain) -> (u16, u32) {
     }
 }
 
-/// Turns the registers to `handler` at `esp` of a ring-1 stack; `flags` are the interrupted ones. The handler's selector
-/// has RPL 1, or it could not have been registered.
+/// Turns the registers to `handler` at `esp` of a ring-1 stack; `flags` are the interrupted ones. The handler's
+/// selector has RPL 1, or it could not have been registered.
 #[inline(always)]
 fn resume_at(regs: &mut UserRegs, handler: CodePointer, flags: u32, esp: u32) {
     regs.rsp = u64::from(esp);

@@ -88,8 +88,8 @@ pub struct Ends {
     pub port2: u32,
 }
 
-/// Connects two ports. One end must be the caller's, unless the caller is privileged. Ports that are connected as asked
-/// already are a success.
+/// Connects two ports. One end must be the caller's, unless the caller is privileged. Ports that are connected as
+/// asked already are a success.
 ///
 /// # Errors
 /// [`HvError::Denied`] for somebody else's port, or a port of another domain that does not wait for `dom1`;
@@ -147,8 +147,8 @@ enum End {
     TakeFree(usize),
 }
 
-/// Judges `port` (0: a new one, but not `except`) as an end that is to lead to the peer: its id, its slot, and its port
-/// (0: any).
+/// Judges `port` (0: a new one, but not `except`) as an end that is to lead to the peer: its id, its slot, and its
+/// port (0: any).
 fn end(events: &EventChannels, port: u32, peer: (DomId, usize, u32), except: usize) -> Result<End, HvError> {
     let (peer, peer_slot, peer_port) = peer;
     if port == 0 {
@@ -214,8 +214,8 @@ pub enum PortStatus {
 /// What `port` of domain `owner` is.
 ///
 /// # Errors
-/// [`HvError::Denied`] and [`HvError::NoSuchDomain`] for another domain; [`HvError::Invalid`] for a port that does not
-/// exist.
+/// [`HvError::Denied`] and [`HvError::NoSuchDomain`] for another domain; [`HvError::Invalid`] for a port that does
+/// not exist.
 pub fn status(hv: &mut Hypervisor, owner: DomId, port: u32) -> Result<PortStatus, HvError> {
     let slot = resolve_permitted(hv, owner)?;
     Ok(match events(hv, slot)?.get(port).ok_or(HvError::Invalid)? {

@@ -18,8 +18,8 @@ pub fn fpu_taskswitch<P: Platform>(cx: &mut Context<'_, P>) -> CallResult {
 /// Call 8, `set_debugreg(register, value)`. The processor's registers are loaded only while DR7 is not 0.
 ///
 /// # Errors
-/// [`HvError::Denied`] for an address in the hypervisor's range and for what DR7 may not ask; [`HvError::Invalid`] for
-/// a register that cannot be set.
+/// [`HvError::Denied`] for an address in the hypervisor's range and for what DR7 may not ask; [`HvError::Invalid`]
+/// for a register that cannot be set.
 pub fn set_debugreg<P: Platform>(cx: &mut Context<'_, P>, [register, value, ..]: Args) -> CallResult {
     let stored = match register {
         0..=3 if value <= MAX_ADDRESS => value,

@@ -67,8 +67,8 @@ fn set_time<P: Platform>(cx: &mut Context<'_, P>, args: SetTime) -> Result<(), H
     Ok(())
 }
 
-/// GETDOMAININFO, of the first domain with this number or a higher one. The context of a domain is given by those commands that also
-/// set it.
+/// GETDOMAININFO, of the first domain with this number or a higher one. The context of a domain is given by those
+/// commands that also set it.
 fn domain_info(hv: &Hypervisor, args: GetDomainInfo) -> Result<GetDomainInfo, HvError> {
     let first = args.domain.raw();
     let found = hv

@@ -28,8 +28,9 @@ use guest_abi::{
 
 /// Call 16, `event_channel_op(block)`.
 ///
-/// Those commands that a guest's drivers live by have their arguments in the block's first half: command and a zero in
-/// its first 8 bytes, a port or a domain and a port in the next. Of the rest of the block they need to know nothing.
+/// Those commands that a guest's drivers live by have their arguments in the block's first half: command and a zero
+/// in its first 8 bytes, a port or a domain and a port in the next. Of the rest of the block they need to know
+/// nothing.
 ///
 /// # Errors
 /// [`HvError::Fault`]; [`HvError::Invalid`] for a field that must be 0; [`HvError::NotImplemented`] for an unknown

@@ -29,8 +29,8 @@ const ARGS: usize = offset_of!(MulticallEntry, args);
 /// Offset of an entry's result.
 const RESULT: usize = ARGS + RESULT_ARG * size_of::<u32>();
 
-/// By number (modulo the table's size; what is beyond it means nothing): whether a call does a small bounded piece of work. Pending
-/// work is looked for after a number of those, and after each of the others.
+/// By number (modulo the table's size; what is beyond it means nothing): whether a call does a small bounded piece
+/// of work. Pending work is looked for after a number of those, and after each of the others.
 static SHORT: [bool; 32] = {
     let mut table = [false; 32];
     let mut rest: &[CallNumber] = &[

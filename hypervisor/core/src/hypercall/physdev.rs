@@ -1,7 +1,7 @@
 //! Call 19: PCI configuration space and physical interrupts.
 //!
-//! No device is handed out yet: every well-formed question about one is answered "no such device" to a domain with the right, and
-//! the lines have nothing in service. What can be said without devices is said.
+//! No device is handed out yet: every well-formed question about one is answered "no such device" to a domain with
+//! the right, and the lines have nothing in service. What can be said without devices is said.
 //!
 //! The block is copied back always, also where the command is refused.
 //!
@@ -17,8 +17,8 @@ use guest_abi::physdev::{
 /// Call 19, `physdev_op(block)`.
 ///
 /// # Errors
-/// [`HvError::Fault`]; [`HvError::Invalid`] for an unknown command or arguments that name nothing; [`HvError::Denied`]
-/// without the right; [`HvError::NoDevice`].
+/// [`HvError::Fault`]; [`HvError::Invalid`] for an unknown command or arguments that name nothing;
+/// [`HvError::Denied`] without the right; [`HvError::NoDevice`].
 pub fn physdev_op<P: Platform>(cx: &mut Context<'_, P>, [block, ..]: Args) -> CallResult {
     let block: GuestPtr<PhysdevOp> = GuestPtr::new(block)?;
     let mut op = block.read(cx.platform)?;

@@ -36,12 +36,12 @@ pub fn set_gdt<P: Platform>(cx: &mut Context<'_, P>, args: Args) -> CallResult {
     answer(gdt::replace(cx, &frames, entries), args)
 }
 
-/// Call 10, `update_descriptor(address low, address high, descriptor low, descriptor high)`: stores the descriptor, its
-/// limit cut where it must be.
+/// Call 10, `update_descriptor(address low, address high, descriptor low, descriptor high)`: stores the descriptor,
+/// its limit cut where it must be.
 ///
 /// # Errors
-/// [`HvError::Invalid`] for an address that is not one of a whole descriptor in a frame of the caller's which may hold one, and
-/// for a descriptor that is not safe.
+/// [`HvError::Invalid`] for an address that is not one of a whole descriptor in a frame of the caller's which may
+/// hold one, and for a descriptor that is not safe.
 pub fn update_descriptor<P: Platform>(cx: &mut Context<'_, P>, args: Args) -> CallResult {
     let (address, descriptor) = unpack(args);
     if !address.raw().is_multiple_of(DESCRIPTOR_BYTES) {
@@ -53,8 +53,8 @@ pub fn update_descriptor<P: Platform>(cx: &mut Context<'_, P>, args: Args) -> Ca
     answer(written, args)
 }
 
-/// The short way of [`update_descriptor`], into a page that is one of descriptors already: no use of it need be taken for
-/// one store.
+/// The short way of [`update_descriptor`], into a page that is one of descriptors already: no use of it need be
+/// taken for one store.
 #[inline(always)]
 pub fn update_descriptor_quickly<P: Platform>(cx: &mut Context<'_, P>, args: Args) -> Option<u32> {
     let (address, descriptor) = unpack(args);

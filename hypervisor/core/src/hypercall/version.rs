@@ -16,8 +16,8 @@ use guest_abi::{
 /// delivered.
 ///
 /// # Errors
-/// [`HvError::NotImplemented`] for an unknown command; [`HvError::Fault`]; [`HvError::Invalid`] for an unknown word of
-/// features.
+/// [`HvError::NotImplemented`] for an unknown command; [`HvError::Fault`]; [`HvError::Invalid`] for an unknown word
+/// of features.
 #[inline(always)]
 pub fn xen_version<P: Platform>(cx: &mut Context<'_, P>, [command, buffer, ..]: Args) -> CallResult {
     if command == VersionCmd::VERSION.raw() {

@@ -54,8 +54,8 @@ pub struct Snapshot {
 }
 
 impl World {
-    /// Domain0 runs in ring 1, every mapped page writable, handlers registered for all vectors at 0x50_0000 + vector, for events
-    /// at 0x51_0000 and for failsafe at 0x52_0000.
+    /// Domain0 runs in ring 1, every mapped page writable, handlers registered for all vectors at 0x50_0000 +
+    /// vector, for events at 0x51_0000 and for failsafe at 0x52_0000.
     pub fn new() -> Self {
         let mut world = Self {
             hv: Hypervisor::new(SegmentLimits::Truncate(0xFC40_0000)),

@@ -1,9 +1,9 @@
 //! The guest's LDT: registered by address, mapped page by page when the processor first reads from it.
 //!
-//! `SET_LDT` names a linear address and a length. The LDT register then points at a window of the hypervisor's that is
-//! empty at first. A selector load that needs a page of it faults there, and [`map_page`] looks up
-//! which frame the guest has at that place, makes it a descriptor page (all 512 entries are judged, and the guest cannot
-//! write it from then on), and maps it.
+//! `SET_LDT` names a linear address and a length. The LDT register then points at a window of the hypervisor's that
+//! is empty at first. A selector load that needs a page of it faults there, and [`map_page`] looks up which frame
+//! the guest has at that place, makes it a descriptor page (all 512 entries are judged, and the guest cannot write
+//! it from then on), and maps it.
 //!
 //! Source: Xen 2.0 interface, LDT.
 

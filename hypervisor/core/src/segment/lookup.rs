@@ -7,8 +7,8 @@
 use crate::{context::Context, platform::Platform};
 use guest_abi::segment::{Descriptor, FIRST_RESERVED_ENTRY, Selector};
 
-/// The descriptor that `selector` names in the running guest's own tables, present or not; none for a null selector, one
-/// beyond the table's end or in a page that is not mapped, or one of the hypervisor's.
+/// The descriptor that `selector` names in the running guest's own tables, present or not; none for a null
+/// selector, one beyond the table's end or in a page that is not mapped, or one of the hypervisor's.
 #[must_use]
 pub fn descriptor<P: Platform>(cx: &Context<'_, P>, selector: Selector) -> Option<Descriptor> {
     if selector.raw() & !3 == 0 {

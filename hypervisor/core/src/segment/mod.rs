@@ -26,8 +26,8 @@ pub mod stack;
 use crate::error::HvError;
 use guest_abi::segment::{Descriptor, DescriptorFlags, FIRST_RESERVED_ENTRY, Selector, segment_type};
 
-/// Where the running guest's GDT is mapped: slot 260 of the top-level table, per domain. 14 pages of the guest's, then
-/// the hypervisor's ([`reserved`]).
+/// Where the running guest's GDT is mapped: slot 260 of the top-level table, per domain. 14 pages of the guest's,
+/// then the hypervisor's ([`reserved`]).
 pub const GDT_WINDOW: u64 = 0xFFFF_8200_0000_0000;
 /// Where the running guest's LDT is mapped, page by page on demand ([`ldt`]).
 pub const LDT_WINDOW: u64 = GDT_WINDOW + WINDOW_BYTES as u64;
@@ -98,8 +98,8 @@ pub fn check_descriptor(raw: u64, limits: SegmentLimits) -> Result<u64, SegmentE
     }
 }
 
-/// The short way of [`check_descriptor`] for what nearly all descriptors are: 32-bit segments with limits in pages that expand
-/// up. `None`: it is none of these, or is refused.
+/// The short way of [`check_descriptor`] for what nearly all descriptors are: 32-bit segments with limits in pages
+/// that expand up. `None`: it is none of these, or is refused.
 #[inline(always)]
 #[must_use]
 pub fn check_ordinary_descriptor(raw: u64, limits: SegmentLimits) -> Option<u64> {

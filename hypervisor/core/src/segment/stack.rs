@@ -32,8 +32,8 @@ pub fn frame_slot<P: Platform>(cx: &Context<'_, P>, ss: u16, esp: u32, bytes: u3
     slot_in_segment(find_stack_segment(cx, Selector::new(ss))?, esp, bytes)
 }
 
-/// The new ESP after pushing `bytes` bytes on `ss:esp`, if that is the flat ring-1 segment and they lie in the guest's
-/// range. It is their linear address as well.
+/// The new ESP after pushing `bytes` bytes on `ss:esp`, if that is the flat ring-1 segment and they lie in the
+/// guest's range. It is their linear address as well.
 #[inline(always)]
 pub fn flat_slot(ss: u16, esp: u32, bytes: u32) -> Option<u32> {
     // A stack pointer below `bytes` wraps to beyond the hypervisor's range and fails as well.

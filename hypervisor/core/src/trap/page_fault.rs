@@ -40,8 +40,8 @@ pub fn page_fault<P: Platform>(cx: &mut Context<'_, P>, error: u32, cr2: u64) ->
     deliver_exception(cx, Vector::PAGE_FAULT.raw(), Some(error), Some(cr2 as u32))
 }
 
-/// The short way of [`page_fault`] where the fault is simply the guest's own: says whether it could be gone, and has changed
-/// nothing where not.
+/// The short way of [`page_fault`] where the fault is simply the guest's own: says whether it could be gone, and
+/// has changed nothing where not.
 #[inline(always)]
 #[must_use]
 pub fn page_fault_quickly<P: Platform>(cx: &mut Context<'_, P>, error: u32, cr2: u64) -> bool {
@@ -68,9 +68,9 @@ fn write_protection<P: Platform>(cx: &mut Context<'_, P>, error: u32, at: u32) -
 
 /// A fault at an address that no 32-bit instruction forms: the processor read a descriptor for the guest.
 ///
-/// An LDT page is mapped now if the guest has one there, else the guest is told of its own address. An entry beyond the
-/// guest's GDT is what a shorter GDT limit would make it, #GP with the selector. (An emulator is known to carry an access across
-/// 0xFFFFFFFF to 4 GiB, where the processor wraps to 0: that is the guest's fault at 0.)
+/// An LDT page is mapped now if the guest has one there, else the guest is told of its own address. An entry beyond
+/// the guest's GDT is what a shorter GDT limit would make it, #GP with the selector. (An emulator is known to carry
+/// an access across 0xFFFFFFFF to 4 GiB, where the processor wraps to 0: that is the guest's fault at 0.)
 fn fault_above_guest<P: Platform>(cx: &mut Context<'_, P>, error: u32, cr2: u64) -> TrapOutcome {
     if let Some(offset) = offset_in(LDT_WINDOW, cr2) {
         if ldt::map_page(cx, offset) {
