@@ -14,7 +14,7 @@ use hv_arch::{
 };
 use hv_bootinfo::frames::FrameRange;
 use hv_core::{
-    platform::{Console, CpuControl, FastTrap, Fault, FrameMemory, GuestMemory, GuestPod, Tlb},
+    platform::{Console, CpuControl, FastTrap, Fault, FrameMemory, FrameWords, GuestMemory, GuestPod, Tlb},
     vcpu::{DataSegments, FpuState},
 };
 
@@ -88,7 +88,33 @@ fn entry<'a>(frame: Mfn, index: usize) -> &'a AtomicU64 {
     unsafe { &*frame_address(frame).cast::<AtomicU64>().wrapping_add(index) }
 }
 
+/// The words of one frame of RAM.
+#[derive(Clone, Copy, Debug)]
+pub struct Words(&'static [AtomicU64; 512]);
+
+impl FrameWords for Words {
+    #[inline(always)]
+    fn read(self, index: usize) -> u64 {
+        self.0[index].load(Relaxed)
+    }
+
+    #[inline(always)]
+    fn compare_exchange(self, index: usize, old: u64, new: u64) -> Result<(), u64> {
+        self.0[index]
+            .compare_exchange(old, new, Relaxed, Relaxed)
+            .map(|_| ())
+    }
+}
+
 impl FrameMemory for Machine {
+    type Words<'a> = Words;
+
+    #[inline(always)]
+    fn words(&self, frame: Mfn) -> Words {
+        // SAFETY: as in `word`; a frame is 512 aligned words.
+        Words(unsafe { &*frame_address(frame).cast::<[AtomicU64; 512]>() })
+    }
+
     #[inline(always)]
     fn read_entry(&self, frame: Mfn, index: usize) -> u64 {
         entry(frame, index).load(Relaxed)

@@ -16,9 +16,56 @@ impl<T: FromBytes + IntoBytes + Immutable + Copy> GuestPod for T {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault;
 
+/// The 8-byte words of one frame, for several accesses in a row. Indices are checked (0..512).
+pub trait FrameWords: Copy {
+    /// Reads word `index` in one access.
+    fn read(self, index: usize) -> u64;
+    /// Replaces word `index` if it still holds `old`; on failure gives what it holds.
+    ///
+    /// # Errors
+    /// The word's present value, where it is not `old`.
+    fn compare_exchange(self, index: usize, old: u64, new: u64) -> Result<(), u64>;
+}
+
+/// [`FrameWords`] that looks the frame up at each access.
+#[derive(Debug)]
+pub struct OneByOne<'a, M>(&'a M, Mfn);
+
+impl<'a, M> OneByOne<'a, M> {
+    /// The words of `frame` in `memory`.
+    #[must_use]
+    pub const fn new(memory: &'a M, frame: Mfn) -> Self {
+        Self(memory, frame)
+    }
+}
+
+impl<M> Clone for OneByOne<'_, M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M> Copy for OneByOne<'_, M> {}
+
+impl<M: FrameMemory> FrameWords for OneByOne<'_, M> {
+    fn read(self, index: usize) -> u64 {
+        self.0.read_entry(self.1, index)
+    }
+    fn compare_exchange(self, index: usize, old: u64, new: u64) -> Result<(), u64> {
+        self.0.compare_exchange_entry(self.1, index, old, new)
+    }
+}
+
 /// Machine memory by frame, through the direct map. Callers name only frames that are RAM; the frame table is
 /// what knows that. Indices are of 8-byte words (0..512) or byte offsets (0..4096, naturally aligned), checked.
 pub trait FrameMemory {
+    /// See [`FrameMemory::words`].
+    type Words<'a>: FrameWords
+    where
+        Self: 'a;
+
+    /// The words of `frame`.
+    fn words(&self, frame: Mfn) -> Self::Words<'_>;
     /// Reads 8-byte word `index` in one access.
     fn read_entry(&self, frame: Mfn, index: usize) -> u64;
     /// Writes 8-byte word `index` in one access.

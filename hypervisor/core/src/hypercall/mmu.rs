@@ -1,66 +1,34 @@
 //! Calls 1, 14 and 22: page tables.
 //!
-//! A batch (call 1) is read one request at a time and stops at the first that is refused; what was done before stays.
-//! It pauses when work waits. What it has to remember then travels in its own argument registers: the rest of the
-//! array, and in the count register a mark, the foreign domain in force, and how many are left. A guest that
-//! forges these gets what it could have asked for by requests.
-//!
-//! A refused request may first have to give back much that it had taken. That pauses as well; the batch
-//! then remembers by a foreign domain that cannot exist that it has failed.
+//! Nearly every request of a batch (call 1) replaces an L1 entry by another one for a page in ordinary use. Those are done in
+//! a loop of their own, which leaves everything else to [`batch`].
 //!
 //! Source: Xen 2.0 interface: do_mmu_update, do_update_va_mapping, do_update_va_mapping_otherdomain.
 
+mod batch;
+mod extended;
+
+use self::extended::Simple;
 use super::{Args, CallResult};
 use crate::{
     context::Context,
     domain::DomId,
     error::HvError,
     guest_mem::{GuestPtr, in_guest_range},
-    mm::{MmError, Mmu, Owner, Stop},
+    mm::{MmError, Mmu, Owner},
     outcome::Outcome,
     platform::Platform,
 };
 use guest_abi::{
     addr::GuestVirt,
-    mmu::{
-        COMMAND_MASK, COUNT_FOREIGN_MASK, COUNT_FOREIGN_SHIFT, COUNT_RESUMED, Command, ExtendedCommand,
-        MAX_BATCH, MmuUpdate, Pte, UVM_PAGE_LIMIT, UvmFlags,
-    },
+    mmu::{COMMAND_MASK, Command, MAX_BATCH, MmuUpdate, Pte, UVM_PAGE_LIMIT, UvmFlags},
 };
-
-mod extended;
 
 /// Entry checks that one request counts for beside those of its own.
 const REQUEST_COST: u32 = 3;
+/// Requests that are accounted for at a time.
+const GROUP: u32 = 128;
 const REQUEST_BYTES: u32 = size_of::<MmuUpdate>() as u32;
-/// In place of the foreign domain of a paused batch: it has failed.
-const FAILED: u16 = DomId::NONE.0;
-
-/// A batch under way.
-struct Batch<'a, P: Platform> {
-    mmu: Mmu<'a, P>,
-    /// Owner of the tables that are edited.
-    caller: Owner,
-    /// Owner of the frames that are named: the foreign domain, or the caller.
-    target: Owner,
-    /// The foreign domain; [`DomId::SELF`]: none.
-    foreign: DomId,
-    /// What is to be done once at the end.
-    deferred: Deferred,
-}
-
-#[derive(Default)]
-struct Deferred {
-    flush: bool,
-    map_ldt: bool,
-}
-
-/// How a batch stopped.
-enum End {
-    Done,
-    Paused,
-    Failed(HvError),
-}
 
 /// Call 1, `mmu_update(requests, count, done)`.
 ///
@@ -68,186 +36,127 @@ enum End {
 /// [`HvError::Invalid`] for too large a count or a refused request; [`HvError::Fault`]. The requests before a bad one
 /// are done.
 #[inline(always)]
-pub fn mmu_update<P: Platform>(cx: &mut Context<'_, P>, [at, count, done, esi, edi]: Args) -> CallResult {
-    let is_resumed = count & COUNT_RESUMED != 0;
-    if !is_resumed && count > MAX_BATCH {
-        return Err(HvError::Invalid);
+pub fn mmu_update<P: Platform>(cx: &mut Context<'_, P>, args: Args) -> CallResult {
+    let [at, count, done, ..] = args;
+    if count != 1 {
+        return several(cx, args);
     }
-    let total = count & MAX_BATCH;
-    if !in_guest_range(at, total * REQUEST_BYTES) {
+    if !in_guest_range(at, REQUEST_BYTES) || (done != 0 && !in_guest_range(done, 4)) {
         return Err(HvError::Fault);
     }
-    let done = if done == 0 {
-        None
-    } else {
-        Some(GuestPtr::<u32>::new(done)?)
-    };
     let mut mmu = Mmu::new(cx.hv, cx.platform);
-    let caller = mmu.caller();
-    let mut batch = Batch {
-        mmu,
-        caller,
-        target: caller,
-        foreign: DomId::SELF,
-        deferred: Deferred::default(),
+    let caller = mmu.caller().id;
+    let Ok(request) = mmu.platform.read::<MmuUpdate>(GuestVirt::new(at)) else {
+        return Err(HvError::Fault);
     };
-    let mut left = total;
-    let end = match batch.begin(count) {
-        Some(end) => end,
-        None => batch.run(at, &mut left),
-    };
-    batch.run_deferred();
-    let foreign = if matches!(end, End::Failed(_)) {
-        FAILED
+    if mmu.has_unfinished() {
+        return batch::start(mmu, args, 0, false);
+    }
+    if request.command() == Command::NORMAL_PT_UPDATE {
+        let table = mmu.own_l1(request.ptr >> 12, caller);
+        let is_done =
+            table.is_some_and(|words| mmu.write_l1(words, index_in_table(request), request.val, caller));
+        if !is_done {
+            return batch::start(mmu, args, 0, false);
+        }
+        read_again(mmu.platform, at, request);
     } else {
-        batch.foreign.0
-    };
-    let must_finish = batch.mmu.is_unfinished();
-    let done_now = total.wrapping_sub(left);
-    let reported = match done {
-        Some(done) => report_done(cx, done, done_now, is_resumed),
-        None => Ok(()),
-    };
-    match end {
-        End::Failed(why) if !must_finish => Err(why),
-        End::Done if !must_finish => reported.map(|()| Outcome::Return(0)),
-        _ => {
-            reported?;
-            let next = at.wrapping_add(done_now * REQUEST_BYTES);
-            let state = COUNT_RESUMED | u32::from(foreign) << COUNT_FOREIGN_SHIFT | left;
-            Ok(Outcome::Again([
-                next,
-                state,
-                done.map_or(0, |done| done.addr().raw()),
-                esi,
-                edi,
-            ]))
+        match extended::simple(&mut mmu, request) {
+            Simple::Done | Simple::Flushed => {}
+            Simple::Flush => mmu.flush(),
+            Simple::Other => return batch::start(mmu, args, 0, false),
         }
     }
+    if done != 0 {
+        GuestPtr::new(done)?.write(mmu.platform, &count)?;
+    }
+    Ok(Outcome::Return(0))
 }
 
-/// Adds what this stretch did to the guest's counter of requests done.
-#[inline(always)]
-fn report_done<P: Platform>(
-    cx: &Context<'_, P>,
-    counter: GuestPtr<u32>,
-    done: u32,
-    is_resumed: bool,
-) -> Result<(), HvError> {
-    let before = if is_resumed { counter.read(cx.platform)? } else { 0 };
-    counter.write(cx.platform, &before.wrapping_add(done))?;
-    Ok(())
-}
-
-impl<P: Platform> Batch<'_, P> {
-    /// Takes up what a pause left: work to finish, the foreign domain, the failure. Gives the end, where it has come.
-    #[inline(always)]
-    fn begin(&mut self, count: u32) -> Option<End> {
-        let is_paused = self.mmu.finish().is_err();
-        if count & COUNT_RESUMED != 0
-            && let Some(end) = self.resume(count)
-        {
-            return Some(end);
-        }
-        is_paused.then_some(End::Paused)
+/// A batch of another length than one.
+#[inline(never)]
+fn several<P: Platform>(cx: &mut Context<'_, P>, args: Args) -> CallResult {
+    let [mut at, count, done, ..] = args;
+    if count > MAX_BATCH {
+        return batch::resume(cx, args);
     }
-
-    #[cold]
-    #[inline(never)]
-    fn resume(&mut self, count: u32) -> Option<End> {
-        let foreign = (count >> COUNT_FOREIGN_SHIFT & COUNT_FOREIGN_MASK) as u16;
-        let is_good = match DomId(foreign) {
-            DomId::SELF => true,
-            DomId(FAILED) => false,
-            id => self.set_foreign(id).is_ok(),
-        };
-        if is_good {
-            None
-        } else {
-            Some(End::Failed(HvError::Invalid))
-        }
+    if !in_guest_range(at, count * REQUEST_BYTES) || (done != 0 && !in_guest_range(done, 4)) {
+        return Err(HvError::Fault);
     }
-
-    /// Does requests from `at` on until `left` is 0.
-    #[inline(always)]
-    fn run(&mut self, mut at: u32, left: &mut u32) -> End {
-        while *left != 0 {
-            if self.mmu.reserve(REQUEST_COST).is_err() {
-                return End::Paused;
-            }
-            let Ok(request) = self.mmu.platform.read::<MmuUpdate>(GuestVirt::new(at)) else {
-                return End::Failed(HvError::Fault);
+    let mut mmu = Mmu::new(cx.hv, cx.platform);
+    let caller = mmu.caller().id;
+    if mmu.has_unfinished() {
+        return batch::start(mmu, args, 0, false);
+    }
+    let mut must_flush = false;
+    // The table of the last request, known to be an L1 of the caller's: its frame's number, its words.
+    let mut table = None;
+    let end = at.wrapping_add(count * REQUEST_BYTES);
+    while at != end {
+        if mmu.reserve(GROUP * REQUEST_COST).is_err() {
+            return batch::start(mmu, args, requests_before(at, args), must_flush);
+        }
+        let group_end = at.wrapping_add(end.wrapping_sub(at).min(GROUP * REQUEST_BYTES));
+        while at != group_end {
+            let Ok(request) = mmu.platform.read::<MmuUpdate>(GuestVirt::new(at)) else {
+                return batch::start(mmu, args, requests_before(at, args), must_flush);
             };
-            match self.request(request) {
-                Ok(()) => {}
-                Err(Stop::Preempted) => return End::Paused,
-                Err(Stop::Refused(why)) => return self.refuse(request, why),
+            let is_done = if request.command() == Command::NORMAL_PT_UPDATE {
+                let n = request.ptr >> 12;
+                if !matches!(table, Some((known, _)) if known == n) {
+                    table = mmu.own_l1(n, caller).map(|words| (n, words));
+                }
+                let index = index_in_table(request);
+                table.is_some_and(|(_, words)| mmu.write_l1(words, index, request.val, caller))
+            } else {
+                // A new root may let go of any table.
+                table = None;
+                match extended::simple(&mut mmu, request) {
+                    Simple::Done => true,
+                    Simple::Other => false,
+                    other => {
+                        must_flush = matches!(other, Simple::Flush);
+                        true
+                    }
+                }
+            };
+            if !is_done {
+                return batch::start(mmu, args, requests_before(at, args), must_flush);
             }
-            self.reread(at, request);
+            read_again(mmu.platform, at, request);
             at = at.wrapping_add(REQUEST_BYTES);
-            *left = left.wrapping_sub(1);
-            if self.mmu.is_unfinished() {
-                return End::Paused;
-            }
-        }
-        End::Done
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn refuse(&self, request: MmuUpdate, why: MmError) -> End {
-        log::debug!(target: crate::GUEST_LOG, "{}: {request:x?} refused: {why:?}", self.caller.id);
-        End::Failed(HvError::Mm(why))
-    }
-
-    #[inline(always)]
-    fn request(&mut self, request: MmuUpdate) -> Result<(), Stop> {
-        match request.command() {
-            Command::NORMAL_PT_UPDATE => {
-                let index = (request.ptr >> 3 & 511) as usize;
-                self.mmu
-                    .write_word(request.ptr >> 12, index, request.val, self.caller, self.target)
-            }
-            Command::MACHPHYS_UPDATE => Ok(self.machphys(request)?),
-            // The one command that guests issue all the time: no bit of `val` but the number.
-            Command::EXTENDED if request.val == u64::from(ExtendedCommand::NEW_BASEPTR.raw()) => {
-                self.new_base(request.ptr >> 12)
-            }
-            _ => self.extended(request),
         }
     }
-
-    /// The frame becomes the guest's frame `val`, in the table that all may read.
-    fn machphys(&mut self, request: MmuUpdate) -> Result<(), MmError> {
-        let pfn = u32::try_from(request.val).map_err(|_| MmError::BadRequest)?;
-        let owner = self.target_domain()?;
-        self.mmu.set_machine_to_phys(request.ptr >> 12, pfn, owner)
+    if must_flush {
+        mmu.flush();
     }
-
-    /// The mistake of reading a request twice: what was checked is not what is stored.
-    #[inline(always)]
-    fn reread(&self, at: u32, checked: MmuUpdate) {
-        if cfg!(feature = "mutant-double-fetch")
-            && checked.ptr & COMMAND_MASK == 0
-            && let Ok(again) = self.mmu.platform.read::<MmuUpdate>(GuestVirt::new(at))
-            && again != checked
-            && let Some(table) = Pte::from_raw(checked.ptr).mfn()
-        {
-            self.mmu
-                .platform
-                .write_entry(table, (checked.ptr >> 3 & 511) as usize, again.val);
-        }
+    if done != 0 {
+        GuestPtr::new(done)?.write(mmu.platform, &count)?;
     }
+    Ok(Outcome::Return(0))
+}
 
-    #[inline(always)]
-    fn run_deferred(&mut self) {
-        if self.deferred.flush {
-            self.mmu.flush();
-        }
-        if self.deferred.map_ldt {
-            // The first page is mapped at once. Should it not be fit, the guest learns by its first use.
-            self.mmu.map_ldt_page(0);
-        }
+/// How many requests of a batch lie before `at`.
+const fn requests_before(at: u32, args: Args) -> u32 {
+    at.wrapping_sub(args[0]) / REQUEST_BYTES
+}
+
+/// Which word of its frame the request names.
+#[inline(always)]
+const fn index_in_table(request: MmuUpdate) -> usize {
+    (request.ptr >> 3 & 511) as usize
+}
+
+/// The mistake of reading a request twice: what was checked is not what is stored.
+#[inline(always)]
+fn read_again<P: Platform>(platform: &P, at: u32, checked: MmuUpdate) {
+    if cfg!(feature = "mutant-double-fetch")
+        && checked.ptr & COMMAND_MASK == 0
+        && let Ok(again) = platform.read::<MmuUpdate>(GuestVirt::new(at))
+        && again != checked
+        && let Some(table) = Pte::from_raw(checked.ptr).mfn()
+    {
+        platform.write_entry(table, index_in_table(checked), again.val);
     }
 }
 
@@ -262,9 +171,28 @@ pub fn update_va_mapping<P: Platform>(
     cx: &mut Context<'_, P>,
     [page, low, high, flags, _]: Args,
 ) -> CallResult {
+    let entry = Pte::from_low_high(low, high);
+    if page >= UVM_PAGE_LIMIT || flags > UvmFlags::all().bits() {
+        return Err(HvError::Invalid);
+    }
+    let at = GuestVirt::new(page << 12);
     let mut mmu = Mmu::new(cx.hv, cx.platform);
-    let owner = mmu.caller();
-    update_mapping(mmu, page, Pte::from_low_high(low, high), flags, owner)
+    let caller = mmu.caller().id;
+    let is_done = match mmu.find_l1(at) {
+        Some((table, index)) => mmu.write_l1(mmu.platform.words(table), index, entry.raw(), caller),
+        None => false,
+    };
+    if !is_done {
+        let mut mmu = Mmu::new(cx.hv, cx.platform);
+        let owner = mmu.caller();
+        return update_by_long_way(mmu, at, entry, flags, owner);
+    }
+    if flags == UvmFlags::INVLPG.bits() {
+        mmu.platform.flush_page(at);
+    } else if flags != 0 {
+        mmu.flush();
+    }
+    Ok(Outcome::Return(0))
 }
 
 /// Call 22, `update_va_mapping_otherdomain(page, entry low, entry high, flags, domain)`: the same, with a page of another
@@ -285,26 +213,33 @@ pub fn update_va_mapping_otherdomain<P: Platform>(
         .domain(DomId(id))
         .map(|domain| Owner::of(domain))
         .ok_or(HvError::NoSuchDomain)?;
-    update_mapping(mmu, page, Pte::from_low_high(low, high), flags, owner)
+    if page >= UVM_PAGE_LIMIT || flags > UvmFlags::all().bits() {
+        return Err(HvError::Invalid);
+    }
+    update_by_long_way(
+        mmu,
+        GuestVirt::new(page << 12),
+        Pte::from_low_high(low, high),
+        flags,
+        owner,
+    )
 }
 
-#[inline(always)]
-fn update_mapping<P: Platform>(
+/// Changes the entry that maps `at`, and flushes what `flags` ask for even where that is refused.
+#[cold]
+#[inline(never)]
+fn update_by_long_way<P: Platform>(
     mut mmu: Mmu<'_, P>,
-    page: u32,
+    at: GuestVirt,
     entry: Pte,
     flags: u32,
     owner: Owner,
 ) -> CallResult {
-    let flags = UvmFlags::from_bits(flags).ok_or(HvError::Invalid)?;
-    if page >= UVM_PAGE_LIMIT {
-        return Err(HvError::Invalid);
-    }
-    let at = GuestVirt::new(page << 12);
     let result = match mmu.find_l1(at) {
         Some((table, index)) => mmu.update_l1(table, index, entry.raw(), owner),
         None => Err(MmError::NotMapped),
     };
+    let flags = UvmFlags::from_bits_retain(flags);
     if flags.contains(UvmFlags::FLUSH_TLB) {
         mmu.flush();
     } else if flags.contains(UvmFlags::INVLPG) {

@@ -78,7 +78,7 @@ impl<P: Platform> Mmu<'_, P> {
     pub fn adopt(&mut self, range: Range<Mfn>, id: DomId) {
         for n in range.start.raw()..range.end.raw() {
             let info = self.frames.index(n);
-            info.set_type_word(TypeWord::of(Kind::None, 0).with_stamp(FlushClock::NEVER));
+            info.set_type_word(TypeWord::unused(Kind::Writable, FlushClock::NEVER));
             info.set_owner_word(OwnerWord::of(id, OwnerWord::ALLOCATED));
         }
         if let Some(domain) = self.domain(id) {
@@ -98,7 +98,7 @@ impl<P: Platform> Mmu<'_, P> {
         self.hv.mm.allocator.take(self.frames, head, have, order);
         for n in block {
             let info = self.frames.index(n);
-            info.set_type_word(TypeWord::of(Kind::None, 0).with_stamp(FlushClock::NEVER));
+            info.set_type_word(TypeWord::unused(Kind::Writable, FlushClock::NEVER));
             info.set_owner_word(OwnerWord::of(claimant.id, claimant.hold));
         }
         Ok(head)

@@ -178,7 +178,7 @@ impl<M: FrameMemory, R: FnMut(Difference)> Audit<'_, M, R> {
             if word.has(TypeWord::PARTIAL) {
                 self.count(n, Kind::None);
                 self.count_entries(mfn, kind, word.index());
-            } else if kind.is_table() && word.has(TypeWord::VALIDATED) {
+            } else if kind.is_table() && word.is_validated() {
                 self.count_entries(mfn, kind, kind.guest_entries());
                 self.check_own_entries(mfn, kind);
             }
@@ -195,7 +195,7 @@ impl<M: FrameMemory, R: FnMut(Difference)> Audit<'_, M, R> {
             let exists = n < self.mm.frames.len();
             let is_good = match kind {
                 Kind::L1 => self.l1_entry_is_good(entry),
-                _ => exists && entry & (self.mm.rules.l2_refused) == 0,
+                _ => self.directory_entry_is_good(table, entry),
             };
             if !is_good && self.window.contains(&u64::from(table.raw())) {
                 (self.report)(Difference::BadEntry {
@@ -225,18 +225,34 @@ impl<M: FrameMemory, R: FnMut(Difference)> Audit<'_, M, R> {
         }
     }
 
+    /// Pages are domains', devices', or shown to domains; never the hypervisor's own.
     fn l1_entry_is_good(&self, entry: u64) -> bool {
-        let n = frame_number(entry);
-        let is_io = match self.mm.frames.lookup(n) {
-            None => n >= self.mm.rules.ram_end,
-            Some((_, info)) => info.owner_word().is_owned_by(DomId::IO),
-        };
+        let (n, rules) = (frame_number(entry), &self.mm.rules);
+        let owner = self
+            .mm
+            .frames
+            .lookup(n)
+            .map(|(_, info)| info.owner_word().owner());
+        let is_io = owner.map_or(n >= rules.ram_end, |owner| owner == DomId::IO);
         let refused = if is_io {
-            self.mm.rules.l1_refused & !CACHE
+            rules.l1_refused & !CACHE
         } else {
-            self.mm.rules.l1_refused
+            rules.l1_refused
         };
-        entry & refused == 0 && (!is_io || self.mm.rules.admits_io(n)) && (is_io || n < self.mm.frames.len())
+        let is_admitted = if is_io {
+            rules.admits_io(n)
+        } else {
+            owner.is_some_and(|owner| owner != DomId::NONE)
+        };
+        entry & refused == 0 && is_admitted
+    }
+
+    /// Directories name tables of their own owner's, and nothing else.
+    fn directory_entry_is_good(&self, table: Mfn, entry: u64) -> bool {
+        let owner = self.mm.frames.at(table).owner_word().owner();
+        let named = self.mm.frames.lookup(frame_number(entry));
+        entry & self.mm.rules.l2_refused == 0
+            && named.is_some_and(|(_, info)| info.owner_word().is_owned_by(owner))
     }
 
     fn check_self_map(&mut self, table: Mfn, index: usize, entry: u64) {
@@ -310,7 +326,7 @@ impl<M: FrameMemory, R: FnMut(Difference)> Audit<'_, M, R> {
                 });
             }
             let is_used = word.count() != 0;
-            let is_valid = word.has(TypeWord::VALIDATED);
+            let is_valid = word.is_validated();
             if (is_used && !is_valid) || (word.kind().is_table() && is_valid && !is_used) {
                 (self.report)(Difference::Invalid(mfn));
             }

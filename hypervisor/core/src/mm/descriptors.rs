@@ -11,6 +11,7 @@ use super::{
     pte::frame_number,
 };
 use crate::{
+    hypervisor::Hypervisor,
     platform::Platform,
     segment::{SegmentLimits, check_descriptor},
     vcpu::Vcpu,
@@ -41,7 +42,7 @@ impl<P: Platform> Mmu<'_, P> {
     /// Gives a use taken by [`Mmu::take_descriptor_page`] back.
     pub fn put_descriptor_page(&mut self, mfn: Mfn) {
         let info = self.frames.at(mfn);
-        info.put_plain_type(self.now());
+        info.put_descriptors(self.hv.mm.clock);
         self.put_page(mfn, info);
     }
 
@@ -61,7 +62,7 @@ impl<P: Platform> Mmu<'_, P> {
         let taken = self.get_type((mfn, info), kind, owner, None);
         if taken.is_ok() {
             self.platform.write_entry(mfn, index, judged);
-            info.put_plain_type(self.now());
+            self.put_plain_type(info);
         }
         self.put_page(mfn, info);
         taken
@@ -128,6 +129,12 @@ impl<P: Platform> Mmu<'_, P> {
         true
     }
 
+    /// Whether the calling vCPU has registered an LDT.
+    #[inline(always)]
+    pub fn has_ldt(&mut self) -> bool {
+        self.vcpu().ldt_entries != 0
+    }
+
     /// Takes every page out of the calling vCPU's LDT window; they come back on demand.
     #[inline(always)]
     pub fn drop_ldt_pages(&mut self) {
@@ -148,18 +155,19 @@ impl<P: Platform> Mmu<'_, P> {
         }
     }
 
-    /// A read-only mapping of a descriptor page goes: if the page is one of the LDT, the guest means the
-    /// window's mapping too.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn unmapped_descriptor_page(&mut self, mfn: Mfn) {
-        if !self.is_undoing && self.vcpu().ldt_frames.contains(&Some(mfn)) {
-            self.drop_mapped_ldt_pages();
-        }
-    }
-
     #[inline(always)]
     fn vcpu(&mut self) -> &mut Vcpu {
         &mut self.caller_domain().vcpus[0]
+    }
+}
+
+/// A read-only mapping of a descriptor page went: if the page is one of the LDT, the guest means the window's mapping
+/// too.
+#[cold]
+#[inline(never)]
+pub(super) fn descriptor_page_unmapped<P: Platform>(hv: &mut Hypervisor, platform: &P, mfn: Mfn) {
+    let mut mmu = Mmu::new(hv, platform);
+    if mmu.vcpu().ldt_frames.contains(&Some(mfn)) {
+        mmu.drop_mapped_ldt_pages();
     }
 }

@@ -5,13 +5,20 @@
 //! table's range are counted like others (their owner is `IO`), those beyond all RAM are not counted at all.
 
 use super::{
+    descriptors::descriptor_page_unmapped,
     error::{MmError, Preempted, Stop},
     frame::{FrameInfo, Kind},
     mmu::{Mmu, Owner, page_refusal},
-    pte::{CACHE, FRAME, P, RW, frame_number},
+    pte::{CACHE, EntryRules, FRAME, P, RW, frame_number, near_frame},
+    table::FrameTable,
+    tlb::FlushClock,
     types::Stopped,
 };
-use crate::{domain::DomId, platform::Platform};
+use crate::{
+    domain::DomId,
+    hypervisor::Hypervisor,
+    platform::{FrameWords, Platform},
+};
 use guest_abi::addr::Mfn;
 
 /// Entries checked between two looks at the budget.
@@ -41,21 +48,62 @@ impl<P_: Platform> Mmu<'_, P_> {
         new: u64,
         owner: Owner,
     ) -> Result<(), MmError> {
+        if self.replace_l1_by_short_way(self.platform.words(table), index, old, new, owner.id) {
+            return Ok(());
+        }
+        self.replace_l1_by_long_way(table, index, old, new, owner)
+    }
+
+    /// Replaces an entry, where the new one is 0 or names a page of `owner` that is in ordinary use. Otherwise
+    /// nothing is done and the answer is `false`.
+    #[inline(always)]
+    #[must_use]
+    pub(super) fn replace_l1_by_short_way(
+        &mut self,
+        table: P_::Words<'_>,
+        index: usize,
+        old: u64,
+        new: u64,
+        owner: DomId,
+    ) -> bool {
+        if new & P != 0 {
+            if !take_ordinary(self.frames, self.hv.mm.rules.l1_refused, new, owner) {
+                return false;
+            }
+        } else if new != 0 {
+            return false;
+        }
+        if table.compare_exchange(index, old, new).is_err() {
+            return give_back_entry(self.hv, self.platform, new);
+        }
+        if old & P != 0 {
+            self.put_l1(old);
+        }
+        true
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn replace_l1_by_long_way(
+        &mut self,
+        table: Mfn,
+        index: usize,
+        old: u64,
+        new: u64,
+        owner: Owner,
+    ) -> Result<(), MmError> {
         if new & P == 0 {
             if !self.hv.mm.rules.admits_non_present(new) {
                 return Err(MmError::LeakyNonPresent { level: 1 });
             }
-        } else if new & self.hv.mm.rules.l1_refused != 0 {
-            self.take_special(new, owner)?;
-        } else if (old ^ new) & (FRAME | P | RW) == 0 {
+        } else if new & self.hv.mm.rules.l1_refused == 0 && (old ^ new) & (FRAME | P | RW) == 0 {
+            // What it holds stays the same, whoever's that is.
             return self.swap_entry(table, index, old, new);
         } else {
-            self.take_l1(new, owner)?;
+            self.take_any(new, owner)?;
         }
         if let Err(raced) = self.swap_entry(table, index, old, new) {
-            if new & P != 0 {
-                self.put_l1(new);
-            }
+            give_back_entry(self.hv, self.platform, new);
             return Err(raced);
         }
         if old & P != 0 {
@@ -69,21 +117,6 @@ impl<P_: Platform> Mmu<'_, P_> {
         self.platform
             .compare_exchange_entry(table, index, old, new)
             .map_err(|_| MmError::Raced)
-    }
-
-    /// Takes what a present entry names; none of its bits is refused.
-    #[inline(always)]
-    fn take_l1(&mut self, entry: u64, owner: Owner) -> Result<(), MmError> {
-        let Some((mfn, info)) = self.frames.lookup(frame_number(entry)) else {
-            return self.take_special(entry, owner);
-        };
-        if !info.get_page(owner.id) {
-            return self.take_special(entry, owner);
-        }
-        if entry & RW == 0 || info.get_valid(Kind::Writable) {
-            return Ok(());
-        }
-        self.take_first_writable(mfn, info, owner)
     }
 
     /// Takes the first writable use of a page whose reference is held; gives that back if it cannot.
@@ -111,13 +144,12 @@ impl<P_: Platform> Mmu<'_, P_> {
         }
     }
 
-    /// Takes what a present entry names in every case that the short way does not know: refused bits, I/O
-    /// memory, and whatever is wrong.
+    /// Takes what a present entry names, in every case: first uses, I/O memory, whatever is wrong.
     #[cold]
     #[inline(never)]
-    fn take_special(&mut self, entry: u64, owner: Owner) -> Result<(), MmError> {
+    fn take_any(&mut self, entry: u64, owner: Owner) -> Result<(), MmError> {
         let rules = &self.hv.mm.rules;
-        if entry & rules.l1_refused & !CACHE != 0 {
+        if entry & rules.l1_refused & !(CACHE | EntryRules::FAR_FRAME) != 0 {
             return Err(MmError::ForbiddenBits { level: 1 });
         }
         let n = frame_number(entry);
@@ -158,30 +190,40 @@ impl<P_: Platform> Mmu<'_, P_> {
     /// Gives back what a present entry of a valid table held.
     #[inline(always)]
     pub(super) fn put_l1(&mut self, entry: u64) {
-        let Some((mfn, info)) = self.frames.lookup(frame_number(entry)) else {
-            return;
-        };
+        self.put_l1_at(self.frames, self.hv.mm.clock, entry);
+    }
+
+    /// [`Mmu::put_l1`] with what a loop can keep at hand.
+    #[inline(always)]
+    fn put_l1_at(&mut self, frames: FrameTable, now: FlushClock, entry: u64) {
+        let n = near_frame(entry);
+        let Some(info) = frames.near(n) else { return };
         if entry & RW != 0 {
             if !(cfg!(feature = "mutant-pt-writable") && info.type_word().kind() != Kind::Writable) {
-                info.put_plain_type(self.now());
+                info.put_writable(now);
             }
-        } else if info.type_word().kind() == Kind::SegDesc {
-            self.unmapped_descriptor_page(mfn);
+        } else if info.type_word().kind() == Kind::SegDesc && !self.is_undoing {
+            descriptor_page_unmapped(self.hv, self.platform, Mfn::new(n));
         }
-        self.put_page(mfn, info);
+        self.put_page(Mfn::new(n), info);
     }
 
     /// Takes what the entries from `start` on name.
     pub(super) fn validate_l1(&mut self, table: Mfn, start: usize, owner: Owner) -> Result<(), Stopped> {
+        let (frames, refused) = (self.frames, self.hv.mm.rules.l1_refused);
+        let words = self.platform.words(table);
         let mut chunk = start;
         while chunk < 512 {
             let end = (chunk / CHUNK + 1) * CHUNK;
             self.reserve((end - chunk) as u32)
                 .map_err(|Preempted| (chunk, Stop::Preempted))?;
             for index in chunk..end {
-                let entry = self.platform.read_entry(table, index);
-                self.check_l1(entry, owner)
-                    .map_err(|why| (index, Stop::Refused(why)))?;
+                let entry = words.read(index);
+                let is_ordinary = entry & P != 0 && take_ordinary(frames, refused, entry, owner.id);
+                if !is_ordinary && entry != 0 {
+                    self.check_l1(entry, owner)
+                        .map_err(|why| (index, Stop::Refused(why)))?;
+                }
             }
             chunk = end;
         }
@@ -189,34 +231,70 @@ impl<P_: Platform> Mmu<'_, P_> {
     }
 
     /// Takes what an entry of any sort names.
-    #[inline(always)]
+    #[cold]
+    #[inline(never)]
     fn check_l1(&mut self, entry: u64, owner: Owner) -> Result<(), MmError> {
-        if entry & P == 0 {
-            if self.hv.mm.rules.admits_non_present(entry) {
-                return Ok(());
-            }
-            return Err(MmError::LeakyNonPresent { level: 1 });
+        if entry & P != 0 {
+            self.take_any(entry, owner)
+        } else if self.hv.mm.rules.admits_non_present(entry) {
+            Ok(())
+        } else {
+            Err(MmError::LeakyNonPresent { level: 1 })
         }
-        if entry & self.hv.mm.rules.l1_refused != 0 {
-            return self.take_special(entry, owner);
-        }
-        self.take_l1(entry, owner)
     }
 
     /// Gives back what the entries below `from` hold. On a pause, gives how many still hold references.
     pub(super) fn drop_l1_entries(&mut self, table: Mfn, from: usize) -> Result<(), usize> {
-        let mut end = from;
+        // Nothing in here flushes, so the clock stands still.
+        let (frames, now) = (self.frames, self.hv.mm.clock);
+        let words = self.platform.words(table);
+        let mut end = from.min(512);
         while end > 0 {
             let chunk = (end - 1) / CHUNK * CHUNK;
             self.reserve((end - chunk) as u32).map_err(|Preempted| end)?;
             for index in chunk..end {
-                let entry = self.platform.read_entry(table, index);
+                let entry = words.read(index);
                 if entry & P != 0 {
-                    self.put_l1(entry);
+                    self.put_l1_at(frames, now, entry);
                 }
             }
             end = chunk;
         }
         Ok(())
     }
+}
+
+/// Takes what a present entry names, if that is a page of `owner` in ordinary use and no bit is refused. Otherwise
+/// nothing is done and the answer is `false`.
+#[inline(always)]
+fn take_ordinary(frames: FrameTable, refused: u64, entry: u64, owner: DomId) -> bool {
+    if entry & refused != 0 {
+        return false;
+    }
+    let Some(info) = frames.near(near_frame(entry)) else {
+        return false;
+    };
+    if !info.get_page(owner) {
+        return false;
+    }
+    entry & RW == 0 || info.get_valid(Kind::Writable) || give_back(info)
+}
+
+/// Gives back a reference that was just taken beside others.
+#[cold]
+#[inline(never)]
+pub(super) fn give_back(info: &FrameInfo) -> bool {
+    let is_last = !info.put_page_unless_last();
+    assert!(!is_last, "a reference was held besides");
+    false
+}
+
+/// Gives back what an entry that could not be stored would have held.
+#[cold]
+#[inline(never)]
+fn give_back_entry<P_: Platform>(hv: &mut Hypervisor, platform: &P_, entry: u64) -> bool {
+    if entry & P != 0 {
+        Mmu::new(hv, platform).put_l1(entry);
+    }
+    false
 }

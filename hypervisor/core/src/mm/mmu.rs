@@ -162,32 +162,33 @@ impl<'a, P: Platform> Mmu<'a, P> {
     #[inline(always)]
     pub fn put_page(&mut self, mfn: Mfn, info: &'static FrameInfo) {
         if !info.put_page_unless_last() {
-            self.release_last(mfn, info);
+            release_last(self.hv, mfn, info);
         }
     }
+}
 
-    /// Gives the last reference back: the frame is free from here on.
-    #[cold]
-    #[inline(never)]
-    fn release_last(&mut self, mfn: Mfn, info: &'static FrameInfo) {
-        let word = info.owner_word();
-        assert!(word.count() == 1, "reference to frame {mfn:?} given back twice");
-        assert!(
-            !info.type_word().is_held(),
-            "frame {mfn:?} freed in use as {:?}",
-            info.type_word().kind()
-        );
-        assert!(
-            !word.has(OwnerWord::KEPT),
-            "frame {mfn:?} of the hypervisor freed by a guest"
-        );
-        let owner = word.owner();
-        if let Some(domain) = self.domain(owner) {
-            domain.total_pages -= 1;
-        }
-        let now = self.now();
-        self.hv.mm.allocator.release(self.frames, mfn, owner, now);
+/// Gives the last reference to a frame back: it is free from here on. (What is rare on the common paths takes no [`Mmu`], so
+/// that theirs need not exist in memory.)
+#[cold]
+#[inline(never)]
+fn release_last(hv: &mut Hypervisor, mfn: Mfn, info: &'static FrameInfo) {
+    let word = info.owner_word();
+    assert!(word.count() == 1, "reference to frame {mfn:?} given back twice");
+    let kind = info.type_word().kind();
+    assert!(
+        !info.type_word().is_held(),
+        "frame {mfn:?} freed in use as {kind:?}"
+    );
+    assert!(
+        !word.has(OwnerWord::KEPT),
+        "frame {mfn:?} of the hypervisor freed by a guest"
+    );
+    let owner = word.owner();
+    if let Some(domain) = hv.domains.iter_mut().flatten().find(|domain| domain.id == owner) {
+        domain.total_pages -= 1;
     }
+    let (frames, now) = (hv.mm.frames, hv.mm.clock.now());
+    hv.mm.allocator.release(frames, mfn, owner, now);
 }
 
 /// What kept a reference from being taken.

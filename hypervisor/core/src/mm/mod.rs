@@ -10,7 +10,8 @@
 //! 4. No translation that the processor may still remember reaches a frame that changed kind or owner ([`tlb`]).
 //!
 //! ```text
-//!  frame, refs, table    words of one frame; counted references; the table of all frames
+//!  kind, owner, frame    the two words of one frame
+//!  refs, table           counted references; the table of all frames
 //!  allocator, allocate   free frames; giving them to an owner
 //!  pte                   which bits an entry may have at which level
 //!  mmu                   the state, the machine and the work budget of one call: all below are methods of it
@@ -36,10 +37,12 @@ mod descriptors;
 pub mod emulate;
 mod error;
 pub mod frame;
+mod kind;
 mod l1;
 mod l2;
 mod l3;
 mod mmu;
+mod owner;
 pub mod pin;
 pub mod pte;
 mod refs;

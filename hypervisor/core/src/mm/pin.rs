@@ -3,6 +3,7 @@
 use super::{
     error::{MmError, Stop},
     frame::{FrameInfo, Kind, TypeWord},
+    l1::give_back,
     mmu::{Mmu, Owner},
 };
 use crate::platform::Platform;
@@ -64,6 +65,12 @@ impl<P: Platform> Mmu<'_, P> {
     pub fn load_root(&mut self, n: u64, owner: Owner) -> Result<(), Stop> {
         let mfn = self.take_root(n, owner)?;
         self.drop_ldt_pages();
+        self.activate(mfn);
+        Ok(())
+    }
+
+    /// Changes the root to `mfn`, which is taken, and gives the old one back.
+    fn activate(&mut self, mfn: Mfn) {
         self.platform.activate_root(mfn);
         self.hv.mm.clock.tick();
         if let Some(old) = self.caller_domain().vcpus[0].roots[0].replace(mfn)
@@ -71,7 +78,34 @@ impl<P: Platform> Mmu<'_, P> {
         {
             self.leave_unfinished(old);
         }
-        Ok(())
+    }
+
+    /// [`Mmu::load_root`] where the new root is valid already, the old one stays valid, and no LDT is registered. Otherwise
+    /// nothing is done and the answer is `false`.
+    #[inline(always)]
+    #[must_use]
+    pub fn exchange_roots(&mut self, n: u64) -> bool {
+        let frames = self.frames;
+        let domain = self.caller_domain();
+        let vcpu = &mut domain.vcpus[0];
+        let (Some((new, new_info)), Some(old)) = (frames.lookup(n), vcpu.roots[0]) else {
+            return false;
+        };
+        let Some(old_info) = frames.get(old) else {
+            return false;
+        };
+        if vcpu.ldt_entries != 0 || old_info.type_word().count() <= 1 || !new_info.get_page(domain.id) {
+            return false;
+        }
+        if !new_info.get_valid(Kind::L3) {
+            return give_back(new_info);
+        }
+        vcpu.roots[0] = Some(new);
+        self.platform.activate_root(new);
+        self.hv.mm.clock.tick();
+        let is_kept = old_info.put_type_unless_last() && old_info.put_page_unless_last();
+        assert!(is_kept, "the old root has uses besides");
+        true
     }
 
     /// Takes a typed use of frame number `n` as a root, for whoever keeps it.

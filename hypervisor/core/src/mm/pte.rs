@@ -35,8 +35,14 @@ pub const OURS: u64 = PteFlags::HYPERVISOR.bits();
 #[inline(always)]
 #[must_use]
 pub const fn frame_number(entry: u64) -> u64 {
-    // Two shifts; a mask of 40 bits would take a register.
-    entry << 12 >> 24
+    (entry & FRAME) >> 12
+}
+
+/// The frame of an entry that has none of the bits that this machine refuses, [`EntryRules::FAR_FRAME`] included.
+#[inline(always)]
+#[must_use]
+pub const fn near_frame(entry: u64) -> u32 {
+    (entry >> 12) as u32
 }
 
 /// Whether `n` is frame 0 or one of those that count as it: the lower half of an entry for it names no frame.
@@ -78,6 +84,9 @@ impl EntryRules {
         denied_io: DeniedIo::new_const(),
     };
 
+    /// Bits of a frame whose number needs more than 32 bits: 16 TiB up, where nothing is.
+    pub const FAR_FRAME: u64 = 0xFF << 44;
+
     /// Rules for a machine whose RAM ends before frame `ram_end` and whose processor has `address_bits` of physical
     /// address.
     ///
@@ -88,11 +97,12 @@ impl EntryRules {
         assert!((32..=52).contains(&address_bits));
         let no_nx = if has_nx { 0 } else { NX };
         Self {
-            l1_refused: !(PteFlags::L1_ALLOWED.bits() | FRAME) | no_nx,
-            l2_refused: !(PteFlags::L2_ALLOWED.bits() | FRAME) | no_nx,
-            l3_refused: !(PteFlags::L3_ALLOWED.bits() | FRAME),
+            l1_refused: !(PteFlags::L1_ALLOWED.bits() | FRAME) | no_nx | Self::FAR_FRAME,
+            l2_refused: !(PteFlags::L2_ALLOWED.bits() | FRAME) | no_nx | Self::FAR_FRAME,
+            l3_refused: !(PteFlags::L3_ALLOWED.bits() | FRAME) | Self::FAR_FRAME,
             ram_end,
-            bus_end: 1 << (address_bits - 12),
+            // Frame numbers have 32 bits throughout.
+            bus_end: 1 << (address_bits - 12).min(32),
             denied_io,
         }
     }

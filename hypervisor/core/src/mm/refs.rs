@@ -1,9 +1,12 @@
 //! Taking and giving back references to one frame: the steps that every page-table update runs.
 //!
-//! Each is one load, one comparison and one compare-and-exchange when nothing special happens, and says `false`
+//! Each is one load, one or two comparisons and one compare-and-exchange when nothing special happens, and says `false`
 //! where something special is the matter; the caller then goes the long way, which also finds out what it was.
 
-use super::frame::{FrameInfo, Kind, OwnerWord, TypeWord};
+use super::{
+    frame::{FrameInfo, Kind, OwnerWord, TypeWord},
+    tlb::FlushClock,
+};
 use crate::domain::DomId;
 
 impl FrameInfo {
@@ -11,85 +14,56 @@ impl FrameInfo {
     #[inline(always)]
     #[must_use]
     pub(super) fn get_page(&self, owner: DomId) -> bool {
-        let mut word = self.owner_word();
-        loop {
-            if !word.is_owned_by(owner) || is_full(word.0, OwnerWord::COUNT) {
-                return false;
-            }
-            match self.swap_owner_word(word, OwnerWord(one_more(word.0, OwnerWord::COUNT))) {
-                Ok(()) => return true,
-                Err(now) => word = now,
-            }
-        }
+        self.change_owner_word(|word| word.one_more(owner))
     }
 
     /// Gives a reference back, unless it is the last one: then nothing is done and the answer is `false`.
     #[inline(always)]
     #[must_use]
     pub(super) fn put_page_unless_last(&self) -> bool {
-        let mut word = self.owner_word();
-        loop {
-            if word.count() <= 1 {
-                return false;
-            }
-            match self.swap_owner_word(word, OwnerWord(word.0.wrapping_sub(1))) {
-                Ok(()) => return true,
-                Err(now) => word = now,
-            }
-        }
+        self.change_owner_word(OwnerWord::one_less_unless_last)
     }
 
     /// Takes a typed use if the frame is already valid as `kind` and has room for one more.
     #[inline(always)]
     #[must_use]
     pub(super) fn get_valid(&self, kind: Kind) -> bool {
-        let mut word = self.type_word();
-        loop {
-            if !word.is_valid(kind) || is_full(word.0, TypeWord::COUNT) {
-                return false;
-            }
-            match self.swap_type_word(word, TypeWord(one_more(word.0, TypeWord::COUNT))) {
-                Ok(()) => return true,
-                Err(now) => word = now,
-            }
-        }
+        self.change_type_word(|word| word.one_more(kind))
     }
 
     /// Gives a typed use back, unless it is the last one: then nothing is done and the answer is `false`.
     #[inline(always)]
     #[must_use]
     pub(super) fn put_type_unless_last(&self) -> bool {
-        let mut word = self.type_word();
-        loop {
-            if word.count() <= 1 {
-                return false;
-            }
-            match self.swap_type_word(word, TypeWord(word.0.wrapping_sub(1))) {
-                Ok(()) => return true,
-                Err(now) => word = now,
-            }
+        self.change_type_word(TypeWord::one_less_unless_last)
+    }
+
+    /// Gives a use as a writable page back, at flush-clock `now`.
+    ///
+    /// # Panics
+    /// Where there was no such use: a fault of the hypervisor, after which no count can be believed.
+    #[inline(always)]
+    pub(super) fn put_writable(&self, now: FlushClock) {
+        if !self.change_type_word(|word| word.one_less_writable(now)) {
+            bad_put(self);
         }
     }
 
-    /// Gives a typed use back of a kind that stays valid without uses (writable, descriptors), at flush-clock
-    /// `now`.
+    /// Gives a use as a page of descriptors back, at flush-clock `now`.
     ///
     /// # Panics
-    /// Where there was no use: a fault of the hypervisor, after which no count can be believed.
-    #[inline(always)]
-    pub(super) fn put_plain_type(&self, now: u32) {
-        let mut word = self.type_word();
-        loop {
-            assert!(word.count() != 0, "typed use given back twice");
-            let mut new = TypeWord(word.0.wrapping_sub(1));
-            if new.count() == 0 {
-                new = new.with_stamp(now);
-            }
-            match self.swap_type_word(word, new) {
-                Ok(()) => return,
-                Err(other) => word = other,
-            }
+    /// Where there was no such use.
+    pub(super) fn put_descriptors(&self, now: FlushClock) {
+        let word = self.type_word();
+        if word.kind() != Kind::SegDesc || word.count() == 0 {
+            bad_put(self);
         }
+        let new = TypeWord(word.0.wrapping_sub(1));
+        self.set_type_word(if new.count() == 0 {
+            new.with_stamp(now.now())
+        } else {
+            new
+        });
     }
 
     /// Makes the reference that `flag` stands for an ordinary one, about to be given back.
@@ -98,10 +72,60 @@ impl FrameInfo {
     }
 
     /// Sets and clears flag bits of the type word.
+    #[inline(always)]
     pub(super) fn change_type_flags(&self, set: u64, clear: u64) {
         let word = self.type_word();
         self.set_type_word(TypeWord((word.0 & !clear) | set));
     }
+
+    #[inline(always)]
+    fn change_owner_word(&self, change: impl Fn(OwnerWord) -> Option<OwnerWord>) -> bool {
+        let word = self.owner_word();
+        let Some(new) = change(word) else { return false };
+        self.swap_owner_word(word, new).is_ok() || self.change_owner_word_again(change)
+    }
+
+    /// Another CPU was quicker.
+    #[cold]
+    #[inline(never)]
+    fn change_owner_word_again(&self, change: impl Fn(OwnerWord) -> Option<OwnerWord>) -> bool {
+        loop {
+            let word = self.owner_word();
+            let Some(new) = change(word) else { return false };
+            if self.swap_owner_word(word, new).is_ok() {
+                return true;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn change_type_word(&self, change: impl Fn(TypeWord) -> Option<TypeWord>) -> bool {
+        let word = self.type_word();
+        let Some(new) = change(word) else { return false };
+        self.swap_type_word(word, new).is_ok() || self.change_type_word_again(change)
+    }
+
+    /// Another CPU was quicker.
+    #[cold]
+    #[inline(never)]
+    fn change_type_word_again(&self, change: impl Fn(TypeWord) -> Option<TypeWord>) -> bool {
+        loop {
+            let word = self.type_word();
+            let Some(new) = change(word) else { return false };
+            if self.swap_type_word(word, new).is_ok() {
+                return true;
+            }
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn bad_put(info: &FrameInfo) -> ! {
+    panic!(
+        "typed use given back that was never taken: {:x?}",
+        info.type_word()
+    );
 }
 
 #[cfg(any(test, feature = "testing"))]
@@ -113,37 +137,8 @@ impl FrameInfo {
 
     /// Sets the counts to what no real sequence of calls would take the time to reach.
     pub fn force_counts(&self, references: Option<u64>, uses: Option<u64>) {
-        let (owner, word) = (self.owner_word().0, self.type_word().0);
-        self.set_owner_word(OwnerWord(
-            (owner & !OwnerWord::COUNT) | references.unwrap_or(owner & OwnerWord::COUNT),
-        ));
-        self.set_type_word(TypeWord(
-            (word & !TypeWord::COUNT) | uses.unwrap_or(word & TypeWord::COUNT),
-        ));
+        let (owner, word) = (self.owner_word(), self.type_word());
+        self.set_owner_word(owner.with_count(references.unwrap_or(owner.count())));
+        self.set_type_word(word.with_count(uses.unwrap_or(word.count())));
     }
-}
-
-impl TypeWord {
-    /// Whether the frame is valid as `kind`.
-    #[inline(always)]
-    #[must_use]
-    pub const fn is_valid(self, kind: Kind) -> bool {
-        self.0 & (Self::KIND | Self::VALIDATED) == Self::of(kind, Self::VALIDATED).0
-    }
-}
-
-/// Whether the counter in the low bits of `word` is at its limit.
-#[inline(always)]
-const fn is_full(word: u64, mask: u64) -> bool {
-    // The next value is needed anyway: that its counter is 0 costs one instruction to see.
-    word.wrapping_add(1) & mask == 0 && !cfg!(feature = "mutant-count-overflow")
-}
-
-/// `word` with its counter one up.
-#[inline(always)]
-const fn one_more(word: u64, mask: u64) -> u64 {
-    if cfg!(feature = "mutant-count-overflow") {
-        return (word & !mask) | (word.wrapping_add(1) & mask);
-    }
-    word.wrapping_add(1)
 }

@@ -150,7 +150,7 @@ impl<P: Platform> Mmu<'_, P> {
         if info.owner_word().is_owned_by(id) && info.owner_word().has(OwnerWord::KEPT) {
             self.dying(slot).total_pages += 1;
             info.clear_flag(OwnerWord::KEPT);
-            info.put_plain_type(self.now());
+            info.put_writable(self.hv.mm.clock);
             self.put_page(mfn, info);
         }
     }

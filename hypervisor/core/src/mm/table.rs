@@ -50,8 +50,22 @@ impl FrameTable {
     #[inline(always)]
     #[must_use]
     pub fn lookup(self, n: u64) -> Option<(Mfn, &'static FrameInfo)> {
-        let info = self.frames.get(usize::try_from(n).ok()?)?;
-        Some((Mfn::new(n as u32), info))
+        if n < self.len() {
+            Some((Mfn::new(n as u32), &self.frames[n as usize]))
+        } else {
+            None
+        }
+    }
+
+    /// The same for a frame number of 32 bits.
+    #[inline(always)]
+    #[must_use]
+    pub fn near(self, n: u32) -> Option<&'static FrameInfo> {
+        if (n as usize) < self.frames.len() {
+            Some(&self.frames[n as usize])
+        } else {
+            None
+        }
     }
 
     /// What is known about `mfn`, if it is RAM of ours.
@@ -73,28 +87,24 @@ impl FrameTable {
 
     /// Makes frames the hypervisor's own, for nobody else ever. For boot: not for frames already given out.
     pub fn reserve(self, range: Range<Mfn>) {
-        self.assign(range, DomId::NONE, TypeWord::of(Kind::None, 0));
+        self.assign(range, DomId::NONE, TypeWord::valid(Kind::Writable, 0));
     }
 
     /// Makes frames those of devices: domains with the right may map them. For boot.
     pub fn reserve_for_io(self, range: Range<Mfn>) {
-        self.assign(range, DomId::IO, TypeWord::of(Kind::None, 0));
+        self.assign(range, DomId::IO, TypeWord::valid(Kind::Writable, 0));
     }
 
     /// Lets privileged domains map frames of the hypervisor read-only (foreign domain `XEN`). For boot. They
     /// are held as descriptor pages, so that no writable use can ever be had.
     pub fn show_read_only(self, range: Range<Mfn>) {
-        self.assign(
-            range,
-            DomId::XEN,
-            TypeWord(TypeWord::of(Kind::SegDesc, TypeWord::VALIDATED).0 | 1),
-        );
+        self.assign(range, DomId::XEN, TypeWord::valid(Kind::SegDesc, 1));
     }
 
     /// Makes one frame of the hypervisor a writable one of `owner`, which it can map and not release: its
     /// shared_info.
     pub fn share(self, mfn: Mfn, owner: DomId) {
-        let word = TypeWord(TypeWord::of(Kind::Writable, TypeWord::VALIDATED).0 | 1);
+        let word = TypeWord::valid(Kind::Writable, 1);
         self.assign(mfn..Mfn::new(mfn.raw().wrapping_add(1)), owner, word);
     }
 

@@ -33,40 +33,50 @@ impl CpuSet {
 
 /// Counts flushes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FlushClock(u32);
+pub struct FlushClock {
+    /// The time, where a type word has its stamp: in the high half.
+    high_half: u64,
+}
 
 impl FlushClock {
     /// The stamp of a frame of which nothing can be cached.
     pub const NEVER: u32 = 0;
+    const SHIFT: u32 = 32;
 
     /// A clock at its start.
     #[must_use]
     pub const fn new() -> Self {
-        Self(1)
+        Self {
+            high_half: 1 << Self::SHIFT,
+        }
     }
 
     /// The present time, for a stamp.
     #[inline(always)]
     #[must_use]
     pub const fn now(self) -> u32 {
-        self.0
+        (self.high_half >> Self::SHIFT) as u32
+    }
+
+    /// The present time as a word's high half.
+    #[inline(always)]
+    #[must_use]
+    pub const fn high_half(self) -> u64 {
+        self.high_half
     }
 
     /// Counts one flush of everything. After a wrap an old stamp may equal the present by chance, which costs
     /// one flush too many and harms nobody.
+    #[inline(always)]
     pub const fn tick(&mut self) {
-        self.0 = if self.0 as u64 == STAMP_MAX {
-            1
-        } else {
-            self.0.wrapping_add(1)
-        };
+        self.high_half = self.high_half.wrapping_add(1 << Self::SHIFT) & (STAMP_MAX << Self::SHIFT);
     }
 
     /// The CPUs that may still hold translations of a frame stamped `stamp`.
     #[inline(always)]
     #[must_use]
     pub const fn stale_cpus(self, stamp: u32) -> CpuSet {
-        if stamp == self.0 && !cfg!(feature = "mutant-stale-tlb") {
+        if stamp == self.now() && !cfg!(feature = "mutant-stale-tlb") {
             CpuSet::THIS
         } else {
             CpuSet::EMPTY

@@ -69,7 +69,7 @@ impl<P: Platform> Mmu<'_, P> {
             }
             let stale = self.hv.mm.clock.stale_cpus(word.stamp());
             self.flush_cpus(stale);
-        } else if word.count() == TypeWord::COUNT {
+        } else if word.count() == TypeWord::MAX_COUNT {
             return Err(MmError::CountLimit(mfn).into());
         } else if word.count() != 0 {
             return Err(MmError::TypeConflict {
@@ -81,13 +81,13 @@ impl<P: Platform> Mmu<'_, P> {
         }
         match kind {
             Kind::Writable => {
-                info.set_type_word(TypeWord(TypeWord::of(kind, TypeWord::VALIDATED).0 | 1));
+                info.set_type_word(TypeWord::valid(kind, 1));
                 Ok(())
             }
             Kind::SegDesc => {
                 self.reserve(512)?;
                 self.check_descriptor_page(mfn)?;
-                info.set_type_word(TypeWord(TypeWord::of(kind, TypeWord::VALIDATED).0 | 1));
+                info.set_type_word(TypeWord::valid(kind, 1));
                 Ok(())
             }
             Kind::L1 | Kind::L2 | Kind::L2Top | Kind::L3 => {
@@ -117,8 +117,8 @@ impl<P: Platform> Mmu<'_, P> {
         if !was_partial && !info.get_page(info.owner_word().owner()) {
             return Err(MmError::CountLimit(mfn).into());
         }
-        let busy = TypeWord(TypeWord::of(kind, 0).0 | 1).with_stamp(word.stamp());
-        info.set_type_word(busy);
+        let stamp = word.stamp();
+        info.set_type_word(TypeWord::not_valid(kind, 1, 0).with_stamp(stamp));
         let result = match kind {
             Kind::L1 => self.validate_l1(mfn, start, owner),
             Kind::L3 => self.validate_l3(mfn, start, owner),
@@ -126,7 +126,7 @@ impl<P: Platform> Mmu<'_, P> {
         };
         match result {
             Ok(()) => {
-                info.set_type_word(TypeWord(busy.0 | TypeWord::VALIDATED));
+                info.set_type_word(TypeWord::valid(kind, 1).with_stamp(stamp));
                 self.put_page(mfn, info);
                 Ok(())
             }
@@ -144,7 +144,7 @@ impl<P: Platform> Mmu<'_, P> {
                         info.set_type_word(if is_as_before {
                             word
                         } else {
-                            unused(Kind::None, self.now())
+                            TypeWord::unused(Kind::None, self.now())
                         });
                         self.put_page(mfn, info);
                     }
@@ -171,18 +171,26 @@ impl<P: Platform> Mmu<'_, P> {
         self.put_last_typed(mfn, info)
     }
 
+    /// Gives a use back of a kind that stays valid without uses.
+    pub(super) fn put_plain_type(&self, info: &FrameInfo) {
+        match info.type_word().kind() {
+            Kind::SegDesc => info.put_descriptors(self.hv.mm.clock),
+            _ => info.put_writable(self.hv.mm.clock),
+        }
+    }
+
     #[cold]
     #[inline(never)]
     fn put_last_typed(&mut self, mfn: Mfn, info: &'static FrameInfo) -> Result<(), Preempted> {
         let word = info.type_word();
         let kind = word.kind();
         if !kind.is_table() {
-            info.put_plain_type(self.now());
+            self.put_plain_type(info);
             self.put_page(mfn, info);
             return Ok(());
         }
         assert!(
-            word.count() == 1 && word.has(TypeWord::VALIDATED),
+            word.count() == 1 && word.is_validated(),
             "use of table {mfn:?} given back twice"
         );
         assert!(!word.has(TypeWord::PINNED), "pinned table {mfn:?} without a use");
@@ -203,14 +211,14 @@ impl<P: Platform> Mmu<'_, P> {
         fate: u64,
         from: usize,
     ) -> Result<(), Preempted> {
-        info.set_type_word(TypeWord(TypeWord::of(kind, 0).0 | 1));
+        info.set_type_word(TypeWord::not_valid(kind, 1, 0));
         match self.drop_entries(mfn, kind, from) {
             Ok(()) => {
                 // An L1 or L2 stays known as one until it is used as something else; the other two have
                 // meaning only inside an address space.
                 let stays = fate == 0 && matches!(kind, Kind::L1 | Kind::L2);
                 let stays = if stays { kind } else { Kind::None };
-                info.set_type_word(unused(stays, self.now()));
+                info.set_type_word(TypeWord::unused(stays, self.now()));
                 self.put_page(mfn, info);
                 Ok(())
             }
@@ -279,6 +287,12 @@ impl<P: Platform> Mmu<'_, P> {
         self.is_unfinished = true;
     }
 
+    /// Whether an earlier operation of the calling domain left something to finish.
+    #[inline(always)]
+    pub fn has_unfinished(&mut self) -> bool {
+        self.caller_domain().unfinished.is_some()
+    }
+
     /// Whether this operation left something to finish.
     #[inline(always)]
     pub const fn is_unfinished(&self) -> bool {
@@ -308,15 +322,10 @@ impl<P: Platform> Mmu<'_, P> {
     }
 }
 
-/// A frame last used as `kind`, stamped `now`.
-fn unused(kind: Kind, now: u32) -> TypeWord {
-    TypeWord::of(kind, 0).with_stamp(now)
-}
-
 fn set_partial(info: &FrameInfo, kind: Kind, fate: u64, held: usize) {
     let stamp = info.type_word().stamp();
     info.set_type_word(
-        TypeWord::of(kind, TypeWord::PARTIAL | fate)
+        TypeWord::not_valid(kind, 0, TypeWord::PARTIAL | fate)
             .with_index(held)
             .with_stamp(stamp),
     );

@@ -2,13 +2,16 @@
 
 use super::{
     error::{MmError, Stop},
-    frame::{FrameInfo, Kind, TypeWord},
+    frame::{FrameInfo, Kind},
     mmu::{Mmu, Owner},
 };
-use crate::platform::Platform;
+use crate::{
+    domain::DomId,
+    platform::{FrameWords, Platform},
+};
 use guest_abi::addr::Mfn;
 
-impl<P: Platform> Mmu<'_, P> {
+impl<'a, P: Platform> Mmu<'a, P> {
     /// Writes `value` to word `index` of frame number `n`, a frame of `caller`. In a page table it is an entry, and what it
     /// maps belongs to `target` (L1) or the caller. A frame that was last used as an L1 or L2 counts as one
     /// even if nothing uses it now. In other frames the word means nothing, but the frame must be one that may be
@@ -25,34 +28,60 @@ impl<P: Platform> Mmu<'_, P> {
         caller: Owner,
         target: Owner,
     ) -> Result<(), Stop> {
-        let Some((mfn, info)) = self.frames.lookup(n) else {
-            return Err(MmError::NoSuchFrame.into());
-        };
-        if info.owner_word().is_owned_by(caller.id) && info.type_word().is_valid(Kind::L1) {
-            return Ok(self.update_l1(mfn, index, value, target)?);
+        if let Some(table) = self.own_l1(n, caller.id) {
+            let old = table.read(index);
+            if self.replace_l1_by_short_way(table, index, old, value, target.id) {
+                return Ok(());
+            }
         }
-        self.write_other_word((mfn, info), index, value, caller, target)
+        self.write_any_word(n, index, value, caller, target)
     }
 
+    /// Writes entry `index` of a table that [`Mmu::own_l1`] has given, by the short way: where the new entry is 0 or names a
+    /// page of `target` that is in ordinary use. Otherwise nothing is done and the answer is `false`.
+    #[inline(always)]
+    #[must_use]
+    pub fn write_l1(&mut self, table: P::Words<'_>, index: usize, value: u64, target: DomId) -> bool {
+        let old = table.read(index);
+        self.replace_l1_by_short_way(table, index, old, value, target)
+    }
+
+    /// The words of frame number `n`, if it is a valid L1 of `owner`. Replacing entries of L1s does not change that.
+    #[inline(always)]
+    #[must_use]
+    pub fn own_l1(&self, n: u64, owner: DomId) -> Option<P::Words<'a>> {
+        let (mfn, info) = self.frames.lookup(n)?;
+        let is_own_l1 = info.owner_word().is_owned_by(owner) && info.type_word().is_valid(Kind::L1);
+        is_own_l1.then(|| self.platform.words(mfn))
+    }
+
+    /// [`Mmu::write_word`] in every case.
+    ///
+    /// # Errors
+    /// See there.
     #[inline(never)]
-    fn write_other_word(
+    pub fn write_any_word(
         &mut self,
-        (mfn, info): (Mfn, &'static FrameInfo),
+        n: u64,
         index: usize,
         value: u64,
         caller: Owner,
         target: Owner,
     ) -> Result<(), Stop> {
+        let Some((mfn, info)) = self.frames.lookup(n) else {
+            return Err(MmError::NoSuchFrame.into());
+        };
         if !info.owner_word().is_owned_by(caller.id) {
             return Err(MmError::NotOwned(mfn).into());
         }
         let word = info.type_word();
         match word.kind() {
-            Kind::L2 | Kind::L2Top if word.has(TypeWord::VALIDATED) => {
+            Kind::L1 if word.is_validated() => Ok(self.update_l1(mfn, index, value, target)?),
+            Kind::L2 | Kind::L2Top if word.is_validated() => {
                 let root = self.root();
                 self.update_l2(mfn, index, value, caller, root)
             }
-            Kind::L3 if word.has(TypeWord::VALIDATED) => self.update_l3(mfn, index, value, caller),
+            Kind::L3 if word.is_validated() => self.update_l3(mfn, index, value, caller),
             kind @ (Kind::L1 | Kind::L2) => {
                 self.write_unused_table((mfn, info), kind, index, value, caller, target)
             }
@@ -61,7 +90,7 @@ impl<P: Platform> Mmu<'_, P> {
                 let taken = self.get_type((mfn, info), Kind::Writable, caller, None);
                 if taken.is_ok() {
                     self.platform.write_entry(mfn, index, value);
-                    info.put_plain_type(self.now());
+                    info.put_writable(self.hv.mm.clock);
                 }
                 self.put_page(mfn, info);
                 taken

@@ -6,9 +6,9 @@
 use super::{
     frame::Kind,
     mmu::Mmu,
-    pte::{P, frame_number},
+    pte::{P, near_frame},
 };
-use crate::platform::Platform;
+use crate::platform::{FrameWords, Platform};
 use guest_abi::addr::{GuestVirt, Mfn};
 
 impl<P_: Platform> Mmu<'_, P_> {
@@ -22,20 +22,20 @@ impl<P_: Platform> Mmu<'_, P_> {
     #[inline(always)]
     #[must_use]
     pub fn find_l1(&self, at: GuestVirt) -> Option<(Mfn, usize)> {
-        let l3 = self.root()?;
-        let l3e = self.platform.read_entry(l3, at.table_index(3));
+        let l3e = self.platform.words(self.root()?).read(at.table_index(3));
         if l3e & P == 0 {
             return None;
         }
         let l2e = self
             .platform
-            .read_entry(Mfn::new(frame_number(l3e) as u32), at.table_index(2));
+            .words(Mfn::new(near_frame(l3e)))
+            .read(at.table_index(2));
         if l2e & P == 0 {
             return None;
         }
-        let (l1, info) = self.frames.lookup(frame_number(l2e))?;
-        let is_l1 = info.type_word().is_valid(Kind::L1);
-        is_l1.then(|| (l1, at.table_index(1)))
+        let l1 = near_frame(l2e);
+        let is_l1 = self.frames.near(l1)?.type_word().is_valid(Kind::L1);
+        is_l1.then(|| (Mfn::new(l1), at.table_index(1)))
     }
 
     /// The present L1 entry that maps `at`, if there is one.

@@ -1,7 +1,9 @@
 //! The machine.
 
 use crate::{
-    platform::{Clock, Console, CpuControl, FastTrap, Fault, FrameMemory, GuestMemory, GuestPod, Tlb},
+    platform::{
+        Clock, Console, CpuControl, FastTrap, Fault, FrameMemory, GuestMemory, GuestPod, OneByOne, Tlb,
+    },
     vcpu::{DataSegments, FpuState},
 };
 use guest_abi::addr::{GuestVirt, HV_START, Mfn};
@@ -115,6 +117,10 @@ impl Machine {
 }
 
 impl FrameMemory for Machine {
+    type Words<'a> = OneByOne<'a, Self>;
+    fn words(&self, frame: Mfn) -> OneByOne<'_, Self> {
+        OneByOne::new(self, frame)
+    }
     fn read_entry(&self, frame: Mfn, index: usize) -> u64 {
         self.bytes(frame, |b| {
             u64::from_le_bytes(b[index * 8..][..8].try_into().expect("8 bytes"))

@@ -3,7 +3,9 @@
 use super::tlb::{Cached, StaleTlb};
 use crate::{
     mm::pte::P,
-    platform::{Clock, Console, CpuControl, FastTrap, Fault, FrameMemory, GuestMemory, GuestPod, Tlb},
+    platform::{
+        Clock, Console, CpuControl, FastTrap, Fault, FrameMemory, GuestMemory, GuestPod, OneByOne, Tlb,
+    },
     vcpu::{DataSegments, FpuState},
 };
 use guest_abi::addr::{GuestVirt, HV_START, Mfn};
@@ -37,6 +39,8 @@ pub struct TestMachine {
     pub page_flushes: RefCell<Vec<GuestVirt>>,
     /// Flushes of the data caches so far.
     pub cache_flushes: Cell<u32>,
+    /// Words that somebody else changes, one after each time the hypervisor reads guest memory: frame, index, value.
+    pub tamper: RefCell<Vec<(Mfn, usize, u64)>>,
     /// Whether work is pending.
     pub work: Cell<Work>,
     entries_read: Cell<u32>,
@@ -72,6 +76,7 @@ impl TestMachine {
             flushes: Cell::new(0),
             page_flushes: RefCell::default(),
             cache_flushes: Cell::new(0),
+            tamper: RefCell::default(),
             work: Cell::new(Work::Never),
             entries_read: Cell::new(0),
             longest_stretch: Cell::new(0),
@@ -179,6 +184,10 @@ impl TestMachine {
 }
 
 impl FrameMemory for TestMachine {
+    type Words<'a> = OneByOne<'a, Self>;
+    fn words(&self, frame: Mfn) -> OneByOne<'_, Self> {
+        OneByOne::new(self, frame)
+    }
     fn read_entry(&self, frame: Mfn, index: usize) -> u64 {
         assert!(index < 512);
         self.entries_read.set(self.entries_read.get() + 1);
@@ -257,6 +266,9 @@ impl GuestMemory for TestMachine {
         for (at, byte) in (at.raw()..).zip(into) {
             let (word, shift) = self.byte(at, false)?;
             *byte = (self.words[word].get() >> shift) as u8;
+        }
+        if let Some((frame, index, value)) = self.tamper.borrow_mut().pop() {
+            self.poke(frame, index, value);
         }
         Ok(())
     }

@@ -1,25 +1,68 @@
 //! The extended commands of call 1.
 
-use super::Batch;
+use super::batch::Batch;
 use crate::{
     domain::DomId,
-    mm::{Kind, MmError, Owner, Stop},
+    mm::{Kind, MmError, Mmu, Owner, Stop},
     platform::Platform,
 };
-use guest_abi::mmu::{Extended, MmuUpdate};
+use guest_abi::{
+    addr::{GuestVirt, MachAddr},
+    mmu::{Command, Extended, ExtendedCommand, MmuUpdate},
+};
+
+/// What became of a request in [`simple`].
+pub(super) enum Simple {
+    /// Not done: it is another one.
+    Other,
+    /// Done.
+    Done,
+    /// Done, but for a flush at the end of the batch.
+    Flush,
+    /// Done, and everything is flushed: what was asked for before is done by that.
+    Flushed,
+}
+
+/// Does the commands that guests use most, where nothing is special about them.
+#[inline(always)]
+pub(super) fn simple<P: Platform>(mmu: &mut Mmu<'_, P>, request: MmuUpdate) -> Simple {
+    let address = request.address().raw();
+    if request.command() != Command::EXTENDED {
+        return Simple::Other;
+    }
+    match request.val {
+        NEW_BASEPTR if mmu.exchange_roots(address >> 12) => Simple::Flushed,
+        INVLPG if address <= u64::from(u32::MAX) => {
+            mmu.platform.flush_page(GuestVirt::new(address as u32));
+            Simple::Done
+        }
+        TLB_FLUSH if address == 0 => Simple::Flush,
+        _ => Simple::Other,
+    }
+}
+
+const NEW_BASEPTR: u64 = ExtendedCommand::NEW_BASEPTR.raw() as u64;
+const INVLPG: u64 = ExtendedCommand::INVLPG.raw() as u64;
+const TLB_FLUSH: u64 = ExtendedCommand::TLB_FLUSH.raw() as u64;
 
 impl<P: Platform> Batch<'_, P> {
     #[inline(never)]
     pub(super) fn extended(&mut self, request: MmuUpdate) -> Result<(), Stop> {
-        let frame = |address: guest_abi::addr::MachAddr| address.raw() >> 12;
+        let frame = |address: MachAddr| address.raw() >> 12;
         match request.as_extended().map_err(|_| MmError::BadRequest)? {
-            Extended::NewBasePtr { l3 } => self.new_base(frame(l3)),
+            Extended::NewBasePtr { l3 } => {
+                // The new root starts with empty caches: a flush asked for before is done by that.
+                self.mmu.load_root(frame(l3), self.caller)?;
+                self.flush = false;
+                self.map_ldt = true;
+                Ok(())
+            }
             Extended::Invlpg { address } => {
                 self.mmu.platform.flush_page(address);
                 Ok(())
             }
             Extended::TlbFlush => {
-                self.deferred.flush = true;
+                self.flush = true;
                 Ok(())
             }
             Extended::Pin {
@@ -38,7 +81,7 @@ impl<P: Platform> Batch<'_, P> {
             Extended::FlushCache => Ok(self.flush_data_caches()?),
             Extended::SetLdt { base, entries } => {
                 self.mmu.set_ldt(base, entries)?;
-                self.deferred.map_ldt = entries != 0;
+                self.map_ldt = entries != 0;
                 Ok(())
             }
             Extended::SetForeignDom { domain } => {
@@ -56,16 +99,6 @@ impl<P: Platform> Batch<'_, P> {
                 ..
             } => Ok(self.mmu.transfer(frame(address), DomId(domain.raw()))?),
         }
-    }
-
-    /// Makes frame number `n` the root.
-    #[inline(never)]
-    pub(super) fn new_base(&mut self, n: u64) -> Result<(), Stop> {
-        // The new root starts with empty caches: a flush asked for before is done by that.
-        self.mmu.load_root(n, self.caller)?;
-        self.deferred.flush = false;
-        self.deferred.map_ldt = self.mmu.caller_domain().vcpus[0].ldt_entries != 0;
-        Ok(())
     }
 
     /// The target, where it must be a domain: frames of devices and of the hypervisor are neither pinned nor have a
@@ -129,7 +162,7 @@ impl<P: Platform> Batch<'_, P> {
         }
         self.mmu.reassign(n, self.foreign)?;
         // The giver may still have the page cached.
-        self.deferred.flush = true;
+        self.flush = true;
         Ok(())
     }
 }

@@ -41,6 +41,13 @@ impl Width {
         value & self.mask()
     }
 
+    /// `whole` with the part of this width at bit `shift` replaced.
+    #[inline(always)]
+    pub const fn replace(self, whole: u64, shift: u32, part: u64) -> u64 {
+        let mask = self.mask() << shift;
+        (whole & !mask) | (part << shift & mask)
+    }
+
     const fn sign(self) -> u64 {
         1 << (self.bits() - 1)
     }
@@ -120,6 +127,7 @@ impl Effect {
 }
 
 /// A register's part of `width`.
+#[inline(always)]
 fn part(regs: &UserRegs, number: u8, width: Width) -> u64 {
     let is_high = width == Width::Byte && number >= 4;
     let value = if is_high {
@@ -132,6 +140,7 @@ fn part(regs: &UserRegs, number: u8, width: Width) -> u64 {
 
 /// How far a bit instruction with a register operand reaches beyond its address, in bytes: the register is a signed
 /// bit number.
+#[inline(always)]
 pub fn bit_offset(instruction: &Instruction, regs: &UserRegs) -> u32 {
     match (instruction.operation, instruction.source) {
         (Operation::BitSet | Operation::BitReset, Source::Register(number)) => match instruction.width {
@@ -142,14 +151,20 @@ pub fn bit_offset(instruction: &Instruction, regs: &UserRegs) -> u32 {
     }
 }
 
+/// The instruction's other operand, in the width of its memory operand.
+#[inline(always)]
+pub fn source(instruction: &Instruction, regs: &UserRegs) -> u64 {
+    match instruction.source {
+        Source::Register(number) => part(regs, number, instruction.width),
+        Source::Immediate(value) => instruction.width.part(i64::from(value as i32) as u64),
+    }
+}
+
 /// Computes what `instruction` does.
-#[inline]
+#[inline(never)]
 pub fn execute(instruction: &Instruction, operands: &Operands<'_>) -> Effect {
     let &Operands { memory, width, regs } = operands;
-    let source = match instruction.source {
-        Source::Register(number) => part(regs, number, width),
-        Source::Immediate(value) => width.part(i64::from(value as i32) as u64),
-    };
+    let source = source(instruction, regs);
     match instruction.operation {
         Operation::Move => Effect::write(source),
         Operation::Exchange => Effect {

@@ -60,6 +60,7 @@ pub struct Address {
 
 impl Address {
     /// The offset in the segment.
+    #[inline(always)]
     pub fn offset(&self, regs: &UserRegs) -> u32 {
         let value = |number: Option<u8>| number.map_or(0, |number| register(regs, number));
         let scaled = value(self.index).wrapping_shl(u32::from(self.scale));
@@ -87,6 +88,7 @@ pub struct Instruction {
 }
 
 /// A 32-bit register by its number in an instruction: EAX, ECX, EDX, EBX, ESP, EBP, ESI, EDI.
+#[inline(always)]
 pub const fn register(regs: &UserRegs, number: u8) -> u32 {
     (match number & 7 {
         0 => regs.rax,
@@ -104,19 +106,27 @@ pub const fn register(regs: &UserRegs, number: u8) -> u32 {
 const ESP: u8 = 4;
 const EBP: u8 = 5;
 
+/// Longest instruction.
+pub const MAX_BYTES: u32 = 15;
+/// Bytes that are fetched: two words.
+pub const CODE_BYTES: usize = 16;
+/// What is fetched; an instruction may fill all but the last byte.
+pub type Code = [u8; CODE_BYTES];
+
 struct Bytes<'a> {
-    code: &'a [u8],
+    code: &'a Code,
     at: usize,
 }
 
 impl Bytes<'_> {
-    #[inline]
+    #[inline(always)]
     fn byte(&mut self) -> Option<u8> {
         let byte = *self.code.get(self.at)?;
         self.at += 1;
         Some(byte)
     }
 
+    #[inline(always)]
     fn word(&mut self) -> Option<u32> {
         let bytes = self.code.get(self.at..self.at + 4)?;
         self.at += 4;
@@ -142,8 +152,8 @@ impl Bytes<'_> {
 }
 
 /// Decodes the instruction at the start of `code`, if it is one of those.
-#[inline]
-pub fn decode(code: &[u8]) -> Option<Instruction> {
+#[inline(always)]
+pub fn decode(code: &Code) -> Option<Instruction> {
     let mut bytes = Bytes { code, at: 0 };
     let (mut segment, mut full, mut is_locked) = (None, Width::Long, false);
     let opcode = loop {
@@ -208,6 +218,7 @@ pub fn decode(code: &[u8]) -> Option<Instruction> {
     )
 }
 
+#[inline(always)]
 fn finish(
     bytes: &Bytes<'_>,
     operation: Operation,
@@ -242,7 +253,7 @@ const fn logical(reg: u8) -> Operation {
 }
 
 /// The memory operand behind `modrm`: the byte's register field, the segment by default, the address.
-#[inline]
+#[inline(always)]
 fn memory_operand(bytes: &mut Bytes<'_>, modrm: u8) -> Option<(u8, SegmentRegister, Address)> {
     let (mode, reg, rm) = (modrm >> 6, modrm >> 3 & 7, modrm & 7);
     if mode == 3 {

@@ -17,23 +17,23 @@ mod decode;
 
 use self::{
     alu::{Effect, Operands},
-    decode::{Instruction, Operation, SegmentRegister},
+    decode::{CODE_BYTES, Code, Instruction, MAX_BYTES, Operation, SegmentRegister},
 };
 use super::{
     Mmu,
-    frame::{FrameInfo, Kind},
-    pte::{P, RW, frame_number},
+    frame::Kind,
+    pte::{P, RW, near_frame},
 };
 use crate::{
     context::Context,
-    platform::Platform,
+    platform::{FrameWords, Platform},
     regs::{UserRegs, eflags},
     segment::lookup,
 };
-use guest_abi::addr::{GuestVirt, HV_START, Mfn};
-
-/// Longest instruction.
-const MAX_BYTES: usize = 15;
+use guest_abi::{
+    addr::{GuestVirt, HV_START, Mfn},
+    segment::Selector,
+};
 
 /// What became of a faulting write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,115 +54,142 @@ pub fn try_emulate<P_: Platform>(cx: &mut Context<'_, P_>, fault_at: u32) -> Emu
     }
 }
 
+#[inline(always)]
 fn emulate<P_: Platform>(cx: &mut Context<'_, P_>, fault_at: u32) -> Option<()> {
     if fault_at >= HV_START {
         return None;
     }
     let mut mmu = Mmu::new(cx.hv, cx.platform);
     let owner = mmu.caller();
-    let (table, info) = mmu.written_table(fault_at)?;
-    if !info.owner_word().is_owned_by(owner.id) || !info.type_word().is_valid(Kind::L1) {
-        return None;
-    }
+    let table = mmu.written_table(fault_at)?;
+    mmu.own_l1(u64::from(table.raw()), owner.id)?;
     let (code, length) = fetch(cx)?;
-    let instruction = decode::decode(code.get(..length)?)?;
-    let (linear, width) = (operand_address(cx, &instruction)?, instruction.width);
-    let shift = (linear & 7) * 8;
-    if linear != fault_at || shift + width.bits() > 64 {
+    let instruction = decode::decode(&code)?;
+    let offset = instruction
+        .address
+        .offset(cx.regs)
+        .wrapping_add(alu::bit_offset(&instruction, cx.regs));
+    let (width, shift) = (instruction.width, (fault_at & 7) * 8);
+    let is_whole = instruction.length <= length && shift + width.bits() <= 64;
+    if !is_whole || (offset != fault_at && !is_at(cx, &instruction, offset, fault_at)) {
         return None;
     }
 
-    let index = (linear as usize & 0xFFF) / 8;
-    let old = cx.platform.read_entry(table, index);
-    let operands = Operands {
-        memory: width.part(old >> shift),
-        width,
-        regs: cx.regs,
-    };
-    let effect = alu::execute(&instruction, &operands);
-    let mut regs = *cx.regs;
-    if let Some(part) = effect.memory {
-        let mask = width.mask() << shift;
-        let new = (old & !mask) | (part << shift & mask);
-        let is_upper_half = instruction.operation == Operation::Move && width.bits() == 32 && shift == 32;
-        let mut mmu = Mmu::new(cx.hv, cx.platform);
+    let index = (fault_at as usize & 0xFFF) / 8;
+    let old = cx.platform.words(table).read(index);
+    let mut mmu = Mmu::new(cx.hv, cx.platform);
+    if instruction.operation == Operation::Move {
+        let new = width.replace(old, shift, alu::source(&instruction, cx.regs));
+        let is_upper_half = width.bits() == 32 && shift == 32;
         if mmu.replace_l1(table, index, old, new, owner).is_err() {
             if !is_upper_half || new & P == 0 {
                 return None;
             }
             mmu.replace_l1(table, index, old, new & !P, owner).ok()?;
         }
+    } else {
+        let operands = Operands {
+            memory: width.part(old >> shift),
+            width,
+            regs: cx.regs,
+        };
+        let effect = alu::execute(&instruction, &operands);
+        if let Some(part) = effect.memory {
+            mmu.replace_l1(table, index, old, width.replace(old, shift, part), owner)
+                .ok()?;
+        }
+        effect.apply(cx.regs);
     }
-    retire(&mut regs, &instruction, &effect);
-    *cx.regs = regs;
+    let regs = &mut *cx.regs;
+    regs.rflags &= !u64::from(eflags::RF);
+    regs.rip = u64::from((regs.rip as u32).wrapping_add(instruction.length));
     Some(())
 }
 
 /// The instruction's bytes, and how many of them there are before memory ends.
-fn fetch<P_: Platform>(cx: &Context<'_, P_>) -> Option<([u8; MAX_BYTES], usize)> {
-    let at = lookup::base(cx, cx.regs.cs as u16)?.wrapping_add(cx.regs.rip as u32);
-    let mut code = [0; MAX_BYTES];
+#[inline(always)]
+fn fetch<P_: Platform>(cx: &Context<'_, P_>) -> Option<(Code, u32)> {
+    let eip = cx.regs.rip as u32;
+    if cx.regs.cs as u16 == Selector::FLAT_RING1_CS.raw()
+        && let Ok(words) = cx.platform.read::<[u64; 2]>(GuestVirt::new(eip))
+    {
+        return Some((code_from(words), MAX_BYTES));
+    }
+    fetch_by_segment(cx, eip)
+}
+
+/// The bytes of two words.
+#[inline(always)]
+const fn code_from(words: [u64; 2]) -> Code {
+    ((words[1] as u128) << 64 | words[0] as u128).to_le_bytes()
+}
+
+/// Code in a segment of the guest's own, or at the end of a page.
+#[cold]
+#[inline(never)]
+fn fetch_by_segment<P_: Platform>(cx: &Context<'_, P_>, eip: u32) -> Option<(Code, u32)> {
+    let at = lookup::base(cx, cx.regs.cs as u16)?.wrapping_add(eip);
+    let mut code: Code = [0; CODE_BYTES];
     if cx.platform.read_bytes(GuestVirt::new(at), &mut code).is_ok() {
         return Some((code, MAX_BYTES));
     }
-    let to_page_end = (4096 - (at as usize & 0xFFF)).min(MAX_BYTES);
+    let to_page_end = (4096 - (at & 0xFFF)).min(MAX_BYTES);
     cx.platform
-        .read_bytes(GuestVirt::new(at), &mut code[..to_page_end])
+        .read_bytes(GuestVirt::new(at), &mut code[..to_page_end as usize])
         .ok()?;
     Some((code, to_page_end))
 }
 
-/// Linear address of the memory operand.
-fn operand_address<P_: Platform>(cx: &Context<'_, P_>, instruction: &Instruction) -> Option<u32> {
+/// Whether the operand at `offset` is at linear address `at`. (An offset that is itself the address that faulted needs no
+/// look at its segment: the base can only be 0.)
+#[cold]
+#[inline(never)]
+fn is_at<P_: Platform>(cx: &Context<'_, P_>, instruction: &Instruction, offset: u32, at: u32) -> bool {
+    let segments = cx.platform.data_segments();
     let selector = match instruction.segment {
         SegmentRegister::Cs => cx.regs.cs as u16,
         SegmentRegister::Ss => cx.regs.ss as u16,
-        data => {
-            let segments = cx.platform.data_segments();
-            match data {
-                SegmentRegister::Es => segments.es,
-                SegmentRegister::Fs => segments.fs,
-                SegmentRegister::Gs => segments.gs,
-                _ => segments.ds,
-            }
-        }
+        SegmentRegister::Ds => segments.ds,
+        SegmentRegister::Es => segments.es,
+        SegmentRegister::Fs => segments.fs,
+        SegmentRegister::Gs => segments.gs,
     };
-    let offset = instruction.address.offset(cx.regs);
-    let offset = offset.wrapping_add(alu::bit_offset(instruction, cx.regs));
-    Some(lookup::base(cx, selector)?.wrapping_add(offset))
+    lookup::base(cx, selector).is_some_and(|base| base.wrapping_add(offset) == at)
 }
 
-/// Makes the registers those behind the instruction.
-fn retire(regs: &mut UserRegs, instruction: &Instruction, effect: &Effect) {
-    for (register, value) in effect.registers.iter().flatten() {
-        register.write(regs, *value);
+impl Effect {
+    /// Makes the registers and flags those behind the instruction.
+    #[inline(always)]
+    fn apply(&self, regs: &mut UserRegs) {
+        for (register, value) in self.registers.iter().flatten() {
+            register.write(regs, *value);
+        }
+        let kept = regs.rflags as u32 & !self.flags_changed;
+        regs.rflags = u64::from(kept | self.flags & self.flags_changed);
     }
-    let kept = regs.rflags as u32 & !(effect.flags_changed | eflags::RF);
-    regs.rflags = u64::from(kept | effect.flags & effect.flags_changed);
-    regs.rip = u64::from((regs.rip as u32).wrapping_add(instruction.length));
 }
 
 impl<P_: Platform> Mmu<'_, P_> {
     /// The frame that a present, read-only mapping has at `at`. Linear maps count: there an L2 entry maps the page.
-    #[inline]
-    fn written_table(&self, at: u32) -> Option<(Mfn, &'static FrameInfo)> {
-        let mut table = self.root()?;
+    #[inline(always)]
+    fn written_table(&self, at: u32) -> Option<Mfn> {
         let at = GuestVirt::new(at);
-        for level in [3, 2] {
-            let entry = self.platform.read_entry(table, at.table_index(level));
+        let below = |table: Mfn, level: u32| {
+            let entry = self.platform.words(table).read(at.table_index(level));
             if entry & P == 0 {
-                return None;
+                None
+            } else {
+                Some((entry, Mfn::new(near_frame(entry))))
             }
-            table = self.frames.lookup(frame_number(entry))?.0;
+        };
+        let (_, l2) = below(self.root()?, 3)?;
+        let (_, l1) = below(l2, 2)?;
+        let (entry, page) = below(l1, 1)?;
+        let is_l1 = || self.frames.at(l1).type_word().kind() == Kind::L1;
+        if entry & RW != 0 && is_l1() {
+            None
+        } else {
+            Some(page)
         }
-        let entry = self.platform.read_entry(table, at.table_index(1));
-        if entry & P == 0 || entry & RW != 0 && self.is_l1(table) {
-            return None;
-        }
-        self.frames.lookup(frame_number(entry))
-    }
-
-    fn is_l1(&self, table: Mfn) -> bool {
-        self.frames.at(table).type_word().kind() == Kind::L1
     }
 }

@@ -473,3 +473,67 @@ fn a_forged_continuation_gets_nothing_that_requests_would_not() {
     assert_eq!(world.guest_read(DONE), Some(42));
     assert_eq!(n(other.l1()), u64::from(other.l1().raw()));
 }
+
+#[test]
+fn a_request_that_changes_while_it_is_judged_counts_as_it_was_read() {
+    let (mut world, guest) = World::with_dom0();
+    let good = entry(guest.frames[20], P);
+    let bad = entry(guest.l1(), P | RW);
+    let requests = guest.frames[38];
+    // A device, say, writes the value of the first request right after it was read.
+    for count in [1, 2] {
+        post(
+            &world,
+            &[set(guest.low_l1(), 0, good), set(guest.low_l1(), 1, good)],
+        );
+        world.machine.tamper.borrow_mut().push((requests, 1, bad));
+        assert_eq!(world.call(1, [REQUESTS, count, 0, 0, 0]), Ok(Outcome::Return(0)));
+        assert_eq!(world.machine.peek(requests, 1), bad, "it did change");
+        assert_eq!(world.machine.peek(guest.low_l1(), 0), good);
+        assert_sound(&world);
+    }
+}
+
+#[test]
+fn a_page_of_descriptors_is_no_page_table() {
+    let (mut world, guest) = World::with_dom0();
+    let page = guest.frames[10];
+    unmap(&mut world, &guest, 10);
+    world.machine.zero(page);
+    let owner = world.owner(0);
+    world.mmu().take_descriptor_page(n(page), owner).unwrap();
+    let conflict = |have, want| {
+        mm(MmError::TypeConflict {
+            mfn: page,
+            have,
+            want,
+        })
+    };
+    let word = entry(page, P | RW);
+    assert_eq!(
+        refused(&mut world, set(guest.l2(), 7, word)),
+        conflict(Kind::SegDesc, Kind::L1)
+    );
+    assert_eq!(
+        refused(&mut world, pin(1, page)),
+        conflict(Kind::SegDesc, Kind::L1)
+    );
+    assert_eq!(
+        refused(&mut world, pin(2, page)),
+        conflict(Kind::SegDesc, Kind::L2)
+    );
+    // And the other way round.
+    world.mmu().put_descriptor_page(page);
+    must(&mut world, &[pin(1, page)]);
+    let refusal = world.mmu().take_descriptor_page(n(page), owner);
+    assert_eq!(
+        refusal.map_err(|stop| stop
+            == crate::mm::Stop::Refused(MmError::TypeConflict {
+                mfn: page,
+                have: Kind::L1,
+                want: Kind::SegDesc
+            })),
+        Err(true)
+    );
+    assert_sound(&world);
+}

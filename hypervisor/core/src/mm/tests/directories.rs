@@ -5,7 +5,6 @@ use crate::{
     error::HvError,
     mm::{
         Kind, MmError,
-        frame::TypeWord,
         pte::{A, NX, P, RW, US},
     },
     testing::{Guest, World, entry},
@@ -228,7 +227,7 @@ fn linear_maps_are_read_only_one_deep_and_of_one_address_space() {
     assert_sound(&world);
     // The linear map keeps what it names valid.
     must(&mut world, &[set(guest.l3(), 1, 0), unpin(stranger)]);
-    assert!(world.info(stranger).type_word().has(TypeWord::VALIDATED));
+    assert!(world.info(stranger).type_word().is_validated());
     assert_sound(&world);
     must(
         &mut world,

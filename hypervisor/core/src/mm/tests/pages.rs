@@ -6,7 +6,7 @@ use crate::{
     error::HvError,
     mm::{
         Kind, MmError,
-        frame::TypeWord,
+        frame::{OwnerWord, TypeWord},
         pte::{CACHE, NX, P, RW, US},
     },
     outcome::Outcome,
@@ -213,12 +213,12 @@ fn device_memory_is_for_the_privileged_and_not_all_of_it() {
 fn counts_stop_at_their_limit() {
     let (mut world, guest) = World::with_dom0();
     let page = guest.frames[10];
-    world.info(page).force_counts(None, Some(TypeWord::COUNT));
+    world.info(page).force_counts(None, Some(TypeWord::MAX_COUNT));
     assert_eq!(
         refused(&mut world, set(guest.low_l1(), 5, entry(page, P | RW))),
         mm(MmError::CountLimit(page))
     );
-    world.info(page).force_counts(Some((1 << 30) - 1), Some(1));
+    world.info(page).force_counts(Some(OwnerWord::MAX_COUNT), Some(1));
     assert_eq!(
         refused(&mut world, set(guest.low_l1(), 5, entry(page, P))),
         mm(MmError::CountLimit(page))

