@@ -163,7 +163,18 @@ pub fn set_up_memory(info: &BootInfo, mut memory: BootMemory<'_>, frames: u32, l
     }
     // SAFETY: initialised just now, never given back, and from here on reached through this slice only.
     let table = FrameTable::new(unsafe { core::slice::from_raw_parts(table, frames as usize) });
-    let rules = EntryRules::new(u64::from(frames), cpu::physical_address_bits(), true, denied_io());
+    let ram_end = info
+        .memory()
+        .ram()
+        .map(|ram| ram.end.div_ceil(4096))
+        .max()
+        .unwrap_or(0);
+    let rules = EntryRules::new(
+        ram_end.max(u64::from(frames)),
+        cpu::physical_address_bits(),
+        true,
+        denied_io(),
+    );
 
     let mut hv = state::lock();
     hv.segment_limits = limits;

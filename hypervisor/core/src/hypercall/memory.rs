@@ -23,6 +23,10 @@ use guest_abi::{
 
 /// Where the order register says how many frames of the first extent are given back already.
 const PROGRESS_SHIFT: u32 = 16;
+/// Entry checks that giving one frame back counts for.
+const FREE_COST: u32 = 6;
+/// Frames whose owner is looked at for the price of one.
+const LOOKED_AT_PER_CHECK: u32 = 4;
 
 /// A list of extents and whose they are.
 #[derive(Clone, Copy)]
@@ -118,16 +122,16 @@ fn subject<P: Platform>(cx: &Context<'_, P>, register: u32) -> Result<DomId, HvE
     cx.hv.slot_of(id).map(|_| id).ok_or(HvError::NoSuchDomain)
 }
 
-/// Allocates extent `index` and lists it. An extent that cannot be listed is freed again.
+/// Allocates extent `index` and lists it, if it can be listed.
 fn increase<P: Platform>(mmu: &mut Mmu<'_, P>, extents: Extents, index: u32) -> Result<(), Halt> {
     mmu.reserve(2)?;
     let entry = extents.entry(index).map_err(|_| Halt::Over)?;
+    // Whether the extent can be listed is found out first: to free a block again would take long.
+    let old = entry.read(mmu.platform).map_err(|_| Halt::Over)?;
+    entry.write(mmu.platform, &old).map_err(|_| Halt::Over)?;
     let mfn = mmu.allocate(extents.owner, extents.order)?;
     entry.write(mmu.platform, &mfn.raw()).map_err(|_| {
-        for n in 0..1 << extents.order {
-            // Just allocated, so this neither pauses nor fails.
-            let _ = mmu.free_allocation(Mfn::new(mfn.raw() + n), extents.owner);
-        }
+        // Nothing changed since, so this does not happen; the frames stay the domain's if it does.
         Halt::Over
     })
 }
@@ -135,20 +139,24 @@ fn increase<P: Platform>(mmu: &mut Mmu<'_, P>, extents: Extents, index: u32) -> 
 /// Gives extent `index` back, of which `done` frames are back already. All its frames must be the domain's
 /// before the first one goes.
 fn decrease<P: Platform>(mmu: &mut Mmu<'_, P>, extents: Extents, index: u32, done: u32) -> Result<(), Halt> {
-    mmu.reserve(2)
+    let frames: u32 = 1 << extents.order;
+    mmu.reserve(2 + frames / LOOKED_AT_PER_CHECK)
         .map_err(|Preempted| Halt::Paused { progress: done })?;
     let entry = extents.entry(index).map_err(|_| Halt::Over)?;
     let first = entry.read(mmu.platform).map_err(|_| Halt::Over)?;
-    let frames = 1 << extents.order;
-    if !(done..frames).all(|n| mmu.is_allocated_to(first.wrapping_add(n), extents.owner)) {
+    // Frame numbers do not wrap, and neither does what a guest says of its progress.
+    let (Some(start), Some(end)) = (first.checked_add(done), first.checked_add(frames)) else {
+        return Err(Halt::Over);
+    };
+    if !(start..end).all(|n| mmu.is_allocated_to(n, extents.owner)) {
         return Err(Halt::Over);
     }
-    for n in done..frames {
-        let freed = mmu.reserve(2).map_err(Stop::from);
+    for n in start..end {
+        let freed = mmu.reserve(FREE_COST).map_err(Stop::from);
         freed
-            .and_then(|()| mmu.free_allocation(Mfn::new(first + n), extents.owner))
+            .and_then(|()| mmu.free_allocation(Mfn::new(n), extents.owner))
             .map_err(|stop| match stop {
-                Stop::Preempted => Halt::Paused { progress: n },
+                Stop::Preempted => Halt::Paused { progress: n - first },
                 Stop::Refused(_) => Halt::Over,
             })?;
     }

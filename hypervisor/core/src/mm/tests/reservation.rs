@@ -208,3 +208,18 @@ fn blocks_are_aligned_and_come_back_whole() {
         );
     }
 }
+
+#[test]
+fn an_extent_does_not_wrap_around_the_frame_numbers() {
+    let mut world = World::new(512);
+    let guest = world.add_guest(0, true, 40);
+    unmap(&mut world, &guest, 10);
+    // Forged progress: only the extent's last frame is left, and that is one of the guest's if numbers wrap.
+    let first = guest.frames[10].raw().wrapping_sub(1023);
+    list(&world, &[first]);
+    let before = world.snapshot();
+    let answer = world.call(12, [1, LIST, 1, 10 | 1023 << 16, SELF]);
+    assert_eq!(answer, Ok(Outcome::Return(0)));
+    assert_eq!(world.snapshot().differences(&before), Vec::<String>::new());
+    assert_sound(&world);
+}
