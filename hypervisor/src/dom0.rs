@@ -317,5 +317,6 @@ fn begin(hv: &mut Hypervisor, shared_info: Mfn, start: &StartState, regs: &mut U
         },
         SLOT,
     );
+    hv.sched.begin(SLOT);
     time::refresh(hv, &Machine, SLOT);
 }

@@ -7,8 +7,13 @@
 //! Source: Xen 2.0 interface, 1.1 ("on exit") and 2.9.
 
 use crate::{
-    bounce::deliver_event, context::Context, crash, platform::Platform, sched::MachineEnd,
-    shared_info::SharedInfo, switch, time,
+    bounce::deliver_event,
+    context::Context,
+    crash,
+    platform::Platform,
+    sched::{self, MachineEnd},
+    shared_info::SharedInfo,
+    switch, time,
 };
 
 /// What the exit path does next.
@@ -67,25 +72,14 @@ fn pick<P: Platform>(cx: &mut Context<'_, P>) -> BeforeGuest {
     if let Some(end) = cx.hv.sched.end {
         return BeforeGuest::End(end);
     }
-    cx.hv.sched.wants_pick = false;
-    let now = cx.platform.now_ns();
-    let was_idle = cx.hv.sched.is_idle;
-    if !was_idle {
-        let run = &mut cx.domain().run;
-        run.cpu_time_ns = run.cpu_time_ns.saturating_add(now.saturating_sub(run.started_ns));
-        run.started_ns = now;
-    }
-    let current = cx.hv.current;
-    let Some(next) = cx.hv.sched.pick(current) else {
-        cx.hv.sched.is_idle = true;
+    let (current, was_idle) = (cx.hv.current, cx.hv.sched.is_idle);
+    let Some(next) = sched::pick(cx.hv, cx.platform) else {
         return BeforeGuest::Idle;
     };
-    cx.hv.sched.is_idle = false;
     if next != current {
         switch::switch_to(cx, next);
     }
     if next != current || was_idle {
-        cx.domain().run.started_ns = now;
         time::announce(cx.hv, cx.platform, next);
     }
     BeforeGuest::Go

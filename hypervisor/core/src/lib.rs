@@ -40,6 +40,7 @@ pub mod regs;
 pub mod sched;
 pub mod segment;
 pub mod shared_info;
+mod slot_heap;
 pub mod switch;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

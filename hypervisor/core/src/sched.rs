@@ -1,9 +1,9 @@
 //! Which domain runs.
 //!
-//! A domain can run while nothing holds it back: no reason in [`Held`] and no internal pause. Which ones can is also
-//! kept as one bit per slot, so a pick is a few instructions. The policy is round robin by slot: the next
-//! runnable one after the current. (Shares and slices are a later policy's business; its place is
-//! [`Scheduler::pick`].)
+//! A domain can run while nothing holds it back: no reason in [`Held`] and no internal pause. Those that can and do
+//! not run just now are queued by whose turn it is ([`Scheduler::queue`]); who runs is not queued. Domains that wait
+//! for something cost nothing. The policy is round robin: who becomes runnable or gives up the processor goes to
+//! the end.
 //!
 //! ```text
 //!            sched_op(block), nothing pending          event (step 5 of setting a port pending)
@@ -19,9 +19,11 @@
 
 use crate::{
     event::{self, Virq},
-    hypervisor::{Hypervisor, MAX_DOMAINS},
+    hypervisor::Hypervisor,
     platform::Platform,
     shared_info::SharedInfo,
+    slot_heap::SlotHeap,
+    time,
 };
 use bitflags::bitflags;
 
@@ -95,61 +97,65 @@ pub enum MachineEnd {
 /// The scheduler's own state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scheduler {
-    /// A bit per slot whose domain can run.
-    runnable: u64,
+    /// Who can run and does not, by whose turn it is.
+    queue: SlotHeap<u128>,
+    /// How many turns were given out.
+    turns: u128,
     /// The exit path is to pick anew.
     pub wants_pick: bool,
-    /// Nobody ran when the present pick began.
+    /// Nobody runs.
     pub is_idle: bool,
     /// The machine is to end.
     pub end: Option<MachineEnd>,
 }
-
-const _: () = assert!(MAX_DOMAINS == 64, "a slot is a bit of the mask");
 
 impl Scheduler {
     /// Nobody can run.
     #[must_use]
     pub const fn new() -> Self {
         Self {
-            runnable: 0,
+            queue: SlotHeap::new(),
+            turns: 0,
             wants_pick: false,
-            is_idle: false,
+            is_idle: true,
             end: None,
         }
     }
 
-    /// The slot to run next after `current`: the nearest runnable one behind it, itself last.
-    #[must_use]
-    pub const fn pick(&self, current: usize) -> Option<usize> {
-        if self.runnable == 0 {
-            return None;
-        }
-        let first = (current + 1) % MAX_DOMAINS;
-        let turned = self.runnable.rotate_right(first as u32);
-        Some((first + turned.trailing_zeros() as usize) % MAX_DOMAINS)
-    }
-
-    /// Whether only the domain in `slot` can run.
+    /// Whether nobody but who runs can run.
     #[inline(always)]
     #[must_use]
-    pub const fn is_alone(&self, slot: usize) -> bool {
-        self.runnable == 1 << (slot % MAX_DOMAINS)
+    pub const fn is_alone(&self) -> bool {
+        self.queue.is_empty()
     }
 
-    /// Whether the domain in `slot` can run.
+    /// Whether the domain in `slot` waits for its turn.
     #[must_use]
-    pub const fn is_runnable(&self, slot: usize) -> bool {
-        self.runnable >> (slot % MAX_DOMAINS) & 1 != 0
+    pub const fn is_queued(&self, slot: usize) -> bool {
+        self.queue.contains(slot)
     }
 
-    fn set_runnable(&mut self, slot: usize, on: bool) {
-        let bit = 1 << (slot % MAX_DOMAINS);
-        if on {
-            self.runnable |= bit
-        } else {
-            self.runnable &= !bit
-        }
+    /// How many wait for their turn.
+    #[must_use]
+    pub const fn queued_count(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// The slots that wait for their turn, in no order, with a number that is smaller for who comes earlier.
+    pub fn queued(&self) -> impl Iterator<Item = (usize, u128)> + '_ {
+        self.queue.iter()
+    }
+
+    /// The domain in `slot` runs from now on: the first one ever, without a pick.
+    pub fn begin(&mut self, slot: usize) {
+        self.queue.remove(slot);
+        self.is_idle = false;
+    }
+
+    /// A turn behind all others.
+    const fn last_turn(&mut self) -> u128 {
+        self.turns += 1;
+        self.turns
     }
 }
 
@@ -169,11 +175,52 @@ pub fn change<P: Platform>(
 ) {
     let Some(domain) = hv.domain_at(slot) else { return };
     change(&mut domain.run);
-    let now = domain.run.is_runnable();
-    if now != hv.sched.is_runnable(slot) {
-        hv.sched.set_runnable(slot, now);
-        request_pick(hv, platform);
+    let can_run = domain.run.is_runnable();
+    let runs = slot == hv.current && !hv.sched.is_idle;
+    if runs {
+        if !can_run {
+            request_pick(hv, platform);
+        }
+    } else if can_run != hv.sched.is_queued(slot) {
+        if can_run {
+            let turn = hv.sched.last_turn();
+            hv.sched.queue.set(slot, turn);
+            request_pick(hv, platform);
+        } else {
+            hv.sched.queue.remove(slot);
+        }
     }
+}
+
+/// Chooses who runs from now on, if anybody can, and charges who ran until now.
+pub fn pick<P: Platform>(hv: &mut Hypervisor, platform: &P) -> Option<usize> {
+    hv.sched.wants_pick = false;
+    let now = platform.now_ns();
+    let current = hv.current;
+    let mut stays = false;
+    if !hv.sched.is_idle {
+        let run = &mut hv.running_mut().run;
+        run.cpu_time_ns = run.cpu_time_ns.saturating_add(now.saturating_sub(run.started_ns));
+        run.started_ns = now;
+        stays = run.is_runnable();
+    }
+    let next = if stays {
+        let turn = hv.sched.last_turn();
+        hv.sched.queue.replace_first(current, turn).or(Some(current))
+    } else {
+        hv.sched.queue.pop()
+    };
+    hv.sched.is_idle = next.is_none();
+    if let Some(domain) = next.and_then(|slot| hv.domain_at(slot)) {
+        domain.run.started_ns = now;
+    }
+    next
+}
+
+/// The domain in `slot` goes away: it is neither queued nor does it have a timer.
+pub fn forget(hv: &mut Hypervisor, slot: usize) {
+    hv.sched.queue.remove(slot);
+    time::forget(hv, slot);
 }
 
 /// Has the exit path pick anew.
@@ -192,7 +239,7 @@ pub fn wake<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize) {
 /// The current domain lets others run, if there are any.
 #[inline(always)]
 pub fn yield_to_others<P: Platform>(hv: &mut Hypervisor, platform: &P) {
-    if !hv.sched.is_alone(hv.current) {
+    if !hv.sched.is_alone() {
         request_pick(hv, platform);
     }
 }

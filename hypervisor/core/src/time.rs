@@ -4,32 +4,40 @@
 //! tick: a guest's VIRQ_TIMER comes when the time it asked for has come and when it is scheduled in, each time with a
 //! fresh time record; in between it computes the time from the TSC.
 //!
-//! One hardware timer serves all domains. It is armed for the earliest deadline *or earlier*: setting a later one or
-//! cancelling leaves it alone, and the expiry that finds nothing due arms it anew. So setting a timer looks at
-//! one number only.
+//! One hardware timer serves all domains and the scheduler's slices. It is armed for the earliest deadline *or
+//! earlier*, and a domain is queued by its deadline *or earlier*: setting a later one or cancelling leaves both alone,
+//! and the expiry that finds a domain not due queues it anew. So setting a timer mostly looks at one number, and what
+//! domains without timers or with later ones do costs nothing, however many there are.
 //!
 //! Source: Xen 2.0 interface, time.
 
 use crate::{
     event::{self, Virq},
-    hypervisor::{Hypervisor, MAX_DOMAINS},
+    hypervisor::Hypervisor,
     platform::Platform,
+    sched,
     shared_info::SharedInfo,
+    slot_heap::SlotHeap,
 };
 use guest_abi::shared_info::TimeRecord;
 
 /// Nanoseconds in a second.
 pub const NS_PER_SEC: u64 = 1_000_000_000;
 const US_PER_SEC: u64 = 1_000_000;
-const NEVER: u64 = u64::MAX;
+/// A deadline that does not come.
+pub const NEVER: u64 = u64::MAX;
+/// Most timers looked at between two looks at what else there is to do.
+const BATCH: u32 = 64;
 
 /// Timers and wall clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimeState {
     /// When the hardware timer fires, at the latest: no timer is due earlier.
     armed_ns: u64,
-    /// A bit per slot that has a timer.
-    waiting: u64,
+    /// When the slice of who runs is over.
+    slice_end_ns: u64,
+    /// Who has a timer, by its deadline or earlier.
+    queue: SlotHeap<u64>,
     /// The hardware timer has fired and nobody has looked yet.
     pub has_fired: bool,
     /// Wall clock in microseconds at system time 0, where it was set; else the machine's own.
@@ -42,7 +50,8 @@ impl TimeState {
     pub const fn new() -> Self {
         Self {
             armed_ns: NEVER,
-            waiting: 0,
+            slice_end_ns: NEVER,
+            queue: SlotHeap::new(),
             has_fired: false,
             wall_at_boot_us: None,
         }
@@ -62,52 +71,89 @@ impl Default for TimeState {
 }
 
 /// Sets the current domain's timer to `deadline_ns`, or stops it (0).
-#[inline]
+#[inline(always)]
 pub fn set_timer<P: Platform>(hv: &mut Hypervisor, platform: &P, deadline_ns: u64) {
     let slot = hv.current;
     let Some(domain) = hv.domain_at(slot) else { return };
     domain.vcpus[0].timer_deadline_ns = deadline_ns;
-    let bit = 1 << (slot % MAX_DOMAINS);
-    if deadline_ns == 0 {
-        hv.time.waiting &= !bit;
-        return;
+    // 0 is "none" on both sides, so that less one it is later than all others.
+    if deadline_ns.wrapping_sub(1) < hv.time.queue.key(slot).wrapping_sub(1) {
+        queue_sooner(hv, platform, slot, deadline_ns);
     }
-    hv.time.waiting |= bit;
+}
+
+#[cold]
+#[inline(never)]
+fn queue_sooner<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize, deadline_ns: u64) {
+    hv.time.queue.set(slot, deadline_ns);
+    arm_by(hv, platform, deadline_ns);
+}
+
+/// Has the hardware timer fire at `deadline_ns`, or before.
+#[inline(always)]
+fn arm_by<P: Platform>(hv: &mut Hypervisor, platform: &P, deadline_ns: u64) {
     if deadline_ns < hv.time.armed_ns {
         hv.time.armed_ns = deadline_ns;
         platform.arm_timer(Some(deadline_ns));
     }
 }
 
-/// The domain in `slot` goes away, and its timer with it.
-pub fn forget(hv: &mut Hypervisor, slot: usize) {
-    hv.time.waiting &= !(1 << (slot % MAX_DOMAINS));
+/// The slice of who runs is over at `end_ns` ([`NEVER`]: he may run on): then the exit path picks anew.
+#[inline(always)]
+pub fn set_slice_end<P: Platform>(hv: &mut Hypervisor, platform: &P, end_ns: u64) {
+    hv.time.slice_end_ns = end_ns;
+    arm_by(hv, platform, end_ns);
 }
 
-/// Raises VIRQ_TIMER in every domain whose time has come, and arms the hardware timer for the next.
+/// When the slice of who runs is over.
+#[inline(always)]
+#[must_use]
+pub const fn slice_end(hv: &Hypervisor) -> u64 {
+    hv.time.slice_end_ns
+}
+
+/// The domain in `slot` goes away, and its timer with it.
+pub fn forget(hv: &mut Hypervisor, slot: usize) {
+    hv.time.queue.remove(slot);
+}
+
+/// Raises VIRQ_TIMER in every domain whose time has come, ends a slice that is over, and arms the hardware timer for
+/// the next. Of very many due at once only some: the hardware timer fires again at once for the others.
 pub fn run_timers<P: Platform>(hv: &mut Hypervisor, platform: &P) {
     hv.time.has_fired = false;
     let now = platform.now_ns();
     let mut next = NEVER;
-    let mut left = hv.time.waiting;
-    while left != 0 {
-        let slot = left.trailing_zeros() as usize;
-        left &= left - 1;
-        let Some(domain) = hv.domain_at(slot) else {
-            forget(hv, slot);
-            continue;
+    for looked_at in 0.. {
+        let Some((slot, due_ns)) = hv.time.queue.first() else {
+            break;
         };
-        let deadline = domain.vcpus[0].timer_deadline_ns;
-        if deadline > now {
-            next = next.min(deadline);
+        if due_ns > now || looked_at == BATCH {
+            next = due_ns;
+            break;
+        }
+        let deadline_ns = hv.domain_at(slot).map_or(0, |d| d.vcpus[0].timer_deadline_ns);
+        if deadline_ns > now {
+            hv.time.queue.set(slot, deadline_ns);
             continue;
         }
+        hv.time.queue.remove(slot);
+        if deadline_ns != 0 {
+            expire(hv, platform, slot);
+        }
+    }
+    if hv.time.slice_end_ns <= now {
+        hv.time.slice_end_ns = NEVER;
+        sched::request_pick(hv, platform);
+    }
+    hv.time.armed_ns = next.min(hv.time.slice_end_ns);
+    platform.arm_timer((hv.time.armed_ns != NEVER).then_some(hv.time.armed_ns));
+}
+
+fn expire<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize) {
+    if let Some(domain) = hv.domain_at(slot) {
         domain.vcpus[0].timer_deadline_ns = 0;
-        forget(hv, slot);
         announce(hv, platform, slot);
     }
-    hv.time.armed_ns = next;
-    platform.arm_timer((next != NEVER).then_some(next));
 }
 
 /// Refreshes the time record of the domain in `slot` and raises VIRQ_TIMER there.

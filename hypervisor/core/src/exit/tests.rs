@@ -60,7 +60,7 @@ fn an_event_stacks_on_top_of_an_exception() {
 #[test]
 fn a_pick_with_nobody_else_comes_back() {
     let mut world = World::new();
-    crate::sched::request_pick(&mut world.hv, &world.machine);
+    sched::request_pick(&mut world.hv, &world.machine);
     let regs = world.regs;
     world.machine.now_ns.set(9_000_000);
     assert_eq!(go(&mut world), BeforeGuest::Go);

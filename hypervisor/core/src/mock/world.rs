@@ -65,7 +65,8 @@ impl World {
         for page in [0x80, 0x90, ARGS / PAGE, ARGS / PAGE + 1] {
             world.machine.map(page, true);
         }
-        world.add_domain(DomId(0), true);
+        let slot = world.add_domain(DomId(0), true);
+        world.hv.sched.begin(slot);
         world
     }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{domain::DomId, mock::World};
+use crate::{domain::DomId, hypervisor::MAX_DOMAINS, mock::World};
 use guest_abi::shared_info::offset;
 use proptest::prelude::*;
 
@@ -126,9 +126,66 @@ fn an_expired_timer_wakes_its_domain() {
     let mut world = World::new();
     world.call(15, [0, 5_000_000, 0, 0, 0]);
     world.call(6, [1, 0, 0, 0, 0]);
-    assert!(!world.hv.sched.is_runnable(0));
+    assert!(!world.domain(0).run.is_runnable());
     fire(&mut world, 5_000_000);
-    assert!(world.hv.sched.is_runnable(0));
+    assert!(world.domain(0).run.is_runnable());
+}
+
+#[test]
+fn an_earlier_time_is_kept_and_so_is_one_after_an_expiry() {
+    let mut world = World::new();
+    world.call(15, [0, 5_000_000, 0, 0, 0]);
+    world.call(15, [0, 3_000_000, 0, 0, 0]);
+    assert_eq!(world.machine.timer.get(), Some(3_000_000));
+    fire(&mut world, 3_000_000);
+    assert!(timer_pending(&world, 0));
+    assert_eq!(world.machine.timer.get(), None);
+    world.call(15, [0, 4_000_000, 0, 0, 0]);
+    assert_eq!(world.machine.timer.get(), Some(4_000_000));
+}
+
+#[test]
+fn a_slice_ends_by_the_same_timer() {
+    let mut world = World::new();
+    world.call(15, [0, 7_000_000, 0, 0, 0]);
+    set_slice_end(&mut world.hv, &world.machine, 5_000_000);
+    assert_eq!(world.machine.timer.get(), Some(5_000_000));
+    fire(&mut world, 4_999_999);
+    assert!(!world.hv.sched.wants_pick);
+    assert_eq!(world.machine.timer.get(), Some(5_000_000));
+    fire(&mut world, 5_000_000);
+    assert!(world.hv.sched.wants_pick && !timer_pending(&world, 0));
+    assert_eq!(world.machine.timer.get(), Some(7_000_000));
+}
+
+#[test]
+fn of_very_many_timers_due_at_once_each_fires_in_the_end() {
+    let mut world = World::new();
+    let slots: Vec<usize> = (1..)
+        .map(|id| world.add_domain(DomId(id), false))
+        .take((MAX_DOMAINS - 1).min(3 * BATCH as usize))
+        .collect();
+    // As if there were more of them than one look takes.
+    for round in 0..3 {
+        for &slot in &slots {
+            world.hv.current = slot;
+            world.call(15, [0, 1_000_000 + round * 1_000_000, 0, 0, 0]);
+        }
+        world.machine.now_ns.set(u64::from(1_000_000 + round * 1_000_000));
+        let mut looks = 0;
+        loop {
+            world.hv.time.has_fired = true;
+            run_timers(&mut world.hv, &world.machine);
+            looks += 1;
+            if world.machine.timer.get().is_none() {
+                break;
+            }
+            assert!(looks < 10);
+        }
+        for &slot in &slots {
+            assert_eq!(world.domain(slot).vcpus[0].timer_deadline_ns, 0);
+        }
+    }
 }
 
 #[test]
