@@ -24,6 +24,9 @@ const CHECKS: [Check; 7] = [
     ("tests", test),
 ];
 
+/// Private items are documented too, so that links to them are good ones.
+const RUSTDOCFLAGS: &str = "-D warnings -A rustdoc::private_intra_doc_links";
+
 /// Runs all checks; gives the exit status.
 pub fn check() -> i32 {
     let mut failed = Vec::new();
@@ -84,7 +87,7 @@ fn document_host() -> Result<()> {
     let mut command = host_cargo();
     command
         .args(["doc", "--no-deps", "--document-private-items"])
-        .env("RUSTDOCFLAGS", "-D warnings");
+        .env("RUSTDOCFLAGS", RUSTDOCFLAGS);
     quietly("Documenting the host's crates", &mut command)
 }
 
@@ -104,32 +107,25 @@ fn lint_bare_metal() -> Result<()> {
     tools::require(&[Tool::RustSources, Tool::Lld, Tool::Clippy])?;
     let toolchain = toolchain::find().context("no toolchain")?;
     let clippy = toolchain.clippy().context("no clippy")?;
-    for (package, libraries) in bare_metal() {
+    each_bare_metal(|package, libraries| {
         let inner = build::cargo(&toolchain, "clippy", package.target)?;
         // cargo-clippy by its path: cargo would find another toolchain's first.
         let mut command = build::scrubbed(&clippy);
         command.args(inner.get_args()).current_dir(workspace::root());
-        for (name, value) in inner.get_envs() {
-            if let Some(value) = value {
-                command.env(name, value);
-            }
-        }
+        command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
         command
             .env("CARGO", &toolchain.cargo)
             .args(["--release", "-p", package.name]);
         command.args(libraries.iter().flat_map(|library| ["-p", library]));
-        command
-            .args(feature_args(&package))
-            .args(["--", "-D", "warnings"]);
-        quietly(&format!("Linting {}", package.name), &mut command)?;
-    }
-    Ok(())
+        command.args(feature_args(package)).args(["--", "-D", "warnings"]);
+        quietly(&format!("Linting {}", package.name), &mut command)
+    })
 }
 
 fn document_bare_metal() -> Result<()> {
     tools::require(&[Tool::RustSources, Tool::Lld])?;
     let toolchain = toolchain::find().context("no toolchain")?;
-    for (package, libraries) in bare_metal() {
+    each_bare_metal(|package, libraries| {
         let mut command = build::cargo(&toolchain, "doc", package.target)?;
         command.args([
             "--release",
@@ -140,11 +136,24 @@ fn document_bare_metal() -> Result<()> {
         ]);
         command
             .args(libraries.iter().flat_map(|library| ["-p", library]))
-            .args(feature_args(&package));
+            .args(feature_args(package));
         command
             .env("RUSTDOC", toolchain.rustdoc())
-            .env("RUSTDOCFLAGS", "-D warnings");
-        quietly(&format!("Documenting {}", package.name), &mut command)?;
+            .env("RUSTDOCFLAGS", RUSTDOCFLAGS);
+        quietly(&format!("Documenting {}", package.name), &mut command)
+    })
+}
+
+/// Does something with every bare-metal package, and then says what went wrong with any of them.
+fn each_bare_metal(run: impl Fn(&Package, &[&str]) -> Result<()>) -> Result<()> {
+    let outcomes = bare_metal()
+        .into_iter()
+        .map(|(package, libraries)| run(&package, libraries));
+    let failures: Vec<String> = outcomes
+        .filter_map(|outcome| Some(format!("{:#}", outcome.err()?)))
+        .collect();
+    if !failures.is_empty() {
+        bail!("{}", failures.join("\n"));
     }
     Ok(())
 }
