@@ -49,6 +49,60 @@ pub struct File {
     pub data: RefCell<FileData>,
     /// Changes with every write, so that copies of its pages can be told to be old.
     pub version: Cell<u32>,
+    /// How many address spaces execute it: none may write to it then.
+    pub executing: Cell<u32>,
+}
+
+/// A program's file while it runs. Its pages come in on demand, so it must not change.
+#[derive(Debug)]
+pub struct Running(Rc<Inode>);
+
+impl Running {
+    /// Keeps others from writing to `inode`.
+    #[must_use]
+    pub fn new(inode: Rc<Inode>) -> Self {
+        let running = Self(inode);
+        running.count(1);
+        running
+    }
+
+    fn count(&self, change: i32) {
+        if let Body::File(file) = &self.0.body {
+            file.executing
+                .set(file.executing.get().saturating_add_signed(change));
+        }
+    }
+}
+
+impl Clone for Running {
+    fn clone(&self) -> Self {
+        Self::new(self.0.clone())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.count(-1);
+    }
+}
+
+impl File {
+    /// Refuses to change a file that is being executed.
+    ///
+    /// # Errors
+    /// ETXTBSY.
+    pub fn may_write(&self) -> Result<(), Errno> {
+        if self.executing.get() > 0 {
+            Err(Errno::ETXTBSY)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Notes that the bytes have changed.
+    pub fn changed(&self) {
+        self.version.set(self.version.get().wrapping_add(1));
+    }
 }
 
 /// The devices.

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
-use core::cell::{Cell, RefCell};
+use core::cell::RefCell;
 
 use super::cpio::{Archive, CpioError, Member};
 use super::data::FileData;
@@ -169,7 +169,7 @@ fn body(member: &Member<'static>) -> Option<Body> {
             let data = RefCell::new(FileData::Borrowed(member.data));
             Body::File(File {
                 data,
-                version: Cell::new(0),
+                ..File::default()
             })
         }
         mode::DIRECTORY => Body::Directory(Directory::default()),

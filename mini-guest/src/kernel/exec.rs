@@ -163,6 +163,7 @@ impl Kernel {
                 backing,
             )?;
         }
+        space.set_program(inode.clone());
         space.set_brk_start(image.brk);
         let mut random = [0; 16];
         self.random.stir(time::tsc());

@@ -48,6 +48,7 @@ errnos! {
     ENFILE = 23, "Too many open files.";
     EMFILE = 24, "Too many open files of one process.";
     ENOTTY = 25, "Not a terminal.";
+    ETXTBSY = 26, "The program is running.";
     EFBIG = 27, "File too large.";
     ENOSPC = 28, "No space left.";
     ESPIPE = 29, "Cannot seek.";

@@ -116,7 +116,7 @@ impl Kernel {
             return Err(Errno::EINVAL.into());
         }
         data.data.borrow_mut().set_len(len)?;
-        data.version.set(data.version.get().wrapping_add(1));
+        data.changed();
         Ok(0)
     }
 

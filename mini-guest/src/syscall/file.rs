@@ -100,9 +100,12 @@ impl Kernel {
         };
         match &inode.body {
             Body::File(file) => {
+                if flags.can_write() {
+                    file.may_write()?;
+                }
                 if flags.contains(OpenFlags::TRUNC) && flags.can_write() {
                     file.data.borrow_mut().set_len(0)?;
-                    file.version.set(file.version.get().wrapping_add(1));
+                    file.changed();
                 }
                 Ok(What::File(inode))
             }

@@ -157,7 +157,7 @@ impl Kernel {
                 let append = file.flags.get().contains(OpenFlags::APPEND);
                 let position = if append { inode.size() } else { file.position.get() };
                 let count = data.data.borrow_mut().write_at(position, bytes)?;
-                data.version.set(data.version.get().wrapping_add(1));
+                data.changed();
                 inode.mtime.set(self.wall_time());
                 file.position.set(position + count as u64);
                 return Ok(count as u32);

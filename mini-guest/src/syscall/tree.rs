@@ -133,8 +133,9 @@ impl Kernel {
         };
         match &inode.body {
             Body::File(file) => {
+                file.may_write()?;
                 file.data.borrow_mut().set_len(len)?;
-                file.version.set(file.version.get().wrapping_add(1));
+                file.changed();
                 Ok(0)
             }
             Body::Directory(_) => Err(Errno::EISDIR.into()),

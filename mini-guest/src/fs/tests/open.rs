@@ -111,3 +111,20 @@ fn hard_links_of_an_archive_share_one_file() {
     };
     assert!(matches!(&*file.data.borrow(), FileData::Borrowed(b"data")));
 }
+
+#[test]
+fn a_running_program_is_not_written_to() {
+    let fs = sample();
+    let Ok(Node::Inode(inode)) = find(&fs, "/bin/sh") else {
+        panic!("it is there")
+    };
+    let Body::File(file) = &inode.body else {
+        panic!("a file")
+    };
+    let running = inode::Running::new(inode.clone());
+    let child = running.clone();
+    drop(running);
+    assert_eq!(file.may_write(), Err(Errno::ETXTBSY));
+    drop(child);
+    assert_eq!(file.may_write(), Ok(()));
+}

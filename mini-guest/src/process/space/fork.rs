@@ -24,6 +24,7 @@ impl AddressSpace {
             brk_start: self.brk_start,
             brk: self.brk,
             resident: self.resident,
+            running: self.running.clone(),
         };
         for (address, l1) in self.tables.l1s() {
             // What was copied so far is given back by the copy's drop.

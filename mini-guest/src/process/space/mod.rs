@@ -7,12 +7,15 @@
 //! | `fork` | a copy that shares all pages |
 //! | `access` | copies between kernel and program |
 
+use alloc::rc::Rc;
 use core::ops::Range;
 
 use guest_abi::addr::{GuestVirt, PAGE_SIZE};
 use guest_abi::mmu::{Pte, UvmFlags};
 
 use super::areas::{Area, Areas, Backing, Protection};
+use crate::fs::Inode;
+use crate::fs::inode::Running;
 use crate::hypercall;
 use crate::linux::Errno;
 use crate::linux::process::STACK_BYTES;
@@ -49,6 +52,7 @@ pub struct AddressSpace {
     brk_start: u32,
     brk: u32,
     resident: u32,
+    running: Option<Running>,
 }
 
 impl AddressSpace {
@@ -64,6 +68,7 @@ impl AddressSpace {
             brk_start: 0,
             brk: 0,
             resident: 0,
+            running: None,
         };
         let range = STACK_TOP - STACK_BYTES..STACK_TOP;
         space.areas.insert(Area {
@@ -89,6 +94,11 @@ impl AddressSpace {
     #[must_use]
     pub fn sizes(&self) -> (u64, u64) {
         (self.areas.bytes(), u64::from(self.resident) * u64::from(PAGE))
+    }
+
+    /// Says whose program this is.
+    pub fn set_program(&mut self, inode: Rc<Inode>) {
+        self.running = Some(Running::new(inode));
     }
 
     /// Says where the break begins.
