@@ -1,7 +1,7 @@
 //! The first instructions, and what every kernel made with this library does before its `main`.
 //!
 //! At the entry the domain builder's tables are in force, ESI points to start_info, and the stack is one page.
-//! [`mini_guest_start`] moves to the kernel stack of [`crate::traps`]; Rust code then maps shared-info, sets
+//! `mini_guest_start` moves to the kernel stack of [`crate::traps`]; Rust code then maps shared-info, sets
 //! up traps and callbacks (events stay masked), and calls the function that [`crate::entry!`] names.
 
 use core::arch::global_asm;

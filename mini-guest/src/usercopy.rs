@@ -2,7 +2,7 @@
 //!
 //! A fault inside the two copy instructions goes on at a recovery address, and the routine says how many bytes are left.
 //! Nothing else happens in the fault handler: whoever wants missing pages brought in does that between two
-//! attempts. The routines do not judge addresses; [`crate::user`] does.
+//! attempts. The routines do not judge addresses; their callers do.
 
 use core::arch::global_asm;
 

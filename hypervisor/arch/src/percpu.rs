@@ -131,9 +131,10 @@ pub fn set_upcall_flags(flags: Option<*const u16>) {
 pub fn mask_upcalls() {
     // SAFETY: only this CPU reads or writes its block outside `todo`.
     let flags = unsafe { (*this_cpu()).upcall_flags };
+    let mask = flags.cast_mut().cast::<u8>().wrapping_add(1);
     // SAFETY: the flags of a running domain lie in the direct map of its shared page, which may be written; the mask is
     // their second byte. The guest writes it too, hence volatile.
-    unsafe { flags.cast_mut().cast::<u8>().add(1).write_volatile(1) }
+    unsafe { mask.write_volatile(1) }
 }
 
 /// Sets the handler that the fast trap's stub leads to; see [`crate::entry`].

@@ -32,8 +32,8 @@ const NO_TRAP: TrapInfo = TrapInfo {
 /// Measures them.
 pub fn measure() {
     ARGS.set([KERNEL_STACK.top()]);
-    // SAFETY (all in this function): the arguments are those the routine names; the calls change nothing that Rust
-    // code relies on.
+    // SAFETY: here and below the arguments are those the routine names; the calls change nothing that Rust code
+    // relies on.
     unsafe {
         cost("null_hypercall", NULL, 1);
         cost("unknown_hypercall", UNKNOWN, 1);

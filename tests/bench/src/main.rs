@@ -7,6 +7,10 @@
 //! instructions go: with the argument `trace` there are two rounds of each.
 #![no_std]
 #![no_main]
+#![allow(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "one argument holds for all measurements of a group"
+)]
 
 mod calls;
 mod events;

@@ -59,9 +59,14 @@ pub fn measure() {
             longest = longest.max(latency(whole * n / SAMPLES, run));
         }
     };
-    // SAFETY (both): the page is ours and nobody reads or writes it; the table is hooked in nowhere.
-    sweep(&mut || unsafe { hypercall::mmu_update(&[pin, unpin]).expect("a good table") });
-    sweep(&mut || unsafe { hypercall::mmu_update(batch).expect("good entries") });
+    sweep(&mut || {
+        // SAFETY: the table is hooked in nowhere.
+        unsafe { hypercall::mmu_update(&[pin, unpin]) }.expect("a good table");
+    });
+    sweep(&mut || {
+        // SAFETY: the page is ours and nobody reads or writes it.
+        unsafe { hypercall::mmu_update(batch) }.expect("good entries");
+    });
     let mut extents = [Mfn::new(0)];
     sweep(&mut || {
         let given = hypercall::increase_reservation(&mut extents, ORDER, DomId::SELF);

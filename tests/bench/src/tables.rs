@@ -28,8 +28,8 @@ pub fn measure() {
     let mut one = [NOTHING; BATCH];
     one[0] = MmuUpdate::normal(entry_address(a), entry);
     ARGS.set([REQUESTS[0].set(one), flip(a, b)]);
-    // SAFETY (all in this function): the arguments are those the routine names; the frames and the addresses at which
-    // they are mapped are ours, and nobody reads or writes there.
+    // SAFETY: here and below the arguments are those the routine names; the frames and the addresses at which they are
+    // mapped are ours, and nobody reads or writes there.
     unsafe { cost("mmu_update_one", MMU_UPDATE, 1) };
 
     batch();

@@ -113,10 +113,10 @@ impl Fuzzer {
         let mfn = self.mfn();
         let (ptr, val) = match self.random.below(12) {
             0..=4 => (target << 12 | index << 3, self.entry()),
-            5 => (self.game_mfn() << 12 | 2, self.random.next() & 0x1_FFFF_FFFF),
+            5 => (self.game_mfn() << 12 | 2, self.random.long() & 0x1_FFFF_FFFF),
             6 => (
-                self.random.next() & !7 | self.random.next() & 7,
-                self.random.next(),
+                self.random.long() & !7 | self.random.next() & 7,
+                self.random.long(),
             ),
             _ => {
                 let sub = self.random.pick(&[
@@ -125,7 +125,7 @@ impl Fuzzer {
                 let rest: u64 = match sub {
                     9 => u64::from(self.random.below(1030)) << 8,
                     10 => self.random.pick(&[0_u64, 0x7FF0, 0x7FF1, 0x7FF2, 5]) << 16,
-                    _ if self.random.one_in(20) => self.random.next() << 8,
+                    _ if self.random.one_in(20) => self.random.long() << 8,
                     _ => 0,
                 };
                 let ptr = if sub == 9 || sub == 7 {

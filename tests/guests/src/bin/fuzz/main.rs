@@ -128,7 +128,7 @@ impl Fuzzer {
         let page = u64::from(self.page().mfn().raw());
         let mfn = match self.random.below(24) {
             0 => self.random.below(0x2_0000).into(),
-            1 => self.random.next() >> self.random.below(64),
+            1 => self.random.long() >> self.random.below(64),
             2 => 0xFEE00,
             3..=6 if self.held > 0 => self.extents[self.random.below(self.held as u32) as usize].into(),
             _ => page,
