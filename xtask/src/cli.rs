@@ -34,8 +34,8 @@ pub enum Command {
     Bench(BenchArgs),
     /// Print how big the hypervisor and the mini-guest are
     Size,
-    /// Format, lints, documentation, cost table and tests: all that CI checks
-    Check,
+    /// Format, lints, documentation, models, cost table and tests: all that is asked of a change
+    Check(CheckArgs),
     /// Add function, file and line to the addresses of a log read from standard input
     Symbolize(SymbolizeArgs),
     /// Install what is missing on this machine
@@ -104,6 +104,31 @@ pub struct RunArgs {
     /// Write what the console prints to this file too
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
+}
+
+/// Options of `check`.
+#[derive(Debug, Clone, Args)]
+pub struct CheckArgs {
+    /// Only these [default: all]
+    #[arg(value_enum, value_name = "WHAT")]
+    pub only: Vec<Check>,
+}
+
+/// What `check` looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Check {
+    /// rustfmt
+    Format,
+    /// clippy on the host's and the bare-metal crates
+    Lints,
+    /// rustdoc, links included
+    Docs,
+    /// The lock-free code in all interleavings of threads (loom)
+    Models,
+    /// The cost table in the README
+    Costs,
+    /// `cargo test`
+    Tests,
 }
 
 /// Options of `iso`.

@@ -17,7 +17,7 @@ fn main() {
         Command::Test(args) => xtask::suite::command(&args),
         Command::Bench(args) => xtask::bench::bench(&args).map(|()| status::OK),
         Command::Size => xtask::size::size().map(|()| status::OK),
-        Command::Check => Ok(xtask::check::check()),
+        Command::Check(args) => Ok(xtask::check::check(&args)),
         Command::Symbolize(args) => xtask::symbols::symbolize(&args).map(|()| status::OK),
         Command::Setup => xtask::setup::setup_all().map(|()| status::OK),
     };
