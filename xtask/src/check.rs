@@ -124,7 +124,9 @@ fn lint_bare_metal() -> Result<()> {
             .env("CARGO", &toolchain.cargo)
             .args(["--release", "-p", package.name]);
         command.args(libraries.iter().flat_map(|library| ["-p", library]));
-        command.args(feature_args(package)).args(["--", "-D", "warnings"]);
+        command
+            .args(feature_args(package))
+            .args(["--keep-going", "--", "-D", "warnings"]);
         quietly(&format!("Linting {}", package.name), &mut command)
     })
 }

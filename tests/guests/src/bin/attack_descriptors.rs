@@ -39,7 +39,7 @@ fn main(start_info: &'static StartInfo) -> ! {
     let code = Page::take();
     for (offset, byte) in [0x0F_u8, 0x20, 0xD8, 0x48, 0xCB].into_iter().enumerate() {
         // SAFETY: a page of our own: `mov rax, cr3; retfq`.
-        unsafe { (code.0 as *mut u8).add(offset).write_volatile(byte) };
+        unsafe { (code.0 as *mut u8).wrapping_add(offset).write_volatile(byte) };
     }
     let offset = u64::from(code.0);
     let gate = offset & 0xFFFF | 0xE008 << 16 | 0xAC00 << 32 | (offset >> 16) << 48;
@@ -67,7 +67,7 @@ fn read_the_hypervisor() -> ! {
     let bytes = [0x48_u8, 0xA1, 0, 0, 0x10, 0, 0, 0x83, 0xFF, 0xFF, 0x48, 0xCB];
     for (offset, byte) in bytes.into_iter().enumerate() {
         // SAFETY: a page of our own.
-        unsafe { (code.0 as *mut u8).add(offset).write_volatile(byte) };
+        unsafe { (code.0 as *mut u8).wrapping_add(offset).write_volatile(byte) };
     }
     let word = catch(|| {
         let word: u32;

@@ -37,11 +37,11 @@ fn main(start_info: &'static StartInfo) -> ! {
         match round {
             "an L1" => check_eq!(pin(1, page), Ok(())),
             "a page of descriptors" => check_eq!(hypercall::set_gdt(&[page.mfn()], 512), Ok(())),
-            // SAFETY: the page is mapped nowhere and used by nobody.
-            _ => check_eq!(
-                unsafe { hypercall::decrease_reservation(&[page.mfn()], 0, DomId::SELF) },
-                Ok(1)
-            ),
+            _ => {
+                // SAFETY: the page is mapped nowhere and used by nobody.
+                let freed = unsafe { hypercall::decrease_reservation(&[page.mfn()], 0, DomId::SELF) };
+                check_eq!(freed, Ok(1));
+            }
         }
         if round == "a free frame" {
             reuse(page);

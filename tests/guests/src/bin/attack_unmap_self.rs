@@ -50,7 +50,11 @@ fn main(start_info: &'static StartInfo) -> ! {
     // `int 0x82; ud2`, at the end of a page.
     for (offset, byte) in [0xCD_u8, 0x82, 0x0F, 0x0B].iter().enumerate() {
         // SAFETY: a page of our own.
-        unsafe { ((code.0 + 0xFF0) as *mut u8).add(offset).write_volatile(*byte) };
+        unsafe {
+            ((code.0 + 0xFF0) as *mut u8)
+                .wrapping_add(offset)
+                .write_volatile(*byte)
+        };
     }
     let requests = [
         MmuUpdate::normal(space.l1_entry(code.0), Pte::EMPTY),

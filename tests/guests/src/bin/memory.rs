@@ -206,20 +206,13 @@ fn reservation() {
         check_eq!(page.read(511), 0x5EC2_E700_5EC2_E700);
     }
     check_eq!(remap(page.0, page.pte(WRITABLE)), Ok(()));
-    // SAFETY: frames of nobody's use.
-    unsafe {
-        check_eq!(hypercall::decrease_reservation(&list, 0, DomId::SELF), Ok(4));
-        check_eq!(
-            hypercall::decrease_reservation(&list, 0, DomId::SELF),
-            Ok(0),
-            "given back already"
-        );
-        check_eq!(
-            hypercall::decrease_reservation(&[Mfn::new(0x100)], 0, DomId::SELF),
-            Ok(0),
-            "of others"
-        );
-    }
+    let give_back = |frames: &[Mfn]| {
+        // SAFETY: frames of nobody's use.
+        unsafe { hypercall::decrease_reservation(frames, 0, DomId::SELF) }
+    };
+    check_eq!(give_back(&list), Ok(4));
+    check_eq!(give_back(&list), Ok(0), "given back already");
+    check_eq!(give_back(&[Mfn::new(0x100)]), Ok(0), "of others");
     check_eq!(
         hypercall::increase_reservation(&mut list[..1], 3, DomId::SELF),
         Ok(1)

@@ -67,7 +67,7 @@ impl Fuzzer {
         };
         match number {
             // Its own trap table and callbacks: with nothing to read, and with a bad selector.
-            0 => noise[0] = 0xFC00_0000 | noise[0],
+            0 => noise[0] |= 0xFC00_0000,
             4 => noise[0] &= !3,
             // No shutdown, no sleep.
             6 => noise[0] = self.random.pick(&[0, 3, 0xFFFF, 0x0100_0002]),
@@ -115,7 +115,7 @@ impl Fuzzer {
             0..=4 => (target << 12 | index << 3, self.entry()),
             5 => (self.game_mfn() << 12 | 2, self.random.long() & 0x1_FFFF_FFFF),
             6 => (
-                self.random.long() & !7 | self.random.next() & 7,
+                self.random.long() & !7 | self.random.long() & 7,
                 self.random.long(),
             ),
             _ => {

@@ -102,9 +102,9 @@ fn breakpoint(regs: &mut Regs) {
 /// The number behind `name` on the command line.
 fn argument(line: &[u8], name: &[u8]) -> Option<u32> {
     let start = line.windows(name.len()).position(|window| window == name)? + name.len();
-    let digits = line[start..].iter().take_while(|byte| byte.is_ascii_digit());
-    digits.fold(Some(0_u32), |sum, digit| {
-        sum?.checked_mul(10)?.checked_add(u32::from(digit - b'0'))
+    let mut digits = line[start..].iter().take_while(|byte| byte.is_ascii_digit());
+    digits.try_fold(0_u32, |sum, digit| {
+        sum.checked_mul(10)?.checked_add(u32::from(digit - b'0'))
     })
 }
 
