@@ -5,6 +5,10 @@
 //! index modulo the ring's size, and producer − consumer (wrapping) is how much is in it, never more than the
 //! size. A producer writes bytes, then the index with release; a consumer reads the index with acquire, then
 //! bytes. Each side raises the event channel after it moved an index.
+//!
+//! The last words of the page are xenlite's: Domain0's requests to the domain, until there is a store to hold them. Domain0
+//! writes one and raises the event channel; the domain looks at both words in that event's handler and takes a request by
+//! exchanging it with 0.
 
 use core::mem::offset_of;
 
@@ -47,3 +51,14 @@ pub const IN_PROD: usize = offset_of!(ConsoleRing, in_prod);
 pub const OUT_CONS: usize = offset_of!(ConsoleRing, out_cons);
 /// Offset of `out_prod`.
 pub const OUT_PROD: usize = offset_of!(ConsoleRing, out_prod);
+
+/// Offset of the word that asks the domain to end: 0 for nothing, [`SHUTDOWN_POWEROFF`], [`SHUTDOWN_REBOOT`].
+pub const CONTROL_SHUTDOWN: usize = 4080;
+/// Offset of the word that asks the domain to change its size: 0 for nothing, else KiB.
+pub const MEMORY_TARGET: usize = 4084;
+/// At [`CONTROL_SHUTDOWN`]: end in good order.
+pub const SHUTDOWN_POWEROFF: u32 = 1;
+/// At [`CONTROL_SHUTDOWN`]: the same, and ask to be started again.
+pub const SHUTDOWN_REBOOT: u32 = 2;
+
+const _: () = assert!(CONTROL_SHUTDOWN >= size_of::<ConsoleRing>());
