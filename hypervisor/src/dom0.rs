@@ -28,11 +28,10 @@ use hv_core::{
     domain::{DomId, Domain},
     hypervisor::Hypervisor,
     mm::{Kind, MAX_ORDER, Mmu, Owner, Stop},
-    platform::FrameMemory,
+    platform::{FrameMemory, Records},
     regs::UserRegs,
     sched, switch, time,
 };
-use spin::{Mutex, MutexGuard};
 
 const ID: DomId = DomId(0);
 /// Slot of the domain table.
@@ -41,9 +40,6 @@ const SLOT: usize = 0;
 const MAX_PIECES: usize = 128;
 /// What Domain0 gets unless `dom0_mem=` says otherwise: at most this, at most half of what is free.
 const DEFAULT_BYTES: u64 = 256 << 20;
-
-/// The record of the one domain that the hypervisor builds itself.
-static RECORD: Mutex<Domain> = Mutex::new(Domain::new(ID, Mfn::new(0)));
 
 /// Machine frames in the order of the domain's own numbering.
 #[derive(Debug, Default)]
@@ -153,11 +149,14 @@ pub fn build(info: &BootInfo, modules: &[Module], options: &Options<'_>, regs: &
 
     let mut guard = state::lock();
     let hv = &mut *guard;
-    let domain = MutexGuard::leak(RECORD.lock());
+    let frame = Mmu::new(hv, &Machine)
+        .take_record_frame()
+        .unwrap_or_else(|e| panic!("Domain0: {e:?}"));
+    let domain = Machine.place_record(frame, Domain::new(ID, Mfn::new(0)));
     domain.is_privileged = true;
     domain.has_devices = true;
     domain.max_pages = u32::MAX;
-    hv.domains[SLOT] = Some(domain);
+    hv.insert(SLOT, domain);
 
     let mut pieces = allocate(hv, options.dom0_mem);
     let modules: ArrayVec<LayoutModule<'_>, 32> = others

@@ -14,7 +14,11 @@ use hv_arch::{
 };
 use hv_bootinfo::frames::FrameRange;
 use hv_core::{
-    platform::{Console, CpuControl, FastTrap, Fault, FrameMemory, FrameWords, GuestMemory, GuestPod, Tlb},
+    domain::Domain,
+    mm::RecordFrame,
+    platform::{
+        Console, CpuControl, FastTrap, Fault, FrameMemory, FrameWords, GuestMemory, GuestPod, Records, Tlb,
+    },
     vcpu::{DataSegments, FpuState},
 };
 
@@ -177,6 +181,23 @@ impl FrameMemory for Machine {
         let table = direct(M2P.load(Relaxed)).cast::<u32>();
         // SAFETY: the table has an entry for every frame of RAM; guests read it, hence volatile.
         unsafe { table.wrapping_add(frame.index()).write_volatile(value) }
+    }
+}
+
+impl Records for Machine {
+    fn place_record(&self, frame: RecordFrame, mut domain: Domain) -> &'static mut Domain {
+        domain.record = Some(frame.mfn());
+        let place = frame_address(frame.mfn()).cast::<Domain>();
+        // SAFETY: the frame is the hypervisor's, nobody has another way to it, and a record fits in it; frames are
+        // aligned to more than a record asks for.
+        unsafe { place.write(domain) };
+        // SAFETY: initialised just now; this is the only reference until the record is taken back.
+        unsafe { &mut *place }
+    }
+
+    fn unplace_record(&self, record: &'static mut Domain) -> RecordFrame {
+        let frame = record.record.take();
+        RecordFrame::returned(frame.expect("a record in a frame"))
     }
 }
 

@@ -15,15 +15,29 @@ impl DomId {
     pub const IO: Self = Self(0x7FF1);
     /// Pseudo-owner of hypervisor frames shown to privileged domains.
     pub const XEN: Self = Self(0x7FF2);
+    /// Owner of frames that the hypervisor keeps for a domain: its record, and tables that grow with its needs. No
+    /// call can name it.
+    pub const HYPERVISOR: Self = Self(0x7FFE);
     /// Owner of free frames and of those that were never given to anyone.
     pub const NONE: Self = Self(0x7FFF);
 }
 
-/// A domain.
+/// The guest interface that a domain speaks, for all its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Personality {
+    /// The 23 calls of the 2.0 interface.
+    V2,
+}
+
+/// A domain. Its record lies in a frame of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Domain {
     /// Its number.
     pub id: DomId,
+    /// The interface it speaks.
+    pub personality: Personality,
+    /// The frame that this record lies in (none: a record of a test's).
+    pub record: Option<Mfn>,
     /// May act on other domains and on I/O memory.
     pub is_privileged: bool,
     /// May bind physical interrupts and reach PCI devices.
@@ -56,6 +70,8 @@ impl Domain {
     pub const fn new(id: DomId, shared_info: Mfn) -> Self {
         Self {
             id,
+            personality: Personality::V2,
+            record: None,
             is_privileged: false,
             has_devices: false,
             shared_info,
@@ -71,6 +87,8 @@ impl Domain {
         }
     }
 }
+
+const _: () = assert!(size_of::<Domain>() <= 4096, "a record fits a frame");
 
 impl core::fmt::Display for DomId {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

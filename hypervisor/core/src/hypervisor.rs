@@ -4,20 +4,29 @@ use crate::{
     domain::{DomId, Domain},
     hypercall::CallCounters,
     mm::Mm,
-    sched::Scheduler,
+    sched::{Held, Scheduler},
     segment::SegmentLimits,
     time::TimeState,
     trap::IdtErrorForm,
 };
 
 /// Most domains that can exist at once.
-pub const MAX_DOMAINS: usize = 64;
+pub const MAX_DOMAINS: usize = 1024;
+
+/// The slot in which domain `id` lies unless another was there first: so that a number leads to its domain at once.
+#[inline(always)]
+#[must_use]
+pub const fn home_slot(id: DomId) -> usize {
+    id.0 as usize % MAX_DOMAINS
+}
 
 /// Everything the hypervisor knows, behind the one lock taken at entry.
 #[derive(Debug)]
 pub struct Hypervisor {
     /// Domains by slot; each record lives in pages charged to its domain.
     pub domains: [Option<&'static mut Domain>; MAX_DOMAINS],
+    /// How many domains do not lie in their [`home_slot`].
+    displaced: u16,
     /// Slot of the domain whose registers are on this CPU's stack.
     pub current: usize,
     /// Frames and page tables.
@@ -42,6 +51,7 @@ impl Hypervisor {
     pub const fn new(segment_limits: SegmentLimits) -> Self {
         Self {
             domains: [const { None }; MAX_DOMAINS],
+            displaced: 0,
             current: 0,
             mm: Mm::EMPTY,
             segment_limits,
@@ -91,11 +101,60 @@ impl Hypervisor {
         self.domains.get_mut(slot)?.as_deref_mut()
     }
 
-    /// The slot of domain `id`.
+    /// The slot of domain `id`, unless it is being destroyed: nobody gets hold of anything of it any more.
+    #[inline(always)]
     #[must_use]
     pub fn slot_of(&self, id: DomId) -> Option<usize> {
+        let slot = self.slot_of_any(id)?;
+        let domain = self.domains[slot].as_deref()?;
+        (!domain.run.held.contains(Held::DYING)).then_some(slot)
+    }
+
+    /// The slot of domain `id`, even of one that is being destroyed.
+    #[inline(always)]
+    #[must_use]
+    pub fn slot_of_any(&self, id: DomId) -> Option<usize> {
+        let home = home_slot(id);
+        match &self.domains[home] {
+            Some(domain) if domain.id == id => Some(home),
+            _ => self.slot_of_displaced(id),
+        }
+    }
+
+    #[cold]
+    fn slot_of_displaced(&self, id: DomId) -> Option<usize> {
+        if self.displaced == 0 {
+            return None;
+        }
         self.domains
             .iter()
             .position(|domain| domain.as_deref().is_some_and(|d| d.id == id))
+    }
+
+    /// A free slot for a domain `id`: its home, if that is free.
+    #[must_use]
+    pub fn free_slot(&self, id: DomId) -> Option<usize> {
+        let home = home_slot(id);
+        let others = (0..MAX_DOMAINS).rev();
+        core::iter::once(home)
+            .chain(others)
+            .find(|&slot| self.domains[slot].is_none())
+    }
+
+    /// Puts a record into `slot`, which is free.
+    ///
+    /// # Panics
+    /// Where it is not.
+    pub fn insert(&mut self, slot: usize, domain: &'static mut Domain) {
+        assert!(self.domains[slot].is_none(), "slot {slot} is taken");
+        self.displaced += u16::from(home_slot(domain.id) != slot);
+        self.domains[slot] = Some(domain);
+    }
+
+    /// Takes the record out of `slot`.
+    pub fn remove(&mut self, slot: usize) -> Option<&'static mut Domain> {
+        let domain = self.domains.get_mut(slot)?.take()?;
+        self.displaced -= u16::from(home_slot(domain.id) != slot);
+        Some(domain)
     }
 }

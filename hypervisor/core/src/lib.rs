@@ -6,7 +6,7 @@
 //! ```text
 //!  hypercall   decode and check, one module per call group
 //!     |
-//!  objects     mm (frames, page tables), segment, trap, event, sched, time, domain, vcpu
+//!  objects     mm (frames, page tables), life, segment, trap, event, sched, time
 //!     |
 //!  platform    what the objects need of the machine, as traits
 //! ```
@@ -31,6 +31,7 @@ pub mod fpu;
 pub mod guest_mem;
 pub mod hypercall;
 pub mod hypervisor;
+pub mod life;
 pub mod mm;
 #[cfg(test)]
 mod mock;

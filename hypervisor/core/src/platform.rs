@@ -4,7 +4,11 @@
 //! implement them over vectors. All methods take `&self`: the machine has its own interior state, and the one
 //! lock around [`crate::hypervisor::Hypervisor`] orders every access.
 
-use crate::vcpu::{DataSegments, FpuState};
+use crate::{
+    domain::Domain,
+    mm::RecordFrame,
+    vcpu::{DataSegments, FpuState},
+};
 use guest_abi::addr::{GuestVirt, Mfn};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -91,6 +95,14 @@ pub trait FrameMemory {
     fn fetch_clear_u32(&self, frame: Mfn, offset: usize, bits: u32) -> u32;
     /// Sets the machine-to-phys entry of `frame`.
     fn set_m2p(&self, frame: Mfn, value: u32);
+}
+
+/// Records of domains in frames of their own.
+pub trait Records {
+    /// Puts `domain` into the frame.
+    fn place_record(&self, frame: RecordFrame, domain: Domain) -> &'static mut Domain;
+    /// The frame of a record that [`Records::place_record`] has given, which is no record any more.
+    fn unplace_record(&self, record: &'static mut Domain) -> RecordFrame;
 }
 
 /// The current guest's memory by linear address, as its own page tables map it, with fault recovery.
@@ -215,5 +227,5 @@ pub trait Console {
 }
 
 /// The whole machine.
-pub trait Platform: FrameMemory + GuestMemory + Tlb + CpuControl + Clock + Console {}
-impl<T: FrameMemory + GuestMemory + Tlb + CpuControl + Clock + Console> Platform for T {}
+pub trait Platform: FrameMemory + Records + GuestMemory + Tlb + CpuControl + Clock + Console {}
+impl<T: FrameMemory + Records + GuestMemory + Tlb + CpuControl + Clock + Console> Platform for T {}

@@ -1,11 +1,14 @@
 //! Binding and closing ports. Every function decides first, then commits; a refusal has changed nothing.
 
-use super::{EventChannels, Port, Virq};
+use super::{
+    EventChannels, Port, Virq,
+    table::{make_room, take_room_back},
+};
 use crate::{
     domain::{DomId, Domain},
     error::HvError,
     hypervisor::Hypervisor,
-    platform::Platform,
+    platform::{FrameMemory, Platform},
     shared_info::SharedInfo,
 };
 
@@ -42,10 +45,11 @@ fn events(hv: &mut Hypervisor, slot: usize) -> Result<&mut EventChannels, HvErro
 /// Gives the current domain a port that `remote` may connect to. `tell` learns its number first, and may call it off.
 ///
 /// # Errors
-/// [`HvError::NoSuchDomain`]; [`HvError::NoSpace`]; those of `tell`.
+/// [`HvError::NoSuchDomain`]; [`HvError::NoSpace`]; [`HvError::NoMemory`]; those of `tell`.
 #[inline(always)]
-pub fn alloc_unbound(
+pub fn alloc_unbound<P: Platform>(
     hv: &mut Hypervisor,
+    platform: &P,
     remote: DomId,
     tell: impl FnOnce(u32) -> Result<(), HvError>,
 ) -> Result<(), HvError> {
@@ -54,26 +58,35 @@ pub fn alloc_unbound(
     } else {
         hv.slot_of(remote).map(|_| remote).ok_or(HvError::NoSuchDomain)?
     };
-    let events = &mut hv.running_mut().events;
-    let port = events.find_free(0)?;
-    tell(port as u32)?;
-    events.set(port, Port::Unbound { remote });
-    Ok(())
+    let current = hv.current;
+    let port = hv.running().events.find_free(platform, 0)?;
+    let is_grown = make_room(hv, platform, current, port)?;
+    let told = tell(port as u32);
+    if told.is_ok() {
+        hv.running_mut()
+            .events
+            .set(platform, port, Port::Unbound { remote });
+    } else if is_grown {
+        take_room_back(hv, platform, current);
+    }
+    told
 }
 
 /// Binds `virq` in the current domain; one that is bound already answers with its port.
 ///
 /// # Errors
-/// [`HvError::NoSpace`].
-pub fn bind_virq(hv: &mut Hypervisor, virq: Virq) -> Result<u32, HvError> {
+/// [`HvError::NoSpace`]; [`HvError::NoMemory`].
+pub fn bind_virq<P: Platform>(hv: &mut Hypervisor, platform: &P, virq: Virq) -> Result<u32, HvError> {
     let current = hv.current;
-    let events = events(hv, current)?;
-    let bound = events.virq_ports[virq as usize];
+    let table = events(hv, current)?;
+    let bound = table.virq_ports[virq as usize];
     if bound != 0 {
         return Ok(u32::from(bound));
     }
-    let port = events.find_free(0)?;
-    events.set(port, Port::Virq(virq));
+    let port = table.find_free(platform, 0)?;
+    make_room(hv, platform, current, port)?;
+    let events = events(hv, current)?;
+    events.set(platform, port, Port::Virq(virq));
     events.virq_ports[virq as usize] = port as u16;
     Ok(port as u32)
 }
@@ -94,8 +107,8 @@ pub struct Ends {
 /// # Errors
 /// [`HvError::Denied`] for somebody else's port, or a port of another domain that does not wait for `dom1`;
 /// [`HvError::NoSuchDomain`]; [`HvError::Invalid`] for a port that does not exist or is something else;
-/// [`HvError::NoSpace`].
-pub fn bind_interdomain(hv: &mut Hypervisor, ends: Ends) -> Result<Ends, HvError> {
+/// [`HvError::NoSpace`]; [`HvError::NoMemory`].
+pub fn bind_interdomain<P: Platform>(hv: &mut Hypervisor, platform: &P, ends: Ends) -> Result<Ends, HvError> {
     let caller = hv.current;
     let may_take_any = at(hv, caller)?.is_privileged;
     let slot1 = resolve_permitted(hv, ends.dom1)?;
@@ -106,12 +119,24 @@ pub fn bind_interdomain(hv: &mut Hypervisor, ends: Ends) -> Result<Ends, HvError
     // In a loop a new port must be another than the peer's.
     let is_loop = slot1 == slot2;
     let except = if is_loop { ends.port2 as usize } else { 0 };
-    let port1 = match end(events(hv, slot1)?, ends.port1, (id2, slot2, ends.port2), except)? {
+    let port1 = match end(
+        platform,
+        events(hv, slot1)?,
+        ends.port1,
+        (id2, slot2, ends.port2),
+        except,
+    )? {
         End::Connected(peer) => return answer(ends.port1, peer),
         End::Take(port) | End::TakeFree(port) => port,
     };
     let except = if is_loop { port1 } else { 0 };
-    let port2 = match end(events(hv, slot2)?, ends.port2, (id1, slot1, ends.port1), except)? {
+    let port2 = match end(
+        platform,
+        events(hv, slot2)?,
+        ends.port2,
+        (id1, slot1, ends.port1),
+        except,
+    )? {
         End::Connected(peer) => return answer(peer, ends.port2),
         End::Take(port) => port,
         End::TakeFree(_) if slot2 != caller && !may_take_any => return Err(HvError::Denied),
@@ -120,17 +145,26 @@ pub fn bind_interdomain(hv: &mut Hypervisor, ends: Ends) -> Result<Ends, HvError
     if is_loop && port1 == port2 {
         return Err(HvError::Invalid);
     }
+    let is_grown = make_room(hv, platform, slot1, port1)?;
+    if let Err(why) = make_room(hv, platform, slot2, port2) {
+        if is_grown {
+            take_room_back(hv, platform, slot1);
+        }
+        return Err(why);
+    }
     events(hv, slot1)?.set(
+        platform,
         port1,
         Port::Interdomain {
-            slot: slot2 as u8,
+            slot: slot2 as u16,
             port: port2 as u16,
         },
     );
     events(hv, slot2)?.set(
+        platform,
         port2,
         Port::Interdomain {
-            slot: slot1 as u8,
+            slot: slot1 as u16,
             port: port1 as u16,
         },
     );
@@ -149,12 +183,18 @@ enum End {
 
 /// Judges `port` (0: a new one, but not `except`) as an end that is to lead to the peer: its id, its slot, and its
 /// port (0: any).
-fn end(events: &EventChannels, port: u32, peer: (DomId, usize, u32), except: usize) -> Result<End, HvError> {
+fn end<M: FrameMemory>(
+    memory: &M,
+    events: &EventChannels,
+    port: u32,
+    peer: (DomId, usize, u32),
+    except: usize,
+) -> Result<End, HvError> {
     let (peer, peer_slot, peer_port) = peer;
     if port == 0 {
-        return events.find_free(except).map(End::TakeFree);
+        return events.find_free(memory, except).map(End::TakeFree);
     }
-    match events.get(port).ok_or(HvError::Invalid)? {
+    match events.get(memory, port).ok_or(HvError::Invalid)? {
         Port::Free => Ok(End::TakeFree(port as usize)),
         Port::Unbound { remote } if remote == peer => Ok(End::Take(port as usize)),
         Port::Interdomain { slot, port } if usize::from(slot) == peer_slot => {
@@ -179,19 +219,23 @@ pub fn close<P: Platform>(hv: &mut Hypervisor, platform: &P, owner: DomId, port:
     let slot = resolve_permitted(hv, owner)?;
     let domain = at(hv, slot)?;
     let id = domain.id;
-    match domain.events.get(port) {
+    match domain.events.get(platform, port) {
         None | Some(Port::Free | Port::Misdirect) => return Err(HvError::Invalid),
         Some(Port::Interdomain {
             slot: peer,
             port: peer_port,
         }) => {
-            events(hv, usize::from(peer))?.set(usize::from(peer_port), Port::Unbound { remote: id });
+            events(hv, usize::from(peer))?.set(
+                platform,
+                usize::from(peer_port),
+                Port::Unbound { remote: id },
+            );
         }
         Some(Port::Virq(virq)) => domain.events.virq_ports[virq as usize] = 0,
         Some(Port::Pirq(_) | Port::Unbound { .. }) => {}
     }
     let domain = at(hv, slot)?;
-    domain.events.set(port as usize, Port::Free);
+    domain.events.set(platform, port as usize, Port::Free);
     SharedInfo::of(platform, domain).forget_port(port);
     Ok(())
 }
@@ -216,16 +260,23 @@ pub enum PortStatus {
 /// # Errors
 /// [`HvError::Denied`] and [`HvError::NoSuchDomain`] for another domain; [`HvError::Invalid`] for a port that does
 /// not exist.
-pub fn status(hv: &mut Hypervisor, owner: DomId, port: u32) -> Result<PortStatus, HvError> {
+pub fn status<P: Platform>(
+    hv: &mut Hypervisor,
+    platform: &P,
+    owner: DomId,
+    port: u32,
+) -> Result<PortStatus, HvError> {
     let slot = resolve_permitted(hv, owner)?;
-    Ok(match events(hv, slot)?.get(port).ok_or(HvError::Invalid)? {
-        Port::Free => PortStatus::Closed,
-        Port::Misdirect => PortStatus::Virq(None),
-        Port::Unbound { remote } => PortStatus::Unbound(remote),
-        Port::Interdomain { slot, port } => {
-            PortStatus::Interdomain(at(hv, usize::from(slot))?.id, u32::from(port))
-        }
-        Port::Virq(virq) => PortStatus::Virq(Some(virq)),
-        Port::Pirq(line) => PortStatus::Pirq(line),
-    })
+    Ok(
+        match events(hv, slot)?.get(platform, port).ok_or(HvError::Invalid)? {
+            Port::Free => PortStatus::Closed,
+            Port::Misdirect => PortStatus::Virq(None),
+            Port::Unbound { remote } => PortStatus::Unbound(remote),
+            Port::Interdomain { slot, port } => {
+                PortStatus::Interdomain(at(hv, usize::from(slot))?.id, u32::from(port))
+            }
+            Port::Virq(virq) => PortStatus::Virq(Some(virq)),
+            Port::Pirq(line) => PortStatus::Pirq(line),
+        },
+    )
 }

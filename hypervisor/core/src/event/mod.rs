@@ -17,8 +17,10 @@
 //! Source: Xen 2.0 interface, event_channel_op and events.
 
 mod bind;
+mod table;
 
 pub use bind::{Ends, PortStatus, alloc_unbound, bind_interdomain, bind_virq, close, status};
+pub use table::EventChannels;
 
 use crate::{
     domain::DomId,
@@ -31,8 +33,6 @@ use crate::{
 
 /// Most ports of a domain.
 pub const MAX_PORTS: usize = 1024;
-/// Ports of a new domain.
-const FIRST_SIZE: usize = 16;
 
 /// Something that the hypervisor announces by an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,18 @@ pub enum Virq {
 /// How many there are.
 pub const VIRQS: usize = 6;
 
+impl Virq {
+    /// All of them, in their order.
+    pub const ALL: [Self; VIRQS] = [
+        Self::Timer,
+        Self::Debug,
+        Self::Console,
+        Self::DomainException,
+        Self::ParityError,
+        Self::IoError,
+    ];
+}
+
 /// What a port is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Port {
@@ -70,7 +82,7 @@ pub enum Port {
     /// Connected.
     Interdomain {
         /// Slot of the peer.
-        slot: u8,
+        slot: u16,
         /// Port of the peer.
         port: u16,
     },
@@ -78,91 +90,6 @@ pub enum Port {
     Virq(Virq),
     /// Receives a physical interrupt.
     Pirq(u8),
-}
-
-/// A domain's ports.
-#[derive(Clone, PartialEq, Eq)]
-pub struct EventChannels {
-    ports: [Port; MAX_PORTS],
-    /// Ports that exist so far.
-    size: usize,
-    /// No port below this one is free.
-    maybe_free: usize,
-    /// Port of each virtual interrupt; 0: not bound.
-    virq_ports: [u16; VIRQS],
-}
-
-impl core::fmt::Debug for EventChannels {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let used = self
-            .ports
-            .iter()
-            .enumerate()
-            .filter(|(_, port)| **port != Port::Free);
-        f.debug_map().entries(used).finish()
-    }
-}
-
-impl EventChannels {
-    /// Port 0 and free ones.
-    #[must_use]
-    pub const fn new() -> Self {
-        let mut ports = [Port::Free; MAX_PORTS];
-        ports[0] = Port::Misdirect;
-        Self {
-            ports,
-            size: FIRST_SIZE,
-            maybe_free: 1,
-            virq_ports: [0; VIRQS],
-        }
-    }
-
-    /// What port `number` is, or `None` where it does not exist.
-    #[inline(always)]
-    #[must_use]
-    pub fn get(&self, number: u32) -> Option<Port> {
-        let number = number as usize;
-        // The remainder only spares a second comparison.
-        if number < self.size {
-            Some(self.ports[number % MAX_PORTS])
-        } else {
-            None
-        }
-    }
-
-    /// How many ports exist.
-    #[must_use]
-    pub const fn size(&self) -> usize {
-        self.size
-    }
-
-    /// The lowest free port but `except`, in the present table or the one it would grow to.
-    #[inline(always)]
-    fn find_free(&self, except: usize) -> Result<usize, HvError> {
-        (self.maybe_free..MAX_PORTS)
-            .find(|&n| n != except && self.ports[n] == Port::Free)
-            .ok_or(HvError::NoSpace)
-    }
-
-    /// Binds port `number`, growing the table as far as needed.
-    #[inline(always)]
-    fn set(&mut self, number: usize, port: Port) {
-        while number >= self.size {
-            self.size *= 2;
-        }
-        self.ports[number % MAX_PORTS] = port;
-        if port == Port::Free {
-            self.maybe_free = self.maybe_free.min(number);
-        } else if number == self.maybe_free {
-            self.maybe_free += 1;
-        }
-    }
-}
-
-impl Default for EventChannels {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 /// Raises `port` of the domain in `slot`.
@@ -177,6 +104,9 @@ pub fn set_pending<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize, 
 /// Raises a virtual interrupt in the domain in `slot`, at port 0 where it has not bound it.
 pub fn send_virq<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize, virq: Virq) {
     let Some(domain) = hv.domain_at(slot) else { return };
+    if domain.run.held.contains(Held::DYING) {
+        return;
+    }
     let port = domain.events.virq_ports[virq as usize];
     set_pending(hv, platform, slot, u32::from(port));
 }
@@ -195,8 +125,8 @@ pub fn send_to_dom0<P: Platform>(hv: &mut Hypervisor, platform: &P, virq: Virq) 
 #[inline(always)]
 pub fn send<P: Platform>(hv: &mut Hypervisor, platform: &P, port: u32) -> Result<(), HvError> {
     // A port that does not exist yet is free, so that its number need not be compared with the table's present size.
-    match hv.running().events.ports.get(port as usize) {
-        Some(&Port::Interdomain { slot, port }) => {
+    match hv.running().events.lookup(platform, port as usize) {
+        Port::Interdomain { slot, port } => {
             set_pending(hv, platform, usize::from(slot) % MAX_DOMAINS, u32::from(port));
             Ok(())
         }

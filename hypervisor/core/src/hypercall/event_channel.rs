@@ -89,7 +89,9 @@ fn alloc_unbound<P: Platform>(
     must_be_0((args >> 16) as u16)?;
     let platform = cx.platform;
     let port = block.field::<u32>(offset_of!(EvtchnOp, u) + offset_of!(AllocUnbound, port));
-    event::alloc_unbound(cx.hv, DomId(args as u16), move |n| Ok(port.write(platform, &n)?))
+    event::alloc_unbound(cx.hv, platform, DomId(args as u16), move |n| {
+        Ok(port.write(platform, &n)?)
+    })
 }
 
 /// `close`. `args`: a domain in bits 15:0, zero in 31:16, a port in 63:32.
@@ -147,7 +149,7 @@ fn bind_interdomain<P: Platform>(cx: &mut Context<'_, P>, args: &mut BindInterdo
         dom2: id(args.dom2),
         port2: args.port2,
     };
-    let bound = event::bind_interdomain(cx.hv, ends)?;
+    let bound = event::bind_interdomain(cx.hv, cx.platform, ends)?;
     (args.port1, args.port2) = (bound.port1, bound.port2);
     Ok(())
 }
@@ -157,7 +159,7 @@ fn bind_virq<P: Platform>(cx: &mut Context<'_, P>, args: &mut BindVirq) -> Resul
         args.port = 0;
         return Ok(());
     };
-    args.port = event::bind_virq(cx.hv, virq)?;
+    args.port = event::bind_virq(cx.hv, cx.platform, virq)?;
     // What was typed before anybody listened is announced now: nothing else would.
     if virq == Virq::Console && cx.current_domain().is_privileged && cx.platform.has_console_input() {
         event::send_virq(cx.hv, cx.platform, cx.hv.current, virq);
@@ -178,7 +180,7 @@ fn bind_pirq<P: Platform>(cx: &mut Context<'_, P>, args: &mut BindPirq) -> Resul
 
 fn status<P: Platform>(cx: &mut Context<'_, P>, args: &mut Status) -> Result<(), HvError> {
     must_be_0(args.pad)?;
-    let (state, detail, remote_port) = match event::status(cx.hv, id(args.dom), args.port)? {
+    let (state, detail, remote_port) = match event::status(cx.hv, cx.platform, id(args.dom), args.port)? {
         PortStatus::Closed => (PortState::CLOSED, 0, 0),
         PortStatus::Unbound(remote) => (PortState::UNBOUND, u32::from(remote.0), 0),
         PortStatus::Interdomain(remote, port) => (PortState::INTERDOMAIN, u32::from(remote.0), port),

@@ -16,6 +16,25 @@ use crate::{domain::DomId, platform::Platform};
 use core::ops::Range;
 use guest_abi::addr::Mfn;
 
+/// A frame that nobody else has any way to: fit to be a domain's record. There is one of these per frame.
+#[derive(Debug, PartialEq, Eq)]
+pub struct RecordFrame(Mfn);
+
+impl RecordFrame {
+    /// Which frame it is.
+    #[must_use]
+    pub const fn mfn(&self) -> Mfn {
+        self.0
+    }
+
+    /// The frame of a record that is none any more. For [`crate::platform::Records::unplace_record`] alone, which knows what
+    /// it had been given.
+    #[must_use]
+    pub const fn returned(mfn: Mfn) -> Self {
+        Self(mfn)
+    }
+}
+
 /// Who gets frames.
 #[derive(Clone, Copy)]
 struct Claimant {
@@ -71,6 +90,54 @@ impl<P: Platform> Mmu<'_, P> {
             },
             order,
         )
+    }
+
+    /// Takes one zeroed frame that the hypervisor keeps for a domain: a record, or a table that grows. The
+    /// [audit](super::audit) wants it found where [`crate::life::own_frames`] looks.
+    ///
+    /// # Errors
+    /// No frame is free.
+    pub fn take_own_frame(&mut self) -> Result<Mfn, MmError> {
+        let claimant = Claimant {
+            id: DomId::HYPERVISOR,
+            // It may see nothing that is left in the frame, not even its own.
+            born: u16::MAX,
+            hold: OwnerWord::KEPT,
+        };
+        let mut fresh = Mmu::new(self.hv, self.platform);
+        fresh.claim(claimant, 0).map_err(|stop| match stop {
+            Stop::Refused(why) => why,
+            // One frame is less than the stretch that is always granted.
+            Stop::Preempted => MmError::NoFrames,
+        })
+    }
+
+    /// Gives back what [`Mmu::take_own_frame`] has given.
+    ///
+    /// # Panics
+    /// For any other frame.
+    pub fn free_own_frame(&mut self, mfn: Mfn) {
+        let info = self.frames.at(mfn);
+        let word = info.owner_word();
+        assert!(
+            word.is_owned_by(DomId::HYPERVISOR) && word.count() == 1,
+            "frame {mfn:?} is not one that is kept for a domain"
+        );
+        info.clear_flag(OwnerWord::KEPT);
+        self.put_page(mfn, info);
+    }
+
+    /// Takes the frame for a domain's record.
+    ///
+    /// # Errors
+    /// No frame is free.
+    pub fn take_record_frame(&mut self) -> Result<RecordFrame, MmError> {
+        self.take_own_frame().map(RecordFrame)
+    }
+
+    /// Gives a record's frame back.
+    pub fn free_record_frame(&mut self, frame: RecordFrame) {
+        self.free_own_frame(frame.0);
     }
 
     /// Hands frames of a boot module to domain `id`, as they are, charged to it. For boot: each must be

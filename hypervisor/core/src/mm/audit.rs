@@ -12,7 +12,7 @@ use super::{
     frame::{FrameInfo, Kind, OwnerWord, TypeWord},
     pte::{CACHE, P, RW, US, frame_number},
 };
-use crate::{domain::DomId, hypervisor::Hypervisor, platform::FrameMemory};
+use crate::{domain::DomId, hypervisor::Hypervisor, life, platform::FrameMemory};
 use core::ops::Range;
 use guest_abi::addr::Mfn;
 
@@ -166,7 +166,7 @@ impl<M: FrameMemory, R: FnMut(Difference)> Audit<'_, M, R> {
                 continue;
             }
             let kind = word.kind();
-            if owner.has(OwnerWord::KEPT) {
+            if owner.has(OwnerWord::KEPT) && owner.owner() != DomId::HYPERVISOR {
                 self.count(n, if is_shown(owner) { kind } else { Kind::None });
             }
             if owner.has(OwnerWord::ALLOCATED) {
@@ -242,7 +242,7 @@ impl<M: FrameMemory, R: FnMut(Difference)> Audit<'_, M, R> {
         let is_admitted = if is_io {
             rules.admits_io(n)
         } else {
-            owner.is_some_and(|owner| owner != DomId::NONE)
+            owner.is_some_and(|owner| !matches!(owner, DomId::NONE | DomId::HYPERVISOR))
         };
         entry & refused == 0 && is_admitted
     }
@@ -293,6 +293,11 @@ impl<M: FrameMemory, R: FnMut(Difference)> Audit<'_, M, R> {
     /// What domains hold.
     fn count_domains(&mut self) {
         let hv = self.hv;
+        for domain in hv.domains.iter().flatten() {
+            life::own_frames(domain, self.memory, |mfn| {
+                self.count(u64::from(mfn.raw()), Kind::None);
+            });
+        }
         for vcpu in hv.domains.iter().flatten().flat_map(|domain| &domain.vcpus) {
             for root in vcpu.roots.iter().flatten() {
                 self.count(u64::from(root.raw()), Kind::L3);

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     domain::{DomId, Domain},
-    hypervisor::Hypervisor,
+    hypervisor::{Hypervisor, MAX_DOMAINS},
     platform::Platform,
 };
 use guest_abi::addr::Mfn;
@@ -115,14 +115,10 @@ impl<'a, P: Platform> Mmu<'a, P> {
         self.hv.mm.clock.now()
     }
 
-    /// Domain `id`.
+    /// Domain `id`, unless it is being destroyed.
     pub(crate) fn domain(&mut self, id: DomId) -> Option<&mut Domain> {
-        self.hv
-            .domains
-            .iter_mut()
-            .flatten()
-            .map(|d| &mut **d)
-            .find(|d| d.id == id)
+        let slot = self.hv.slot_of(id)?;
+        self.hv.domain_at(slot)
     }
 
     /// The calling domain.
@@ -131,7 +127,7 @@ impl<'a, P: Platform> Mmu<'a, P> {
     /// Where no domain runs, which no guest can bring about.
     #[inline(always)]
     pub(crate) fn caller_domain(&mut self) -> &mut Domain {
-        self.hv.domains[self.hv.current]
+        self.hv.domains[self.hv.current % MAX_DOMAINS]
             .as_deref_mut()
             .expect("a domain runs")
     }
@@ -184,7 +180,9 @@ fn release_last(hv: &mut Hypervisor, mfn: Mfn, info: &'static FrameInfo) {
         "frame {mfn:?} of the hypervisor freed by a guest"
     );
     let owner = word.owner();
-    if let Some(domain) = hv.domains.iter_mut().flatten().find(|domain| domain.id == owner) {
+    if let Some(slot) = hv.slot_of_any(owner)
+        && let Some(domain) = hv.domain_at(slot)
+    {
         domain.total_pages -= 1;
     }
     let (frames, now) = (hv.mm.frames, hv.mm.clock.now());

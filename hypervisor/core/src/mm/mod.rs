@@ -30,7 +30,7 @@
 //! Source: Xen 2.0 interface (frame types, page-table entry rules, pinning, TLB policy), applied to the PAE format
 //! under a four-level walk (Intel SDM vol. 3A 4.5).
 
-pub mod allocate;
+mod allocate;
 pub mod allocator;
 pub mod audit;
 mod descriptors;
@@ -55,6 +55,7 @@ mod update;
 mod walk;
 
 pub use self::{
+    allocate::RecordFrame,
     allocator::{Allocator, MAX_ORDER},
     error::{MmError, Preempted, Stop},
     frame::{FrameInfo, Kind},

@@ -1,8 +1,11 @@
 //! The machine.
 
 use crate::{
+    domain::Domain,
+    mm::RecordFrame,
     platform::{
-        Clock, Console, CpuControl, FastTrap, Fault, FrameMemory, GuestMemory, GuestPod, OneByOne, Tlb,
+        Clock, Console, CpuControl, FastTrap, Fault, FrameMemory, GuestMemory, GuestPod, OneByOne, Records,
+        Tlb,
     },
     vcpu::{DataSegments, FpuState},
 };
@@ -169,6 +172,16 @@ impl FrameMemory for Machine {
         old
     }
     fn set_m2p(&self, _: Mfn, _: u32) {}
+}
+
+impl Records for Machine {
+    fn place_record(&self, frame: RecordFrame, mut domain: Domain) -> &'static mut Domain {
+        domain.record = Some(frame.mfn());
+        Box::leak(Box::new(domain))
+    }
+    fn unplace_record(&self, record: &'static mut Domain) -> RecordFrame {
+        RecordFrame::returned(record.record.expect("a record in a frame"))
+    }
 }
 
 impl GuestMemory for Machine {

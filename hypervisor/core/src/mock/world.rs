@@ -6,6 +6,7 @@ use crate::{
     domain::{DomId, Domain},
     hypercall::{self, Args},
     hypervisor::Hypervisor,
+    mm::{FrameInfo, FrameTable, Mm, WINDOW_SLOTS, pte::EntryRules},
     platform::{FrameMemory, GuestMemory, GuestPod},
     regs::{UserRegs, eflags},
     sched::{self, Held, Scheduler},
@@ -20,6 +21,8 @@ use guest_abi::{
 
 /// Frame of the shared page of the domain in slot 0; those of others follow.
 pub const SHARED: Mfn = Mfn::new(0x100);
+/// Frames that the hypervisor may take for its own tables.
+const OWN_FRAMES: core::ops::Range<u32> = 4..8;
 /// Top of the kernel stack that domains get: page 0x80 below is mapped.
 pub const KERNEL_ESP: u32 = 0x8_1000;
 /// Where the guest's kernel "runs": code at 0x40_0000, stack page 0x90.
@@ -62,6 +65,17 @@ impl World {
             machine: Machine::new(),
             regs: ring1_regs(),
         };
+        let infos = (0..OWN_FRAMES.end).map(|_| FrameInfo::new()).collect();
+        let table = FrameTable::new(Vec::leak(infos));
+        world.hv.mm = Mm::new(table, EntryRules::NOTHING, [0; WINDOW_SLOTS]);
+        world
+            .hv
+            .mm
+            .allocator
+            .add(table, Mfn::new(OWN_FRAMES.start)..Mfn::new(OWN_FRAMES.end));
+        for frame in OWN_FRAMES {
+            world.machine.add_frame(Mfn::new(frame));
+        }
         for page in [0x80, 0x90, ARGS / PAGE, ARGS / PAGE + 1] {
             world.machine.map(page, true);
         }
@@ -83,7 +97,7 @@ impl World {
         let mut domain = Domain::new(id, shared);
         domain.is_privileged = is_privileged;
         set_up(&mut domain.vcpus[0]);
-        self.hv.domains[slot] = Some(Box::leak(Box::new(domain)));
+        self.hv.insert(slot, Box::leak(Box::new(domain)));
         sched::change(&mut self.hv, &self.machine, slot, |run| run.held = Held::empty());
         self.hv.sched.wants_pick = false;
         self.machine.exit_work.set(false);

@@ -2,14 +2,17 @@
 
 use super::tlb::{Cached, StaleTlb};
 use crate::{
-    mm::pte::P,
+    domain::Domain,
+    mm::{RecordFrame, pte::P},
     platform::{
-        Clock, Console, CpuControl, FastTrap, Fault, FrameMemory, GuestMemory, GuestPod, OneByOne, Tlb,
+        Clock, Console, CpuControl, FastTrap, Fault, FrameMemory, GuestMemory, GuestPod, OneByOne, Records,
+        Tlb,
     },
     vcpu::{DataSegments, FpuState},
 };
 use guest_abi::addr::{GuestVirt, HV_START, Mfn};
 use std::{
+    boxed::Box,
     cell::{Cell, RefCell},
     vec,
     vec::Vec,
@@ -249,6 +252,16 @@ impl FrameMemory for TestMachine {
     }
     fn set_m2p(&self, frame: Mfn, value: u32) {
         self.m2p.borrow_mut()[frame.index()] = value;
+    }
+}
+
+impl Records for TestMachine {
+    fn place_record(&self, frame: RecordFrame, mut domain: Domain) -> &'static mut Domain {
+        domain.record = Some(frame.mfn());
+        Box::leak(Box::new(domain))
+    }
+    fn unplace_record(&self, record: &'static mut Domain) -> RecordFrame {
+        RecordFrame::returned(record.record.expect("a record in a frame"))
     }
 }
 

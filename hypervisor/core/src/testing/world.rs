@@ -227,7 +227,7 @@ impl World {
             pages as u32 + 64
         };
         domain.born = self.hv.mm.allocator.deaths();
-        self.hv.domains[slot] = Some(Box::leak(Box::new(domain)));
+        self.hv.insert(slot, Box::leak(Box::new(domain)));
         self.hv.current = slot;
         let frames: Vec<Mfn> = (0..pages)
             .map(|_| self.mmu().allocate(DomId(id), 0).expect("a frame"))
@@ -290,7 +290,7 @@ impl World {
     /// Ends `guest`, which does not run and of which nobody maps anything.
     pub fn destroy(&mut self, guest: &Guest) {
         self.relinquish(guest);
-        let domain = self.hv.domains[guest.slot].take().expect("a domain");
+        let domain = self.hv.remove(guest.slot).expect("a domain");
         assert_eq!(domain.total_pages, 0);
         self.hv.mm.allocator.note_death();
     }

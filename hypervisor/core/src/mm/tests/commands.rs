@@ -353,7 +353,7 @@ fn reassigned_pages_are_counted_checked_and_flushed() {
     (receiver.max_pages, receiver.run.held) = (100, crate::sched::Held::DYING);
     assert_eq!(
         failing(&mut world, guest.frames[11]),
-        (Err(mm(MmError::NoSuchDomain)), 1)
+        (Err(mm(MmError::NoSuchDomain)), 0)
     );
     assert_sound(&world);
     // Transfers need an invitation, which nobody can give yet; the page stays.

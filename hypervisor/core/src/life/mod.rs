@@ -1,0 +1,14 @@
+//! A domain's life: what is made for it, and how all of it goes.
+//!
+//! What the hypervisor keeps for a domain beside the domain's own memory lies in whole frames that belong to
+//! [`DomId::HYPERVISOR`](crate::domain::DomId::HYPERVISOR): the record, and tables that grow with the domain's needs.
+//! [`own_frames`] is the one list of them; what is not on it is a leak that the audit reports.
+
+use crate::{domain::Domain, platform::FrameMemory};
+use guest_abi::addr::Mfn;
+
+/// Calls `each` with every frame that the hypervisor keeps for `domain`.
+pub fn own_frames<M: FrameMemory>(domain: &Domain, _memory: &M, mut each: impl FnMut(Mfn)) {
+    domain.record.into_iter().for_each(&mut each);
+    domain.events.frame().into_iter().for_each(&mut each);
+}
