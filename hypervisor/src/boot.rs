@@ -8,7 +8,7 @@ use hv_arch::{
     boot::{MULTIBOOT1, MULTIBOOT2},
     cpu,
     framebuffer::{Channel, Layout},
-    gdt, idt,
+    gdt, idt, machine_check,
     paging::{self, Access, AddressSpace, Root, direct},
     percpu, tss, vga,
 };
@@ -150,6 +150,7 @@ pub fn set_up_cpu(memory: &mut BootMemory<'_>, root: Root, limits: SegmentLimits
     gdt::init(&reserved::entries(limits), tss::init());
     gdt::load();
     idt::init();
+    machine_check::init();
     space
 }
 

@@ -10,6 +10,7 @@ use hv_arch::{
     backtrace::{self, Frame},
     cpu,
     entry::HostRegs,
+    machine_check,
     report::{ErrorCode, Flags, Registers, exception_name},
 };
 use hv_core::regs::UserRegs;
@@ -33,7 +34,15 @@ pub fn unexpected_trap(regs: &UserRegs, host: &HostRegs) -> ! {
 /// A machine check, wherever it hit.
 pub fn machine_check(regs: &UserRegs) -> ! {
     let mut w = begin();
-    let _ = writeln!(w, "PANIC: machine check at {:04x}:{:#018x}", regs.cs, regs.rip);
+    let (status, faults) = machine_check::faults();
+    let _ = writeln!(
+        w,
+        "PANIC: machine check at {:04x}:{:#018x}, machine-check status {status:#x}",
+        regs.cs, regs.rip
+    );
+    for fault in faults {
+        let _ = writeln!(w, "  {fault}");
+    }
     end::after_panic(&mut w)
 }
 

@@ -1,8 +1,9 @@
 //! Device interrupts: who they are for. They come only while a guest runs or the CPU sleeps, so no lock is held.
 
 use crate::{clock, console, keys, machine::Machine, state, timer};
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use hv_arch::{
-    apic,
+    apic, nmi,
     percpu::{self, todo},
     pic::{Acknowledged, LINES, Pic, VECTOR_BASE},
     pit,
@@ -79,7 +80,21 @@ fn acknowledge(vector: u8) -> Option<u8> {
     }
 }
 
-/// Says that a non-maskable interrupt came: memory parity, an I/O check, or a button.
+/// Says that a non-maskable interrupt came, and tells Domain0 of a memory or I/O error.
 pub fn report_nmi() {
-    log::warn!("non-maskable interrupt");
+    static SO_FAR: AtomicU32 = AtomicU32::new(0);
+    let number = SO_FAR.fetch_add(1, Relaxed).wrapping_add(1);
+    let sources = nmi::take_sources();
+    for (is_up, name, virq) in [
+        (sources.parity, "memory parity or system error", Virq::ParityError),
+        (sources.io_check, "I/O check", Virq::IoError),
+    ] {
+        if is_up {
+            log::error!("non-maskable interrupt {number}: {name}");
+            event::send_to_dom0(&mut state::lock(), &Machine, virq);
+        }
+    }
+    if !sources.parity && !sources.io_check {
+        log::warn!("non-maskable interrupt {number}: the chipset names no source");
+    }
 }

@@ -56,6 +56,7 @@ pub fn start(machine: &Machine, image: &BootImage, work: &Path) -> Result<Runnin
         output,
         input,
         complaints,
+        monitor: None,
         interpret,
     })
 }

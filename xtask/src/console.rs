@@ -7,7 +7,7 @@
 //! * Addresses of stack traces get their function, file and line (see [`crate::symbols`]).
 
 use crate::keyboard::{Keyboard, Typed};
-use crate::machine::Running;
+use crate::machine::{Monitor, Running};
 use crate::status::{Ending, Verdict};
 use crate::symbols::{Annotator, Symbols};
 use crate::terminal;
@@ -80,6 +80,7 @@ impl Console<'_> {
                 is_shown: self.is_shown,
                 log: self.log,
                 symbols: self.symbols,
+                monitor: running.monitor.take(),
             },
             self.keyboard,
         );
@@ -132,6 +133,7 @@ struct Sinks<'a> {
     is_shown: bool,
     log: Option<&'a File>,
     symbols: Vec<PathBuf>,
+    monitor: Option<Monitor>,
 }
 
 impl Sinks<'_> {
@@ -158,6 +160,9 @@ impl Sinks<'_> {
             while let Some(length) = text[line_start..].iter().position(|byte| *byte == b'\n') {
                 let line = String::from_utf8_lossy(&text[line_start..line_start + length]);
                 announced = Verdict::from_line(&line).or(announced);
+                if let Some(monitor) = &mut self.monitor {
+                    monitor.hear(&line);
+                }
                 if is_banner(&line) {
                     shared.has_banner.store(true, Ordering::SeqCst);
                 }

@@ -29,6 +29,8 @@ pub struct Machine {
     pub icount: bool,
     /// Whether it waits for a debugger.
     pub gdb: bool,
+    /// What the machine's own software may ask of QEMU's monitor: see [`Monitor`].
+    pub monitor: Vec<String>,
 }
 
 impl Default for Machine {
@@ -43,6 +45,7 @@ impl Default for Machine {
             has_serial: true,
             icount: false,
             gdb: false,
+            monitor: Vec::new(),
         }
     }
 }
@@ -86,6 +89,7 @@ impl Machine {
             has_serial: true,
             icount: args.icount,
             gdb: args.gdb,
+            monitor: Vec::new(),
         })
     }
 
@@ -111,6 +115,65 @@ pub struct Running {
     pub input: Option<Box<dyn Write + Send>>,
     /// The emulator's own complaints.
     pub complaints: Option<Box<dyn Read + Send>>,
+    /// The emulator's monitor.
+    pub monitor: Option<Monitor>,
     /// What the emulator's exit status and its last lines mean.
     pub interpret: fn(ExitStatus, announced: Option<Verdict>, complaints: &str) -> Ending,
+}
+
+/// The emulator's monitor, for tests of what only hardware can do. A line `monitor: COMMAND` on the console has the
+/// command given, if it is one of those that the machine was described with.
+pub struct Monitor {
+    commands: Vec<String>,
+    input: Box<dyn Write + Send>,
+}
+
+impl Monitor {
+    /// The monitor that reads `input`, and what may be asked of it.
+    pub fn new(commands: Vec<String>, input: impl Write + Send + 'static) -> Self {
+        Self {
+            commands,
+            input: Box::new(input),
+        }
+    }
+
+    /// Looks at a line of the console.
+    pub fn hear(&mut self, line: &str) {
+        let Some((_, asked)) = line.split_once("monitor: ") else {
+            return;
+        };
+        if self.commands.iter().any(|command| command == asked.trim()) {
+            // A monitor that is gone went with its machine.
+            let _ = writeln!(self.input, "{}", asked.trim()).and_then(|()| self.input.flush());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Line(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Line {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn only_what_the_machine_was_described_with_is_passed_on() {
+        let line = Line::default();
+        let mut monitor = Monitor::new(vec!["nmi".into()], line.clone());
+        for text in ["nmi", "monitor: quit", "monitor: nmi 7", "d0: monitor: nmi\r"] {
+            monitor.hear(text);
+        }
+        assert_eq!(line.0.lock().unwrap().as_slice(), b"nmi\n");
+    }
 }

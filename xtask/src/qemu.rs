@@ -9,13 +9,15 @@ use crate::boot_image::BootImage;
 use crate::cli::{Boot, Chipset};
 use crate::image;
 use crate::iso;
-use crate::machine::{Machine, Running};
+use crate::machine::{Machine, Monitor, Running};
 use crate::status::{EXIT_PORT, Ending, Verdict};
 use crate::tools::{self, Tool};
 use anyhow::{Context, Result};
 use std::fmt::Write as _;
 use std::io::Read;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
@@ -42,6 +44,11 @@ pub fn start(machine: &Machine, image: &BootImage, work: &Path) -> Result<Runnin
         let symbols = crate::workspace::display(&image.hypervisor);
         eprintln!("waiting for: gdb {symbols} -ex 'target remote :{port}'");
     }
+    let monitor = if machine.monitor.is_empty() {
+        None
+    } else {
+        Some(Monitor::new(machine.monitor.clone(), monitor(&mut command)?))
+    };
     command
         .current_dir(work)
         .stdin(Stdio::piped())
@@ -60,6 +67,7 @@ pub fn start(machine: &Machine, image: &BootImage, work: &Path) -> Result<Runnin
         output: Box::new(output),
         input: input.map(|pipe| Box::new(pipe) as Box<_>),
         complaints,
+        monitor,
         interpret,
     })
 }
@@ -112,6 +120,24 @@ fn hardware(command: &mut Command, machine: &Machine) {
         ]);
         command.args(["-device", &format!("virtio-blk-pci,drive=disk{n}")]);
     }
+}
+
+/// Connects QEMU's monitor to the launcher, by a socket that has no name.
+fn monitor(command: &mut Command) -> Result<UnixStream> {
+    let (ours, theirs) = UnixStream::pair().context("no line to the monitor")?;
+    command.args([
+        "-chardev",
+        &format!("socket,id=monitor,fd={}", theirs.as_raw_fd()),
+        "-mon",
+        "chardev=monitor,mode=readline",
+    ]);
+    let keep_open = move || {
+        rustix::io::fcntl_setfd(&theirs, rustix::io::FdFlags::empty())?;
+        Ok(())
+    };
+    // SAFETY: the closure makes one system call, allocates nothing and takes no lock, as code between fork and exec must.
+    unsafe { command.pre_exec(keep_open) };
+    Ok(ours)
 }
 
 /// Direct boot: a 32-bit copy as the kernel, the modules in `-initrd`.

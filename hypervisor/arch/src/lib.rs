@@ -14,6 +14,8 @@ pub mod framebuffer;
 pub mod gdt;
 pub mod i8042;
 pub mod idt;
+pub mod machine_check;
+pub mod nmi;
 pub mod paging;
 pub mod percpu;
 pub mod pic;

@@ -13,6 +13,7 @@
 //! //! args: seed=1             the guest's own command line
 //! //! initrd: none             or: programs, or a directory below the root
 //! //! prints: some text        the log must hold this; may be repeated
+//! //! monitor: nmi             a command that QEMU's monitor gets when the guest prints `monitor: nmi`; may be repeated
 //! //! mutant: mutant-name      a feature of the hypervisor that removes a check this guest attacks; may be repeated
 //! ```
 //!
@@ -52,6 +53,7 @@ pub struct Guest {
     args: String,
     initrd: Option<String>,
     prints: Vec<String>,
+    monitor: Vec<String>,
 }
 
 impl Guest {
@@ -73,6 +75,7 @@ impl Guest {
             args: String::new(),
             initrd: None,
             prints: Vec::new(),
+            monitor: Vec::new(),
         };
         for line in source.lines().map_while(|line| line.strip_prefix("//!")) {
             if let Some((key, value)) = line.trim().split_once(": ") {
@@ -122,6 +125,7 @@ impl Guest {
             "args" => self.args = value.into(),
             "initrd" => self.initrd = (value != "none").then(|| value.into()),
             "prints" => self.prints.push(value.into()),
+            "monitor" => self.monitor.push(value.into()),
             "mutant" => self.mutants.push(value.into()),
             _ => {}
         }
@@ -137,6 +141,7 @@ impl Guest {
             boot: if is_qemu { Boot::Direct } else { Boot::Bios },
             mem_mib: self.mem_mib,
             icount: self.icount && is_qemu,
+            monitor: if is_qemu { self.monitor.clone() } else { Vec::new() },
             ..Machine::default()
         }
     }

@@ -76,7 +76,7 @@ impl Fuzzer {
             // A new root, a batch of anything: by its own way above.
             1 | 13 => noise[1] &= 0xFFFF_0000,
             12 => noise[2] = 0,
-            // With writable page tables the scribbling would change the tables that are in use.
+            // The writable page tables are switched by plan: unawares, the scribbling would change tables in use.
             21 => noise[1] = self.random.pick(&[0, 1, 3, 77]),
             _ => {}
         }

@@ -7,6 +7,8 @@
 //! It keeps itself alive by playing with pages of its own only, and by leaving out the calls that a guest ends itself with
 //! (shutdown, block, another trap table, callbacks or root).
 //!
+//! In every second quarter of its calls the writable page tables are on, and part of its writes goes to live tables.
+//!
 //! args: seed=1 calls=120000
 //! append: guest_loglvl=none loglvl=info
 //! timeout: 300
@@ -14,6 +16,7 @@
 #![no_main]
 
 mod calls;
+mod direct;
 
 use guest_abi::addr::{Mfn, PAGE_SIZE};
 use guest_abi::hypercall::CallNumber;
@@ -37,6 +40,7 @@ const EXTENTS: usize = 32;
 
 struct Fuzzer {
     random: Random,
+    space: Space,
     /// Root, L2 and L1 that are in use.
     tables: [Page; 3],
     nr_pages: u32,
@@ -47,6 +51,9 @@ struct Fuzzer {
     /// Frames from the hypervisor.
     extents: [u32; EXTENTS],
     held: usize,
+    /// Whether the writable page tables are on.
+    is_assisted: bool,
+    direct: direct::Tally,
 }
 
 fn main(start_info: &'static StartInfo) -> ! {
@@ -59,16 +66,23 @@ fn main(start_info: &'static StartInfo) -> ! {
     traps::set_kernel_handler(Vector::DEBUG, Some(breakpoint));
     let mut fuzzer = Fuzzer {
         random: Random::new(seed.into()),
+        space,
         tables: [space.l3, space.l2(first.0), space.l1(first.0)],
         nr_pages: start_info.nr_pages,
         first,
         scratch: Page::take_run(2),
         extents: [0; EXTENTS],
         held: 0,
+        is_assisted: false,
+        direct: direct::Tally::default(),
     };
     let mut done = 0;
     let mut accepted = 0;
     while done < calls {
+        fuzzer.assist(done / (calls / 4).max(1) % 2 == 1);
+        if fuzzer.is_assisted {
+            (0..fuzzer.random.below(3)).for_each(|_| fuzzer.write_directly());
+        }
         for _ in 0..fuzzer.random.below(4) {
             fuzzer.scribble();
         }
@@ -89,6 +103,12 @@ fn main(start_info: &'static StartInfo) -> ! {
         "too little is accepted to prove anything: {accepted}"
     );
     check!(accepted < calls, "nothing was refused");
+    println!("direct writes: {:?}", fuzzer.direct);
+    check!(
+        fuzzer.direct.done > calls / 50 && fuzzer.direct.refused > calls / 50,
+        "too few direct writes did anything: {:?}",
+        fuzzer.direct
+    );
     check!(hypercall::xen_version().is_ok());
     report::success()
 }
@@ -205,6 +225,9 @@ impl Fuzzer {
     /// Writes to the game's pages, where that is possible.
     fn scribble(&mut self) {
         let page = self.page();
+        if self.is_delicate(page) {
+            return;
+        }
         let (count, start) = (self.random.below(6), self.random.below(512));
         let wipe = self.random.one_in(8);
         let words: [u64; 6] = core::array::from_fn(|n| {
@@ -248,6 +271,7 @@ impl Fuzzer {
         let page = self.page();
         let selector = self.random.word();
         let _ = match self.random.below(5) {
+            0 if self.is_delicate(page) => Ok(()),
             0 => catch(|| poke32(page.0, 1)),
             // SAFETY: each either does nothing or traps, and the catch puts the kernel's selectors back.
             1 => catch(|| unsafe { core::arch::asm!("mov fs, {0:e}", in(reg) selector & 0xFFFF) }),
