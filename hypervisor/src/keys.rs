@@ -3,6 +3,7 @@
 use crate::report;
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use heapless::Deque;
+use hv_arch::cpu;
 use spin::Mutex;
 
 const SWITCH: u8 = 0x01;
@@ -45,6 +46,7 @@ pub fn serve() {
             b'd' => report::domains(),
             b'm' => report::memory(),
             b'o' => report::console_losses(),
+            b'X' => cpu::overflow_stack(),
             SWITCH | b'\r' | b'\n' => {}
             other => log::info!(
                 "no key '{}'; h shows the keys",
@@ -56,6 +58,6 @@ pub fn serve() {
 
 fn help() {
     log::info!(
-        "keys: a audit, c calls, d domains, m memory, o console; Ctrl-A three times: input goes to Domain0 again"
+        "keys: a audit, c calls, d domains, m memory, o console, X double fault (ends the machine with a report); Ctrl-A three times: input goes to Domain0 again"
     );
 }

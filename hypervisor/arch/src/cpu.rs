@@ -203,6 +203,12 @@ pub fn triple_fault() -> ! {
     unsafe { asm!("ud2", options(noreturn)) }
 }
 
+/// Runs off the end of the stack, into its guard page: a double fault, for whoever wants to see what is said of one.
+pub fn overflow_stack() -> ! {
+    // SAFETY: nothing runs after this but the handler, on a stack of its own. What is overwritten is stack that is not in use.
+    unsafe { asm!("2: push rax", "jmp 2b", options(noreturn)) }
+}
+
 /// Completes every earlier memory access, device registers included, before any later instruction.
 pub fn memory_fence() {
     // SAFETY: orders accesses, does nothing else.

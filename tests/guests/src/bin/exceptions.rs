@@ -1,5 +1,7 @@
 //! Every exception that ring 1 can raise by an instruction arrives with its own frame, at its own instruction.
 //!
+//! #XM and #AC, which QEMU does not raise, are in `limits`; #NP and #SS in `segments`; #NM in `cpu_state`. Nothing that a
+//! guest can do raises #TS: long mode has no task gates, and the hypervisor's stacks are not found by selectors.
 #![no_std]
 #![no_main]
 
@@ -98,7 +100,7 @@ fn main(start_info: &'static StartInfo) -> ! {
         Vector::GENERAL_PROTECTION,
         0xe040,
     );
-    // The x87's own, at the instruction that waits. (QEMU has no #XM; see `limits`.)
+    // The x87's own, at the instruction that waits. (QEMU has no #XM.)
     expect(
         trap_of!(
             "fninit",

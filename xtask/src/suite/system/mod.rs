@@ -36,6 +36,7 @@ pub fn tests(launcher: &Path) -> Vec<Test> {
         Test::new("system::busybox_unmodified", programs::busybox),
         Test::new("system::initrd_replaces_everything", programs::replaced_initrd),
         Test::new("system::a_foreign_kernel_is_refused", foreign_kernel),
+        Test::new("system::a_double_fault_is_reported", double_fault),
     ];
     for program in programs::CHECKERS {
         let name = format!("system::program_{program}");
@@ -216,6 +217,29 @@ fn carriage_return() -> Outcome {
         keys,
     )?;
     has_lines(&record, &["a-0", "b-0"])
+}
+
+/// The debug key that runs off the stack: the report comes on the double fault's own stack, with the guard page's address
+/// and names for the calls.
+fn double_fault() -> Outcome {
+    let image = image(&fixture::programs()?, "")?;
+    let keyboard = Keyboard::of_text("\x01\x01\x01X");
+    let name = "system::a_double_fault_is_reported";
+    let record = fixture::boot(name, &Machine::default(), &image, keyboard, fixture::LIMIT)?;
+    let seen = fixture::tail(&record.text);
+    check!(
+        record.ending == Ending::Verdict(Verdict::Panic),
+        "{}\n{seen}",
+        record.ending
+    );
+    for text in [
+        "PANIC: #DF double fault in the hypervisor: error code 0x0",
+        "overflow_stack",
+        "serve (hypervisor/src/keys.rs",
+    ] {
+        check!(record.text.contains(text), "the report lacks {text:?}\n{seen}");
+    }
+    Ok(())
 }
 
 fn reboot() -> Outcome {
