@@ -66,8 +66,10 @@ impl List {
     }
 }
 
-/// Upper halves of addresses in the hypervisor's image, windows and map of memory.
-const HYPERVISOR: core::ops::Range<u32> = 0xFFFF_8200..0xFFFF_8800;
+/// Upper halves of addresses in the hypervisor's windows, its image, and its map of memory.
+const HYPERVISOR: [u32; 3] = [0xFFFF_8200, 0xFFFF_8280, 0xFFFF_8300];
+/// Bytes of memory: what the lower halves of such addresses are below. (An upper half alone is also found in code.)
+const MEMORY: u32 = 128 << 20;
 
 /// What this guest leaves in word `n` of a frame.
 fn mark(mfn: Mfn, n: u32) -> u32 {
@@ -96,8 +98,8 @@ fn main(start_info: &'static StartInfo) -> ! {
         let mfn = list.get(index);
         map(mfn);
         let found = (0..WORDS / 2)
-            .map(|n| peek32(window.0 + 8 * n + 4))
-            .find(|half| HYPERVISOR.contains(half));
+            .map(|n| (peek32(window.0 + 8 * n + 4), peek32(window.0 + 8 * n)))
+            .find(|(upper, lower)| HYPERVISOR.contains(upper) && *lower < MEMORY);
         check_eq!(
             found,
             None,

@@ -340,12 +340,12 @@ impl Window {
     /// present, and only by a plain move.
     fn upper_half_first(self) {
         let at = self.at;
-        // Beyond the width of physical addresses: not even a device is there.
+        // A bit beyond the width of physical addresses, so that not even a device is there; without it, a frame beyond RAM.
         let width = core::arch::x86::__cpuid(0x8000_0008).eax & 0xFF;
         if !(36..52).contains(&width) {
             report::error(format_args!("a machine with {width} bits of physical address"));
         }
-        let half = 1 << (width - 32);
+        let half = 1 << (width - 32) | 3;
         let regs = In {
             eax: half,
             ..In::default()
