@@ -47,6 +47,13 @@ fn main(start_info: &'static StartInfo) -> ! {
     if let Err(errno) = fs.add_standard() {
         println!("mini-guest: cannot make /dev and /proc: {errno}");
     }
+    if start_info.flags.contains(StartFlags::INITIAL_DOMAIN)
+        && let Err(errno) = fs
+            .add_boot_modules(mm::boot_modules(start_info))
+            .and_then(|()| fs.add_control())
+    {
+        println!("mini-guest: cannot make /boot and /dev/xen: {errno}");
+    }
     let command_line = start_info.command_line();
     let kernel = match Kernel::new(fs, command_line) {
         Ok(kernel) => kernel,

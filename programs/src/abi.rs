@@ -31,6 +31,7 @@ pub mod nr {
     pub const SIGRETURN: u32 = 119;
     pub const UNAME: u32 = 122;
     pub const MPROTECT: u32 = 125;
+    pub const MLOCK: u32 = 150;
     pub const SCHED_YIELD: u32 = 158;
     pub const NANOSLEEP: u32 = 162;
     pub const RT_SIGRETURN: u32 = 173;
@@ -97,6 +98,8 @@ pub const WNOHANG: u32 = 1;
 pub const PROT_READ: u32 = 1;
 /// `mmap2`: pages may be written.
 pub const PROT_WRITE: u32 = 2;
+/// `mmap`: what is written is written to the object itself.
+pub const MAP_SHARED: u32 = 1;
 /// `mmap2`: private copy.
 pub const MAP_PRIVATE: u32 = 2;
 /// `mmap2`: zero pages, no file.

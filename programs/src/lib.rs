@@ -1,9 +1,9 @@
 //! What every ring-3 program of the mini-guest is made of: a start routine, Linux's i386 system calls, and the small
 //! library above them.
 //!
-//! The programs in `src/bin` are separate static ELF files. They know nothing of xenlite: they use the numbers,
-//! structures and errno values of 32-bit Linux (`docs/syscalls.md`), so the same files run on a Linux host too, and a
-//! program written for Linux runs here.
+//! The programs in `src/bin` are separate static ELF files. They use the numbers, structures and errno values of 32-bit Linux
+//! (`docs/syscalls.md`), so the same files run on a Linux host too, and a program written for Linux runs here. Only those that
+//! manage domains, by [`xen`], know of xenlite.
 //!
 //! | module | what it is |
 //! |---|---|
@@ -13,9 +13,10 @@
 //! | [`io`], [`mod@file`], [`dir`] | printing, files, directories |
 //! | [`process`], [`signal`], [`terminal`], [`clock`], [`machine`] | one group of calls each |
 //! | [`procfs`] | what `/proc` says about processes and memory |
+//! | [`xen`] | the devices by which Domain0's programs control other domains |
 //! | [`check`] | counting and printing the results of the test programs |
 //!
-//! Only [`sys`], [`start`], [`heap`] and [`tls`] and the programs that break rules on purpose contain unsafe code.
+//! Only [`sys`], [`start`], [`heap`], [`tls`], [`xen`] and the programs that break rules on purpose contain unsafe code.
 #![no_std]
 
 extern crate alloc;
@@ -40,5 +41,6 @@ pub mod start;
 pub mod sys;
 pub mod terminal;
 pub mod tls;
+pub mod xen;
 
 pub use errno::{Errno, Result};

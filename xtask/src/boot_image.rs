@@ -16,7 +16,7 @@ pub struct Module {
     pub name: String,
     /// Its file.
     pub file: PathBuf,
-    /// Its command line.
+    /// Its command line; of a module for other domains the first word is the file's name, which Domain0 knows it by.
     pub args: String,
 }
 
@@ -49,11 +49,7 @@ pub fn prepare(content: &Content, work: &Path) -> Result<BootImage> {
     for (n, module) in content.module.iter().enumerate() {
         let (file, args) = split_args(module);
         ensure!(file.is_file(), "module {}: no such file", file.display());
-        further.push(Module {
-            name: format!("module{}", n + 2),
-            file,
-            args,
-        });
+        further.push(for_domains(n, file, &args)?);
     }
     let (dom0_file, dom0_args) = match dom0 {
         Some((file, args)) if file.as_os_str().is_empty() => (None, args),
@@ -80,6 +76,8 @@ pub fn prepare(content: &Content, work: &Path) -> Result<BootImage> {
         None => None,
     };
     let hypervisor = hypervisor(content)?;
+    // Domain0 of ours finds something to make other domains of.
+    let is_default = dom0_file.is_none() && build::PROGRAMS.exists();
     let dom0_file = match dom0_file {
         Some(file) => file,
         None => build::MINI_GUEST
@@ -103,10 +101,33 @@ pub fn prepare(content: &Content, work: &Path) -> Result<BootImage> {
         },
     ];
     modules.extend(further);
+    if is_default {
+        let kernel = modules[0].file.clone();
+        let initrd = initrd::of_domain(&work.join(DOMAIN_INITRD))?;
+        for file in [kernel, initrd] {
+            modules.push(for_domains(modules.len() - 2, file, "")?);
+        }
+    }
     Ok(BootImage {
         hypervisor,
         append: content.append.clone(),
         modules,
+    })
+}
+
+/// File name of the default initial file system for other domains.
+const DOMAIN_INITRD: &str = "domu.cpio";
+
+/// The module of number `n` after Domain0's own: its command line begins with the file's name.
+fn for_domains(n: usize, file: PathBuf, args: &str) -> Result<Module> {
+    let name = file.file_name().and_then(|name| name.to_str());
+    let name = name.filter(|name| !name.contains(char::is_whitespace));
+    let name =
+        name.with_context(|| format!("module {}: its name must be one word of text", file.display()))?;
+    Ok(Module {
+        name: format!("module{}", n + 2),
+        args: format!("{name} {args}").trim_end().into(),
+        file,
     })
 }
 
@@ -144,6 +165,18 @@ mod tests {
         assert_eq!(split_args("k"), ("k".into(), String::new()));
         assert_eq!(split_args("k,a b,c"), ("k".into(), "a b,c".into()));
         assert_eq!(split_args(",quiet"), ("".into(), "quiet".into()));
+    }
+
+    #[test]
+    fn modules_for_domains_are_named_by_their_files() {
+        let module = |file: &str, args| for_domains(1, file.into(), args);
+        let named = module("/a/kernel", "quiet x").unwrap();
+        assert_eq!(
+            (named.name.as_str(), named.args.as_str()),
+            ("module3", "kernel quiet x")
+        );
+        assert_eq!(module("b.cpio", "").unwrap().args, "b.cpio");
+        assert!(module("/a/two words", "").is_err());
     }
 
     fn refusal(content: &Content) -> String {

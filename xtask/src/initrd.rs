@@ -36,24 +36,59 @@ pub fn of_programs(out: &Path) -> Result<PathBuf> {
     from_user(tree.path(), out)
 }
 
+/// Programs of a domain's initial file system: what does not need Domain0's devices, and is not a test of the kernel.
+const DOMAIN_PROGRAMS: [&str; 17] = [
+    "cat", "echo", "false", "free", "hexdump", "init", "kill", "ls", "poweroff", "ps", "reboot", "sh",
+    "sleep", "spin", "true", "uname", "uptime",
+];
+
+/// The default archive for other domains: a shell with small programs, packed to `out`.
+///
+/// # Errors
+/// When a program cannot be built or a file not be read.
+pub fn of_domain(out: &Path) -> Result<PathBuf> {
+    let tree = tempfile::tempdir().context("cannot create a temporary directory")?;
+    make_directories(tree.path())?;
+    for (name, file) in build::PROGRAMS.build()? {
+        if DOMAIN_PROGRAMS.contains(&name.as_str()) {
+            add_program(tree.path(), &name, &file)?;
+        }
+    }
+    copy_tree(
+        &crate::workspace::root().join("programs/domain-root"),
+        tree.path(),
+    )?;
+    from_user(tree.path(), out)
+}
+
 /// Fills the empty directory `root` with the default tree: our programs in `bin`, and the files of `programs/root`.
 ///
 /// # Errors
 /// When a program cannot be built or a file not be copied.
 pub fn populate(root: &Path) -> Result<()> {
+    make_directories(root)?;
+    if build::PROGRAMS.exists() {
+        for (name, file) in build::PROGRAMS.build()? {
+            add_program(root, &name, &file)?;
+        }
+        copy_tree(&crate::workspace::root().join("programs/root"), root)?;
+    }
+    Ok(())
+}
+
+fn make_directories(root: &Path) -> Result<()> {
     fs::set_permissions(root, fs::Permissions::from_mode(0o755))?;
     for dir in ["bin", "dev", "etc", "proc", "tmp"] {
         fs::create_dir(root.join(dir))
             .with_context(|| format!("cannot create {dir} in {}", root.display()))?;
     }
-    if build::PROGRAMS.exists() {
-        for (name, file) in build::PROGRAMS.build()? {
-            let to = root.join("bin").join(name);
-            fs::copy(&file, &to).with_context(|| format!("cannot copy {}", file.display()))?;
-            fs::set_permissions(&to, fs::Permissions::from_mode(0o755))?;
-        }
-        copy_tree(&crate::workspace::root().join("programs/root"), root)?;
-    }
+    Ok(())
+}
+
+fn add_program(root: &Path, name: &str, file: &Path) -> Result<()> {
+    let to = root.join("bin").join(name);
+    fs::copy(file, &to).with_context(|| format!("cannot copy {}", file.display()))?;
+    fs::set_permissions(&to, fs::Permissions::from_mode(0o755))?;
     Ok(())
 }
 

@@ -118,6 +118,8 @@ pub enum Device {
     Zero,
     /// Gives unpredictable bytes.
     Random,
+    /// Hypercalls, and frames of other domains (`/dev/xen/privcmd`).
+    Privcmd,
     /// A device that there is no driver for.
     Unknown(u32, u32),
 }
@@ -145,6 +147,7 @@ impl Device {
             Self::Null => (1, 3),
             Self::Zero => (1, 5),
             Self::Random => (1, 9),
+            Self::Privcmd => (10, 60),
             Self::Unknown(major, minor) => (major, minor),
         }
     }

@@ -3,6 +3,7 @@
 //! | module | one line |
 //! |---|---|
 //! | [`cpio`], [`populate`] | the RAM disk's format, and the tree made from it |
+//! | [`modules`] | `/boot`, the modules for other domains |
 //! | [`inode`], [`data`] | files, directories, links, devices; the bytes of a file |
 //! | [`node`], [`tree`] | the way from a path to a file |
 //! | [`change`] | making, linking, renaming, removing |
@@ -15,6 +16,7 @@ pub mod change;
 pub mod cpio;
 pub mod data;
 pub mod inode;
+pub mod modules;
 pub mod node;
 pub mod open;
 pub mod populate;

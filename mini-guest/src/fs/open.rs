@@ -38,6 +38,8 @@ pub enum What {
     Zero(Rc<Inode>),
     /// `/dev/random`.
     Random(Rc<Inode>),
+    /// `/dev/xen/privcmd`.
+    Privcmd(Rc<Inode>),
     /// An end of a pipe.
     Pipe(PipeEnd),
     /// What a file of `/proc` held when it was opened.
@@ -65,7 +67,8 @@ impl OpenFile {
             | What::Console(inode)
             | What::Null(inode)
             | What::Zero(inode)
-            | What::Random(inode) => inode.stat(),
+            | What::Random(inode)
+            | What::Privcmd(inode) => inode.stat(),
             What::Directory(node) | What::Path(node) => node.stat(),
             What::Text(node, _) => node.stat(),
             What::Pipe(pipe) => {

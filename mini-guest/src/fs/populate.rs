@@ -82,7 +82,7 @@ impl Fs {
     }
 
     /// The place of `path`, the directories on the way made where they are missing.
-    fn place_for(&self, path: &[u8]) -> Result<Place, Errno> {
+    pub(super) fn place_for(&self, path: &[u8]) -> Result<Place, Errno> {
         let path = path.strip_suffix(b"/").unwrap_or(path);
         let (parents, name) = match path.iter().rposition(|byte| *byte == b'/') {
             Some(slash) => (&path[..slash], &path[slash + 1..]),
@@ -152,6 +152,16 @@ impl Fs {
             self.standard(name, mode::CHAR_DEVICE | permissions, || Body::Device(device))?;
         }
         Ok(())
+    }
+
+    /// Makes the devices by which a privileged domain controls others.
+    ///
+    /// # Errors
+    /// As for [`Fs::add_standard`].
+    pub fn add_control(&self) -> Result<(), Errno> {
+        self.standard(b"dev/xen/privcmd", mode::CHAR_DEVICE | 0o600, || {
+            Body::Device(Device::Privcmd)
+        })
     }
 
     fn standard(&self, path: &[u8], mode: u32, body: impl FnOnce() -> Body) -> Result<(), Errno> {

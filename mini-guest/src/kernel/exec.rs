@@ -12,7 +12,7 @@ use crate::fs::tree::{Follow, Node};
 use crate::fs::{Body, FileTable, Inode, OpenFile, What};
 use crate::linux::Errno;
 use crate::linux::file::{OpenFlags, mode};
-use crate::process::areas::{Backing, Protection};
+use crate::process::areas::{Backing, Protection, Source};
 use crate::process::elf::{HEAD, Image};
 use crate::process::space::{AddressSpace, STACK_TOP};
 use crate::process::stack::{self, Arguments};
@@ -154,13 +154,17 @@ impl Kernel {
                 offset: segment.offset.into(),
                 len: segment.file_len,
             };
-            let backing = (segment.file_len > 0).then_some(backing);
+            let source = if segment.file_len > 0 {
+                Source::File(backing)
+            } else {
+                Source::Zeroes
+            };
             space.map(
                 Some(segment.start),
                 0,
                 segment.end - segment.start,
                 protection,
-                backing,
+                source,
             )?;
         }
         space.set_program(inode.clone());

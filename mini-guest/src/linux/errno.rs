@@ -60,6 +60,7 @@ errnos! {
     ENOSYS = 38, "No such call.";
     ENOTEMPTY = 39, "Directory not empty.";
     ELOOP = 40, "Too many symbolic links.";
+    ENODATA = 61, "No data.";
 }
 
 impl Errno {
@@ -67,6 +68,12 @@ impl Errno {
     #[must_use]
     pub const fn number(self) -> u16 {
         self.0
+    }
+
+    /// What the hypervisor answered, whose numbers are the same.
+    #[must_use]
+    pub const fn from_hypervisor(errno: guest_abi::errno::Errno) -> Self {
+        Self(errno as u16)
     }
 
     /// What EAX holds after a call that failed so.

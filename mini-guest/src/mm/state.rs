@@ -50,6 +50,27 @@ pub fn init(start_info: &'static StartInfo) -> &'static [u8] {
     ramdisk(boot::ramdisk(start_info, list.as_ref()))
 }
 
+/// The boot modules after the RAM disk: command line and bytes. Those that do not lie in the direct map are left out.
+/// Their frames are never given out.
+pub fn boot_modules(start_info: &'static StartInfo) -> impl Iterator<Item = (&'static [u8], &'static [u8])> {
+    let list = module_list(start_info);
+    let entries = list
+        .into_iter()
+        .flat_map(|list| list.iter().skip(1).map(move |entry| (list, entry)));
+    entries.filter_map(|(list, entry)| {
+        let len = u32::try_from(entry.len).ok()?;
+        let pages = with_kernel_map(KernelMap::pages)?;
+        let is_mapped = boot::module_frames(&entry).end <= pages;
+        let line = list.command_line(&entry).filter(|_| is_mapped)?;
+        if len == 0 {
+            return Some((line, &[][..]));
+        }
+        // SAFETY: the frames follow each other in the direct map, hold the module, and nobody writes to them.
+        let bytes = unsafe { slice::from_raw_parts(direct(entry.pfn) as *const u8, len as usize) };
+        Some((line, bytes))
+    })
+}
+
 fn module_list(start_info: &'static StartInfo) -> Option<ModuleList<'static>> {
     if !start_info.flags.contains(StartFlags::MODULE_LIST) {
         return None;

@@ -115,6 +115,7 @@ impl Kernel {
                 Device::Null => Ok(What::Null(inode)),
                 Device::Zero => Ok(What::Zero(inode)),
                 Device::Random => Ok(What::Random(inode)),
+                Device::Privcmd => Ok(What::Privcmd(inode)),
                 Device::Tty | Device::Unknown(..) => Err(Errno::ENXIO),
             },
             _ => Err(Errno::ELOOP),

@@ -1,4 +1,4 @@
-//! Memory: brk, mmap2, munmap, mprotect.
+//! Memory: brk, mmap2, munmap, mprotect, mlock, munlock.
 
 use core::ops::Range;
 
@@ -8,7 +8,7 @@ use crate::kernel::{Kernel, SysResult};
 use crate::linux::Errno;
 use crate::linux::process::map;
 use crate::mm::layout::{USER_END, USER_START};
-use crate::process::areas::{Backing, Protection};
+use crate::process::areas::{Backing, Protection, Source};
 
 /// Bytes in a page.
 const PAGE: u32 = 4096;
@@ -42,6 +42,21 @@ fn pages(start: u32, len: u32) -> Result<Range<u32>, Errno> {
     }
 }
 
+/// The pages that `len` bytes at `start` touch.
+fn lock_range(start: u32, len: u32) -> Result<Range<u32>, Errno> {
+    let first = start & !(PAGE - 1);
+    let end = start.checked_add(len).ok_or(Errno::EINVAL)?;
+    pages(first, end - first)
+}
+
+/// A mapping of `/dev/xen/privcmd`: shared, from its beginning, and empty until frames are put there.
+fn foreign([_, _, _, flags, _, page]: &Args, protection: Protection) -> Result<Source, Errno> {
+    if flags & map::SHARED == 0 || *page != 0 || !protection.readable {
+        return Err(Errno::EINVAL);
+    }
+    Ok(Source::Foreign)
+}
+
 impl Kernel {
     pub(super) fn memory_call(&mut self, number: u32, args: Args) -> SysResult {
         let [a, b, c, ..] = args;
@@ -49,6 +64,9 @@ impl Kernel {
             45 => Ok(self.process().memory().borrow_mut().set_brk(a)),
             91 => self.sys_munmap(a, b),
             125 => self.sys_mprotect(a, b, c),
+            150 => self.sys_mlock(a, b),
+            // What is there stays in any case.
+            151 => Ok(lock_range(a, b).map(|_| 0)?),
             192 => self.sys_mmap2(args),
             // mremap: the C library copies instead.
             _ => Err(Errno::ENOSYS.into()),
@@ -73,7 +91,17 @@ impl Kernel {
         Ok(0)
     }
 
-    fn sys_mmap2(&mut self, [at, len, bits, flags, fd, page]: Args) -> SysResult {
+    /// Brings in the pages of a range. None is ever taken away again before it is unmapped or, after a fork, written.
+    fn sys_mlock(&mut self, start: u32, len: u32) -> SysResult {
+        let range = lock_range(start, len)?;
+        if !range.is_empty() {
+            self.process().memory().borrow_mut().populate(range)?;
+        }
+        Ok(0)
+    }
+
+    fn sys_mmap2(&mut self, args: Args) -> SysResult {
+        let [at, len, bits, flags, fd, page] = args;
         let protection = protection(bits)?;
         let is_private = flags & (map::PRIVATE | map::SHARED) == map::PRIVATE;
         let is_shared = flags & (map::PRIVATE | map::SHARED) == map::SHARED;
@@ -81,10 +109,14 @@ impl Kernel {
             return Err(Errno::EINVAL.into());
         }
         crate::fs::enough_memory()?;
-        let backing = if flags & map::ANONYMOUS == 0 {
+        let source = if flags & map::ANONYMOUS == 0 {
             let file = self.process().files.get(fd)?;
-            let What::File(inode) = &file.what else {
-                return Err(Errno::ENODEV.into());
+            let inode = match &file.what {
+                What::File(inode) => inode,
+                What::Privcmd(_) => {
+                    return self.map_area(at, len, flags, protection, foreign(&args, protection)?);
+                }
+                _ => return Err(Errno::ENODEV.into()),
             };
             if is_shared && protection.writable {
                 return Err(Errno::ENODEV.into());
@@ -95,7 +127,7 @@ impl Kernel {
             let offset = u64::from(page) * u64::from(PAGE);
             let rest = inode.size().saturating_sub(offset);
             let len = u32::try_from(rest).unwrap_or(u32::MAX).min(len);
-            Some(Backing {
+            Source::File(Backing {
                 inode: inode.clone(),
                 offset,
                 len,
@@ -104,8 +136,19 @@ impl Kernel {
             // What is written would have to be seen by children: there is nothing like that.
             return Err(Errno::ENODEV.into());
         } else {
-            None
+            Source::Zeroes
         };
+        self.map_area(at, len, flags, protection, source)
+    }
+
+    fn map_area(
+        &mut self,
+        at: u32,
+        len: u32,
+        flags: u32,
+        protection: Protection,
+        source: Source,
+    ) -> SysResult {
         let is_fixed = flags & (map::FIXED | map::FIXED_NOREPLACE) != 0;
         let memory = self.process().memory();
         let mut memory = memory.borrow_mut();
@@ -118,6 +161,6 @@ impl Kernel {
                 return Err(Errno::EEXIST.into());
             }
         }
-        Ok(memory.map(is_fixed.then_some(at), at, len, protection, backing)?)
+        Ok(memory.map(is_fixed.then_some(at), at, len, protection, source)?)
     }
 }

@@ -10,11 +10,12 @@
 //! | `descriptor` | dup, fcntl, pipe |
 //! | `path` | what paths lead to: stat, readlink, chdir, getdents |
 //! | `tree` | changes of the tree: mkdir, unlink, rename, link |
-//! | `memory` | brk, mmap, munmap, mprotect |
+//! | `memory` | brk, mmap, munmap, mprotect, mlock |
 //! | `process` | fork, execve, exit, wait, numbers and groups |
 //! | `signal` | kill, sigaction, masks |
 //! | `time_calls` | clocks and sleep |
 //! | `terminal` | ioctl, poll |
+//! | `privcmd` | the requests of `/dev/xen/privcmd` |
 //! | `system` | uname, sysinfo, reboot and the like |
 
 use alloc::vec::Vec;
@@ -30,6 +31,7 @@ mod descriptor;
 mod file;
 mod memory;
 mod path;
+mod privcmd;
 mod process;
 mod signal;
 mod system;
@@ -137,7 +139,7 @@ impl Kernel {
             9 | 10 | 38..=40 | 83 | 92 | 94 | 193 | 296 | 301..=304 | 320 | 353 | 412 => {
                 self.tree_call(number, args)
             }
-            45 | 91 | 125 | 163 | 192 => self.memory_call(number, args),
+            45 | 91 | 125 | 150 | 151 | 163 | 192 => self.memory_call(number, args),
             7 | 20 | 57 | 64 | 65 | 66 | 114 | 132 | 147 | 172 | 191 | 224 | 243 | 244 | 258 | 340 => {
                 self.process_call(number, args)
             }

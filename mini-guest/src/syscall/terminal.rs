@@ -40,6 +40,7 @@ impl Kernel {
                 self.copy_out(arg, &waiting.to_le_bytes())?;
                 Ok(0)
             }
+            What::Privcmd(_) => self.privcmd_request(number, arg),
             _ => Err(Errno::ENOTTY.into()),
         }
     }

@@ -70,6 +70,7 @@ impl Kernel {
             What::Null(_) => 0,
             What::Directory(_) => return Err(Errno::EISDIR.into()),
             What::Path(_) => return Err(Errno::EBADF.into()),
+            What::Privcmd(_) => return Err(Errno::EINVAL.into()),
             What::Console(_) => return self.read_terminal(file, to, len, is_first),
             What::Pipe(pipe) => return self.read_pipe(file, pipe, to, len, is_first),
         };

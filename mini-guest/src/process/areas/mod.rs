@@ -1,6 +1,8 @@
 //! Which parts of a program's address space may be used, and what is in them before they are touched.
 //!
 //! Areas do not overlap; pages appear in them on demand. Everything is private: what a program writes nobody else sees.
+//! The exception is an area of foreign frames: its pages are put there one by one, are never this kernel's to count,
+//! and are not inherited.
 
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -35,6 +37,17 @@ pub struct Backing {
     pub len: u32,
 }
 
+/// What is in an area's pages before they are touched.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// Zeroes.
+    Zeroes,
+    /// A file, and zeroes after its end.
+    File(Backing),
+    /// Nothing, until frames of other domains are mapped there.
+    Foreign,
+}
+
 /// One area.
 #[derive(Clone, Debug)]
 pub struct Area {
@@ -42,8 +55,8 @@ pub struct Area {
     pub range: Range<u32>,
     /// What is allowed.
     pub protection: Protection,
-    /// The file, or zeroes.
-    pub backing: Option<Backing>,
+    /// What is there.
+    pub source: Source,
 }
 
 /// All areas, by address.
@@ -53,31 +66,43 @@ pub struct Areas {
 }
 
 impl Area {
+    /// Whether its pages are frames of other domains.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        matches!(self.source, Source::Foreign)
+    }
+
     /// The part of the area from `at` on.
     fn tail(&self, at: u32) -> Self {
         let skipped = at - self.range.start;
-        let backing = self.backing.as_ref().map(|backing| Backing {
-            inode: backing.inode.clone(),
-            offset: backing.offset + u64::from(skipped),
-            len: backing.len.saturating_sub(skipped),
-        });
+        let source = match &self.source {
+            Source::File(backing) => Source::File(Backing {
+                inode: backing.inode.clone(),
+                offset: backing.offset + u64::from(skipped),
+                len: backing.len.saturating_sub(skipped),
+            }),
+            other => other.clone(),
+        };
         Self {
             range: at..self.range.end,
             protection: self.protection,
-            backing,
+            source,
         }
     }
 
     fn head(&self, at: u32) -> Self {
         let len = at - self.range.start;
-        let backing = self.backing.clone().map(|backing| Backing {
-            len: backing.len.min(len),
-            ..backing
-        });
+        let source = match self.source.clone() {
+            Source::File(backing) => Source::File(Backing {
+                len: backing.len.min(len),
+                ..backing
+            }),
+            other => other,
+        };
         Self {
             range: self.range.start..at,
             protection: self.protection,
-            backing,
+            source,
         }
     }
 }
@@ -134,11 +159,15 @@ impl Areas {
     /// Changes what is allowed in a range.
     ///
     /// # Errors
-    /// EINVAL; ENOMEM: a part of the range is in no area, or there are too many areas. Nothing is changed.
+    /// EINVAL; ENOMEM: a part of the range is in no area, or there are too many areas; EACCES: a part is of foreign
+    /// frames, whose protection is fixed. Nothing is changed.
     pub fn protect(&mut self, range: Range<u32>, protection: Protection) -> Result<(), Errno> {
         check(&range)?;
         if !self.is_covered(&range) {
             return Err(Errno::ENOMEM);
+        }
+        if self.overlapping(&range).any(Area::is_foreign) {
+            return Err(Errno::EACCES);
         }
         let indices = self.split(&range)?;
         for area in &mut self.list[indices.clone()] {
@@ -183,7 +212,22 @@ impl Areas {
         }
     }
 
-    fn is_covered(&self, range: &Range<u32>) -> bool {
+    /// The areas with a byte in `range`.
+    fn overlapping(&self, range: &Range<u32>) -> impl Iterator<Item = &Area> {
+        let (start, end) = (range.start, range.end);
+        self.list
+            .iter()
+            .filter(move |area| area.range.start < end && start < area.range.end)
+    }
+
+    /// Forgets the areas of foreign frames: a child does not have them.
+    pub fn remove_foreign(&mut self) {
+        self.list.retain(|area| !area.is_foreign());
+    }
+
+    /// Whether each byte of `range` is in an area.
+    #[must_use]
+    pub fn is_covered(&self, range: &Range<u32>) -> bool {
         let mut at = range.start;
         while at < range.end {
             match self.find(at) {
@@ -218,7 +262,8 @@ impl Areas {
             let [Some(a), Some(b)] = [self.list.get(left), self.list.get(left.wrapping_add(1))] else {
                 continue;
             };
-            let alike = a.backing.is_none() && b.backing.is_none() && a.protection == b.protection;
+            let alike = matches!((&a.source, &b.source), (Source::Zeroes, Source::Zeroes))
+                && a.protection == b.protection;
             if alike && a.range.end == b.range.start {
                 self.list[left].range.end = b.range.end;
                 self.list.remove(left + 1);

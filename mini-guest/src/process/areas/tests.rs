@@ -16,7 +16,7 @@ fn area(start: u32, end: u32) -> Area {
     Area {
         range: start * PAGE..end * PAGE,
         protection: RW,
-        backing: None,
+        source: Source::Zeroes,
     }
 }
 

@@ -10,7 +10,7 @@ use super::{AddressSpace, PAGE};
 use crate::fs::Body;
 use crate::mm::layout::direct;
 use crate::mm::{alloc_user_frame, is_exclusive, put_frame, share_frame, translate, user_flags};
-use crate::process::areas::{Area, Backing, Protection};
+use crate::process::areas::{Area, Backing, Protection, Source};
 use crate::process::page_cache;
 
 /// Why an access cannot be allowed.
@@ -54,6 +54,14 @@ impl AddressSpace {
             return Err(FaultError::NotAllowed);
         }
         let entry = self.tables.entry(page);
+        if area.is_foreign() {
+            // Either it was mapped, as the area allows, or there is nothing that could be brought in.
+            return if entry.is_present() {
+                Ok(())
+            } else {
+                Err(FaultError::NotAllowed)
+            };
+        }
         let Some(frame) = mapped_frame(entry) else {
             let area = area.clone();
             return self.bring_in(&area, page, write);
@@ -89,9 +97,10 @@ impl AddressSpace {
 
     fn bring_in(&mut self, area: &Area, page: u32, write: bool) -> Result<(), FaultError> {
         self.tables.make_l1(page).map_err(|_| FaultError::OutOfMemory)?;
-        let (frame, exclusive) = match &area.backing {
-            Some(backing) => content(backing, page - area.range.start, write)?,
-            None => (new_frame()?, true),
+        let (frame, exclusive) = match &area.source {
+            Source::File(backing) => content(backing, page - area.range.start, write)?,
+            Source::Zeroes => (new_frame()?, true),
+            Source::Foreign => return Err(FaultError::NotAllowed),
         };
         self.write_entry(page, page_entry(frame, area.protection, exclusive));
         self.resident += 1;

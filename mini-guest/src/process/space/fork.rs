@@ -26,6 +26,8 @@ impl AddressSpace {
             resident: self.resident,
             running: self.running.clone(),
         };
+        // Frames of other domains are nobody's to share; their entries are passed over below.
+        copy.areas.remove_foreign();
         for (address, l1) in self.tables.l1s() {
             // What was copied so far is given back by the copy's drop.
             let shared = new_table().map_err(|_| Errno::ENOMEM)?;

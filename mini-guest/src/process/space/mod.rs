@@ -6,6 +6,7 @@
 //! | `fault` | bringing in a page, copy-on-write |
 //! | `fork` | a copy that shares all pages |
 //! | `access` | copies between kernel and program |
+//! | `foreign` | frames of other domains |
 
 use alloc::rc::Rc;
 use core::ops::Range;
@@ -13,7 +14,7 @@ use core::ops::Range;
 use guest_abi::addr::{GuestVirt, PAGE_SIZE};
 use guest_abi::mmu::{Pte, UvmFlags};
 
-use super::areas::{Area, Areas, Backing, Protection};
+use super::areas::{Area, Areas, Protection, Source};
 use crate::fs::Inode;
 use crate::fs::inode::Running;
 use crate::hypercall;
@@ -25,6 +26,7 @@ use crate::mm::{layout::USER_END, put_frame};
 
 mod access;
 mod fault;
+mod foreign;
 mod fork;
 mod tables;
 
@@ -74,7 +76,7 @@ impl AddressSpace {
         space.areas.insert(Area {
             range,
             protection: READ_WRITE,
-            backing: None,
+            source: Source::Zeroes,
         })?;
         Ok(space)
     }
@@ -118,7 +120,7 @@ impl AddressSpace {
                 self.areas.insert(Area {
                     range,
                     protection: READ_WRITE,
-                    backing: None,
+                    source: Source::Zeroes,
                 })
             } else {
                 Err(Errno::ENOMEM)
@@ -144,7 +146,7 @@ impl AddressSpace {
         hint: u32,
         len: u32,
         protection: Protection,
-        backing: Option<Backing>,
+        source: Source,
     ) -> Result<u32, Errno> {
         let len = len
             .checked_next_multiple_of(PAGE)
@@ -166,7 +168,7 @@ impl AddressSpace {
         self.areas.insert(Area {
             range: range.clone(),
             protection,
-            backing,
+            source,
         })?;
         self.remove_pages(range);
         Ok(start)
@@ -191,7 +193,7 @@ impl AddressSpace {
     /// Changes what is allowed in a range.
     ///
     /// # Errors
-    /// EINVAL, ENOMEM; nothing is changed.
+    /// EINVAL, ENOMEM, EACCES; nothing is changed.
     pub fn protect(&mut self, range: Range<u32>, protection: Protection) -> Result<(), Errno> {
         self.areas.protect(range.clone(), protection)?;
         let mut batch = Batch::new();
@@ -211,11 +213,12 @@ impl AddressSpace {
         let mut frames = arrayvec::ArrayVec::<_, 64>::new();
         let mut batch = Batch::new();
         for (page, l1, entry) in self.tables.mapped(range) {
+            // SAFETY: the page is the program's, which asked for this.
+            unsafe { batch.set(l1, index(page, 1), Pte::EMPTY) };
+            // A foreign frame is its owner's: the entry was all that we had of it.
             let Some(frame) = mapped_frame(entry) else {
                 continue;
             };
-            // SAFETY: the page is the program's, which asked for this.
-            unsafe { batch.set(l1, index(page, 1), Pte::EMPTY) };
             frames.push(frame);
             self.resident -= 1;
             if frames.is_full() {

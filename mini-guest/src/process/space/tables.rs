@@ -211,9 +211,14 @@ impl Drop for Tables {
     }
 }
 
-/// The frame that a present entry maps.
+/// The mark of an entry that maps a frame as its owner has it, whoever that is: not one of the frames that this kernel
+/// gives to programs and counts.
+pub const FOREIGN: PteFlags = PteFlags::from_bits_retain(1 << 9);
+
+/// The frame of ours that a present entry maps; none where the entry is [`FOREIGN`].
 pub fn mapped_frame(entry: Pte) -> Option<Pfn> {
-    entry.is_present().then(|| frame_of(entry)).flatten()
+    let is_ours = entry.is_present() && entry.raw() & FOREIGN.bits() == 0;
+    is_ours.then(|| frame_of(entry)).flatten()
 }
 
 /// The L3 slot for `address` of a program.

@@ -9,7 +9,9 @@ use std::path::Path;
 use std::process::Command;
 
 /// Programs that check promises of the kernel by themselves; each ends with status 0 only if all were kept.
-pub const CHECKERS: [&str; 8] = ["fault", "cow", "spin", "tls", "fpu", "pipe", "signal", "stress"];
+pub const CHECKERS: [&str; 9] = [
+    "fault", "cow", "spin", "tls", "fpu", "pipe", "signal", "stress", "privcmd",
+];
 
 /// One of [`CHECKERS`].
 pub fn checker(test: &str, program: &str) -> Outcome {
