@@ -183,6 +183,8 @@ pub fn set_up_memory(info: &BootInfo, mut memory: BootMemory<'_>, frames: u32, l
     hv.idt_error_form = IdtErrorForm::measured(vector, code)
         .unwrap_or_else(|| panic!("`int {vector:#x}` without a gate gives error code {code:#x}"));
     hv.mm = Mm::new(table, rules, m2p.window);
+    let ram: u64 = info.memory().ram().map(|ram| ram.end - ram.start).sum();
+    hv.mm.ram_frames = u32::try_from(ram / 4096).unwrap_or(u32::MAX);
     for region in info
         .memory()
         .regions()

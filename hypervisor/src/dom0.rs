@@ -27,6 +27,7 @@ use hv_core::{
     context::Context,
     domain::{DomId, Domain},
     hypervisor::Hypervisor,
+    life::Building,
     mm::{Kind, MAX_ORDER, Mmu, Owner, Stop},
     platform::{FrameMemory, Records},
     regs::UserRegs,
@@ -191,9 +192,9 @@ pub fn build(info: &BootInfo, modules: &[Module], options: &Options<'_>, regs: &
         adopt(place.first, module);
     }
 
-    let shared_info = unpaused(|| Mmu::new(hv, &Machine).allocate_kept(0));
-    hv.mm.frames.share(shared_info, ID);
-    Machine.zero_frame(shared_info);
+    let shared_info = Mmu::new(hv, &Machine)
+        .take_shared_page(ID)
+        .unwrap_or_else(|e| panic!("Domain0: {e:?}"));
     Machine.store_u8(shared_info, hv_core::shared_info::V2.upcall_mask, 1);
     let (m2p_start, m2p_frames) = machine::m2p_frames();
     Machine.store_u32(shared_info, offset::M2P_START, m2p_start.raw());
@@ -294,6 +295,7 @@ fn begin(hv: &mut Hypervisor, shared_info: Mfn, start: &StartState, regs: &mut U
 
     let domain = hv.domain_at(SLOT).expect("Domain0 has just been made");
     domain.shared_info = shared_info;
+    domain.building = Building::Built;
     let vcpu = &mut domain.vcpus[0];
     vcpu.roots[0] = Some(root);
     vcpu.kernel_ss = start.kernel_ss.raw();

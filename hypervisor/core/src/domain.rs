@@ -1,6 +1,13 @@
 //! A domain: one running virtual machine and what it owns.
 
-use crate::{event::EventChannels, mm::Relinquish, sched::RunState, vcpu::Vcpu};
+use crate::{
+    event::EventChannels,
+    life::{Building, Teardown},
+    mm::Relinquish,
+    sched::RunState,
+    vcpu::Vcpu,
+};
+use core::ops::Range;
 use guest_abi::addr::Mfn;
 
 /// A domain's number on the wire.
@@ -44,15 +51,21 @@ pub struct Domain {
     pub has_devices: bool,
     /// Its one page shared with the hypervisor.
     pub shared_info: Mfn,
+    /// How far its making is.
+    pub building: Building,
     /// Frames it owns.
     pub total_pages: u32,
+    /// All of them have numbers in this range; so a search for them need not look at all of memory.
+    pub span: Range<u32>,
     /// Frames it may own.
     pub max_pages: u32,
     /// How many domains had died when it was made: tells its frames from those of a former bearer of its number.
     pub born: u16,
     /// A page table that an operation of this domain was tearing down when it paused, to be finished first.
     pub unfinished: Option<Mfn>,
-    /// How far its memory is taken away, when it dies.
+    /// How far everything is taken from it, when it dies.
+    pub teardown: Teardown,
+    /// The same for its memory.
     pub relinquish: Relinquish,
     /// Enabled vm_assist types, a bit each.
     pub vm_assist: u32,
@@ -75,10 +88,13 @@ impl Domain {
             is_privileged: false,
             has_devices: false,
             shared_info,
+            building: Building::Populating { before: 0 },
             total_pages: 0,
+            span: 0..0,
             max_pages: 0,
             born: 0,
             unfinished: None,
+            teardown: Teardown::NotBegun,
             relinquish: Relinquish::START,
             vm_assist: 0,
             events: EventChannels::new(),
@@ -89,6 +105,24 @@ impl Domain {
 }
 
 const _: () = assert!(size_of::<Domain>() <= 4096, "a record fits a frame");
+
+impl Domain {
+    /// Whether it has been given its first context, so that it can run.
+    #[must_use]
+    pub const fn is_built(&self) -> bool {
+        matches!(self.building, Building::Built)
+    }
+
+    /// Charges it for `frames`, which it owns from now on.
+    pub(crate) fn gain(&mut self, frames: Range<u32>) {
+        self.total_pages += frames.end - frames.start;
+        self.span = if self.span.is_empty() {
+            frames
+        } else {
+            self.span.start.min(frames.start)..self.span.end.max(frames.end)
+        };
+    }
+}
 
 impl core::fmt::Display for DomId {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

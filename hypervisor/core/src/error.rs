@@ -26,6 +26,10 @@ pub enum HvError {
     NoDevice,
     /// The caller was built against another version of this interface.
     Version,
+    /// More than one call takes.
+    TooBig,
+    /// Nothing there to be read.
+    NoData,
     /// Page tables, frames and their types.
     Mm(MmError),
 }
@@ -45,6 +49,8 @@ impl HvError {
             Self::Busy => Errno::Busy,
             Self::NoDevice => Errno::NoDev,
             Self::Version => Errno::Access,
+            Self::TooBig => Errno::TooBig,
+            Self::NoData => Errno::NoData,
             Self::Mm(e) => e.errno(),
         }
     }

@@ -27,6 +27,10 @@ pub struct Hypervisor {
     pub domains: [Option<&'static mut Domain>; MAX_DOMAINS],
     /// How many domains do not lie in their [`home_slot`].
     displaced: u16,
+    /// The number given last to a domain whose maker did not choose one.
+    pub(crate) last_id: DomId,
+    /// Domains from which everything was taken but frames that others still map.
+    pub(crate) zombies: u16,
     /// Slot of the domain whose registers are on this CPU's stack.
     pub current: usize,
     /// Frames and page tables.
@@ -52,6 +56,8 @@ impl Hypervisor {
         Self {
             domains: [const { None }; MAX_DOMAINS],
             displaced: 0,
+            last_id: DomId(0),
+            zombies: 0,
             current: 0,
             mm: Mm::EMPTY,
             segment_limits,

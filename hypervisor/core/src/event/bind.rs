@@ -217,6 +217,22 @@ fn end<M: FrameMemory>(
 #[inline(always)]
 pub fn close<P: Platform>(hv: &mut Hypervisor, platform: &P, owner: DomId, port: u32) -> Result<(), HvError> {
     let slot = resolve_permitted(hv, owner)?;
+    close_at(hv, platform, slot, port)
+}
+
+/// Closes `port` of the domain in `slot`, which dies; nothing happens where it is not open.
+pub fn close_of<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize, port: u32) {
+    // What is free or always there needs no closing.
+    let _ = close_at(hv, platform, slot, port);
+}
+
+/// Gives back the frame that the ports of the domain in `slot`, all closed, had grown into.
+pub fn free_table<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize) {
+    take_room_back(hv, platform, slot);
+}
+
+#[inline(always)]
+fn close_at<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize, port: u32) -> Result<(), HvError> {
     let domain = at(hv, slot)?;
     let id = domain.id;
     match domain.events.get(platform, port) {

@@ -19,7 +19,9 @@
 mod bind;
 mod table;
 
-pub use bind::{Ends, PortStatus, alloc_unbound, bind_interdomain, bind_virq, close, status};
+pub use bind::{
+    Ends, PortStatus, alloc_unbound, bind_interdomain, bind_virq, close, close_of, free_table, status,
+};
 pub use table::EventChannels;
 
 use crate::{

@@ -21,13 +21,7 @@ pub fn fpu_taskswitch<P: Platform>(cx: &mut Context<'_, P>) -> CallResult {
 /// [`HvError::Denied`] for an address in the hypervisor's range and for what DR7 may not ask; [`HvError::Invalid`]
 /// for a register that cannot be set.
 pub fn set_debugreg<P: Platform>(cx: &mut Context<'_, P>, [register, value, ..]: Args) -> CallResult {
-    let stored = match register {
-        0..=3 if value <= MAX_ADDRESS => value,
-        0..=3 => return Err(HvError::Denied),
-        6 => dr6::forced(value),
-        7 => dr7::forced(value).ok_or(HvError::Denied)?,
-        _ => return Err(HvError::Invalid),
-    };
+    let stored = judged_debug_register(register, value)?;
     let platform = cx.platform;
     let registers = &mut cx.vcpu().debug_registers;
     let were_loaded = registers[7] != 0;
@@ -42,6 +36,20 @@ pub fn set_debugreg<P: Platform>(cx: &mut Context<'_, P>, [register, value, ..]:
         platform.write_debug_register(register as usize, stored);
     }
     Ok(Outcome::Return(0))
+}
+
+/// What debug register `register` holds when `value` is set.
+///
+/// # Errors
+/// Those of [`set_debugreg`].
+pub(super) fn judged_debug_register(register: u32, value: u32) -> Result<u32, HvError> {
+    match register {
+        0..=3 if value <= MAX_ADDRESS => Ok(value),
+        0..=3 => Err(HvError::Denied),
+        6 => Ok(dr6::forced(value)),
+        7 => dr7::forced(value).ok_or(HvError::Denied),
+        _ => Err(HvError::Invalid),
+    }
 }
 
 /// Call 9, `get_debugreg(register)`: the value in EAX, 0 or −EINVAL in EBX.

@@ -10,7 +10,7 @@ use crate::{
     outcome::Outcome,
     platform::{FastTrap, Platform},
     segment::check_code_selector,
-    vcpu::CodePointer,
+    vcpu::{CodePointer, Vcpu},
 };
 use guest_abi::{
     segment::Selector,
@@ -112,25 +112,38 @@ fn code_pointer(cs: u32, eip: u32) -> Result<CodePointer, HvError> {
 /// [`HvError::Invalid`] for a vector that cannot be one, and for a gate without handler or with the mask flag (which
 /// the fast way cannot honour).
 pub fn set_fast_trap<P: Platform>(cx: &mut Context<'_, P>, [vector, ..]: Args) -> CallResult {
-    let fast_trap = match u8::try_from(vector) {
-        Ok(0) => None,
-        Ok(vector) if vector == SYSCALL_VECTOR || FAST_TRAP_VECTORS.contains(&vector) => {
-            let gate = cx.vcpu().gates[usize::from(vector)];
-            if gate.address == 0 || gate.flags.contains(TrapFlags::MASK_EVENTS) {
-                return Err(HvError::Invalid);
-            }
-            Some(FastTrap {
-                vector,
-                dpl: gate.flags.dpl(),
-                cs: gate.cs.raw(),
-                eip: gate.address,
-            })
-        }
-        _ => return Err(HvError::Invalid),
-    };
+    let gates = &cx.current_vcpu().gates;
+    let fast_trap = judged_fast_trap(vector, |vector| gates[usize::from(vector)])?;
     cx.vcpu().fast_trap = fast_trap;
     arm_fast_trap(cx);
     Ok(Outcome::Return(0))
+}
+
+/// The fast trap of `vector` (0: none) by the gate that it has.
+///
+/// # Errors
+/// Those of [`set_fast_trap`].
+pub(super) fn judged_fast_trap(
+    vector: u32,
+    gate: impl FnOnce(u8) -> TrapInfo,
+) -> Result<Option<FastTrap>, HvError> {
+    let vector = u8::try_from(vector).map_err(|_| HvError::Invalid)?;
+    if vector == 0 {
+        return Ok(None);
+    }
+    if vector != SYSCALL_VECTOR && !FAST_TRAP_VECTORS.contains(&vector) {
+        return Err(HvError::Invalid);
+    }
+    let gate = gate(vector);
+    if gate.address == 0 || gate.flags.contains(TrapFlags::MASK_EVENTS) {
+        return Err(HvError::Invalid);
+    }
+    Ok(Some(FastTrap {
+        vector,
+        dpl: gate.flags.dpl(),
+        cs: gate.cs.raw(),
+        eip: gate.address,
+    }))
 }
 
 /// Bytes of the frame that the fast trap's stub pushes.
@@ -143,12 +156,17 @@ const fn fast_trap_can_push(ss: u16, esp: u32) -> bool {
         && in_guest_range(esp.wrapping_sub(FAST_FRAME_BYTES), FAST_FRAME_BYTES)
 }
 
+/// Says in the record whether the fast trap is armed.
+pub(super) fn judge_fast_trap_stack(vcpu: &mut Vcpu) {
+    vcpu.fast_trap_is_armed = vcpu.fast_trap.is_some() && fast_trap_can_push(vcpu.kernel_ss, vcpu.kernel_esp);
+}
+
 /// Arms the vCPU's fast trap if it has one and its ring-1 stack is one that the stub can push on; on any other the
 /// vector takes the ordinary way.
 fn arm_fast_trap<P: Platform>(cx: &mut Context<'_, P>) {
     let platform = cx.platform;
     let vcpu = cx.vcpu();
-    vcpu.fast_trap_is_armed = vcpu.fast_trap.is_some() && fast_trap_can_push(vcpu.kernel_ss, vcpu.kernel_esp);
+    judge_fast_trap_stack(vcpu);
     platform.set_kernel_stack(vcpu.kernel_ss, vcpu.kernel_esp);
     platform.set_fast_trap(vcpu.armed_fast_trap());
 }

@@ -60,9 +60,10 @@ impl<P: Platform> Mmu<'_, P> {
     /// No such domain, over its quota, no block of that size; or a pause, after which to ask again.
     pub fn allocate(&mut self, id: DomId, order: u32) -> Result<Mfn, Stop> {
         let domain = self.domain(id).ok_or(MmError::NoSuchDomain)?;
-        let total = 1u32
-            .checked_shl(order)
-            .and_then(|pages| domain.total_pages.checked_add(pages))
+        let pages = 1u32.checked_shl(order).unwrap_or(u32::MAX);
+        domain
+            .total_pages
+            .checked_add(pages)
             .filter(|&total| total <= domain.max_pages)
             .ok_or(MmError::OverQuota)?;
         let claimant = Claimant {
@@ -72,24 +73,9 @@ impl<P: Platform> Mmu<'_, P> {
         };
         let mfn = self.claim(claimant, order)?;
         if let Some(domain) = self.domain(id) {
-            domain.total_pages = total;
+            domain.gain(mfn.raw()..mfn.raw() + pages);
         }
         Ok(mfn)
-    }
-
-    /// Takes a block of 2^`order` zeroed frames for the hypervisor itself, charged to nobody.
-    ///
-    /// # Errors
-    /// No block of that size; or a pause, after which to ask again.
-    pub fn allocate_kept(&mut self, order: u32) -> Result<Mfn, Stop> {
-        self.claim(
-            Claimant {
-                id: DomId::NONE,
-                born: 0,
-                hold: OwnerWord::KEPT,
-            },
-            order,
-        )
     }
 
     /// Takes one zeroed frame that the hypervisor keeps for a domain: a record, or a table that grows. The
@@ -127,6 +113,16 @@ impl<P: Platform> Mmu<'_, P> {
         self.put_page(mfn, info);
     }
 
+    /// Takes the page that domain `id`, about to be made, is to share with the hypervisor. It goes with the domain's memory.
+    ///
+    /// # Errors
+    /// No frame is free.
+    pub fn take_shared_page(&mut self, id: DomId) -> Result<Mfn, MmError> {
+        let mfn = self.take_own_frame()?;
+        self.frames.share(mfn, id);
+        Ok(mfn)
+    }
+
     /// Takes the frame for a domain's record.
     ///
     /// # Errors
@@ -149,7 +145,7 @@ impl<P: Platform> Mmu<'_, P> {
             info.set_owner_word(OwnerWord::of(id, OwnerWord::ALLOCATED));
         }
         if let Some(domain) = self.domain(id) {
-            domain.total_pages += range.end.raw() - range.start.raw();
+            domain.gain(range.start.raw()..range.end.raw());
         }
     }
 
@@ -193,6 +189,20 @@ impl<P: Platform> Mmu<'_, P> {
         self.frames
             .get(Mfn::new(n))
             .is_some_and(|info| is_allocated(info, id))
+    }
+
+    /// Whether `mfn` is domain `id`'s.
+    #[must_use]
+    pub fn is_owned(&self, mfn: Mfn, id: DomId) -> bool {
+        self.frames
+            .get(mfn)
+            .is_some_and(|info| info.owner_word().is_owned_by(id))
+    }
+
+    /// Whether `mfn` is allocated to domain `id` and nothing else refers to it.
+    #[must_use]
+    pub fn is_idle(&self, mfn: Mfn, id: DomId) -> bool {
+        self.is_allocated_to(mfn.raw(), id) && self.frames.at(mfn).owner_word().count() == 1
     }
 
     /// Takes domain `id`'s allocation of a frame, and its pin. The frame is free once nothing else refers to it.

@@ -80,6 +80,13 @@ pub enum Difference {
         /// Found.
         found: u32,
     },
+    /// Nobody would find the frame: its owner does not exist, or does not look so far.
+    Astray {
+        /// The frame.
+        mfn: Mfn,
+        /// Whose it is.
+        owner: DomId,
+    },
     /// The free lists are broken, or do not hold as many frames as the allocator believes.
     FreeList {
         /// What the allocator believes.
@@ -340,12 +347,27 @@ impl<M: FrameMemory, R: FnMut(Difference)> Audit<'_, M, R> {
 
     fn check_charges(&mut self) {
         let hv = self.hv;
+        for n in 0..self.mm.frames.len() as u32 {
+            let word = self.frame(u64::from(n)).1.owner_word();
+            if word.is_free() || word.has(OwnerWord::KEPT) {
+                continue;
+            }
+            let owner = hv
+                .slot_of_any(word.owner())
+                .and_then(|slot| hv.domains[slot].as_deref());
+            if !owner.is_some_and(|domain| domain.span.contains(&n)) {
+                (self.report)(Difference::Astray {
+                    mfn: Mfn::new(n),
+                    owner: word.owner(),
+                });
+            }
+        }
         for domain in hv.domains.iter().flatten() {
-            let owns = |n: &u64| {
-                let word = self.frame(*n).1.owner_word();
+            let owns = |n: &u32| {
+                let word = self.frame(u64::from(*n)).1.owner_word();
                 word.is_owned_by(domain.id) && !word.has(OwnerWord::KEPT)
             };
-            let found = (0..self.mm.frames.len()).filter(owns).count() as u32;
+            let found = domain.span.clone().filter(owns).count() as u32;
             if found != domain.total_pages {
                 (self.report)(Difference::Charged {
                     domain: domain.id,

@@ -91,14 +91,7 @@ impl<P: Platform> Mmu<'_, P> {
     /// # Errors
     /// `base` is not the start of a page, or the table is too long or reaches too far.
     pub fn set_ldt(&mut self, base: GuestVirt, entries: u32) -> Result<(), MmError> {
-        let reach = match self.hv.segment_limits {
-            SegmentLimits::Truncate(end) => end,
-            SegmentLimits::Full => u64::from(HV_START),
-        };
-        let end = u64::from(base.raw()) + u64::from(entries) * 8;
-        if base != base.page_base() || entries > MAX_LDT_ENTRIES || end > reach {
-            return Err(MmError::BadLdt);
-        }
+        check_ldt(self.hv.segment_limits, base, entries)?;
         let vcpu = self.vcpu();
         if (vcpu.ldt_base, vcpu.ldt_entries) != (base.raw(), entries) {
             (vcpu.ldt_base, vcpu.ldt_entries) = (base.raw(), entries);
@@ -159,6 +152,22 @@ impl<P: Platform> Mmu<'_, P> {
     fn vcpu(&mut self) -> &mut Vcpu {
         &mut self.caller_domain().vcpus[0]
     }
+}
+
+/// Whether an LDT of `entries` entries may lie at `base`.
+///
+/// # Errors
+/// `base` is not the start of a page, or the table is too long or reaches too far.
+pub fn check_ldt(limits: SegmentLimits, base: GuestVirt, entries: u32) -> Result<(), MmError> {
+    let reach = match limits {
+        SegmentLimits::Truncate(end) => end,
+        SegmentLimits::Full => u64::from(HV_START),
+    };
+    let end = u64::from(base.raw()) + u64::from(entries) * 8;
+    if base != base.page_base() || entries > MAX_LDT_ENTRIES || end > reach {
+        return Err(MmError::BadLdt);
+    }
+    Ok(())
 }
 
 /// A read-only mapping of a descriptor page went: if the page is one of the LDT, the guest means the window's mapping

@@ -57,6 +57,7 @@ mod walk;
 pub use self::{
     allocate::RecordFrame,
     allocator::{Allocator, MAX_ORDER},
+    descriptors::check_ldt,
     error::{MmError, Preempted, Stop},
     frame::{FrameInfo, Kind},
     mmu::{Mmu, Owner},
@@ -72,6 +73,8 @@ pub struct Mm {
     pub frames: FrameTable,
     /// The free ones.
     pub allocator: Allocator,
+    /// Frames of RAM that the machine has, whoever keeps them.
+    pub ram_frames: u32,
     /// Counts flushes.
     pub clock: FlushClock,
     /// What this machine lets an entry hold.
@@ -93,6 +96,7 @@ impl Mm {
         Self {
             frames,
             allocator: Allocator::new(),
+            ram_frames: 0,
             clock: FlushClock::new(),
             rules,
             window,

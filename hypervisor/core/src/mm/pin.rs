@@ -69,6 +69,13 @@ impl<P: Platform> Mmu<'_, P> {
         Ok(())
     }
 
+    /// Gives back what [`Mmu::take_root`] took. Where that pauses, the caller finishes it in its next operation.
+    pub fn put_root(&mut self, mfn: Mfn) {
+        if self.put_typed(mfn, self.frames.at(mfn)).is_err() {
+            self.leave_unfinished(mfn);
+        }
+    }
+
     /// Changes the root to `mfn`, which is taken, and gives the old one back.
     fn activate(&mut self, mfn: Mfn) {
         self.platform.activate_root(mfn);

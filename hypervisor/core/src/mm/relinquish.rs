@@ -97,9 +97,10 @@ impl<P: Platform> Mmu<'_, P> {
         slot: usize,
         each: fn(&mut Self, Mfn) -> Result<(), Preempted>,
     ) -> Result<(), Preempted> {
-        let id = self.dying(slot).id;
-        let mut at = self.dying(slot).relinquish.at;
-        while u64::from(at) < self.frames.len() {
+        let domain = self.dying(slot);
+        let (id, span) = (domain.id, domain.span.clone());
+        let mut at = domain.relinquish.at.max(span.start);
+        while at < span.end {
             let mfn = Mfn::new(at);
             let result = if at.is_multiple_of(FRAMES_PER_CHECK) {
                 self.reserve(1)
@@ -148,7 +149,7 @@ impl<P: Platform> Mmu<'_, P> {
         let (mfn, id) = (domain.shared_info, domain.id);
         let info = self.frames.at(mfn);
         if info.owner_word().is_owned_by(id) && info.owner_word().has(OwnerWord::KEPT) {
-            self.dying(slot).total_pages += 1;
+            self.dying(slot).gain(mfn.raw()..mfn.raw() + 1);
             info.clear_flag(OwnerWord::KEPT);
             info.put_writable(self.hv.mm.clock);
             self.put_page(mfn, info);

@@ -28,11 +28,10 @@ impl<P: Platform> Mmu<'_, P> {
         if to == from {
             return Ok(());
         }
-        let receiver_total = receiver
-            .total_pages
-            .checked_add(1)
-            .filter(|&total| total <= receiver.max_pages);
-        receiver.total_pages = receiver_total.ok_or(MmError::OverQuota)?;
+        if receiver.total_pages >= receiver.max_pages {
+            return Err(MmError::OverQuota);
+        }
+        receiver.gain(n as u32..n as u32 + 1);
         self.caller_domain().total_pages -= 1;
         info.set_owner_word(OwnerWord::of(to, OwnerWord::ALLOCATED));
         Ok(())

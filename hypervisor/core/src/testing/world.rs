@@ -216,8 +216,7 @@ impl World {
             .iter()
             .position(Option::is_none)
             .expect("a free slot");
-        let shared_info = self.mmu().allocate_kept(0).expect("a frame");
-        self.table().share(shared_info, DomId(id));
+        let shared_info = self.mmu().take_shared_page(DomId(id)).expect("a frame");
         let mut domain = Domain::new(DomId(id), shared_info);
         domain.is_privileged = is_privileged;
         domain.has_devices = is_privileged;

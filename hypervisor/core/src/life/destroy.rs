@@ -1,0 +1,122 @@
+//! The end of a domain: one list of steps, each of which can pause and be asked again.
+//!
+//! From the first step on nobody finds the domain by its number any more ([`Hypervisor::slot_of`]), so nothing new can lead
+//! to it. Its slot and its record stay as long as somebody else still maps a frame of it; [`reap`] frees them after that.
+
+use crate::{
+    event,
+    hypervisor::Hypervisor,
+    mm::{Mmu, Preempted},
+    platform::Platform,
+    sched::{self, Held},
+    time,
+};
+
+/// What is to be taken from a domain next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Teardown {
+    /// It lives.
+    NotBegun,
+    /// Its ports, from this one on; peers wait for it again.
+    Ports(u16),
+    /// Its memory: what its vCPUs hold, its page tables, its frames, its shared page.
+    Memory,
+    /// The frames of its tables that the hypervisor kept.
+    OwnFrames,
+    /// Nothing but its record, and frames that others still map.
+    Over,
+}
+
+/// Ports closed between two looks at whether work waits.
+const PORTS_PER_STRETCH: usize = 128;
+
+/// Takes everything from the domain in `slot`, which does not run now and never will again.
+///
+/// # Errors
+/// A pause: ask again.
+pub fn destroy<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize) -> Result<(), Preempted> {
+    loop {
+        let Some(domain) = hv.domain_at(slot) else {
+            return Ok(());
+        };
+        let next = match domain.teardown {
+            Teardown::NotBegun => {
+                sched::change(hv, platform, slot, |run| run.held.insert(Held::DYING));
+                time::forget(hv, slot);
+                Teardown::Ports(0)
+            }
+            Teardown::Ports(at) => {
+                close_ports(hv, platform, slot, at)?;
+                Teardown::Memory
+            }
+            Teardown::Memory => {
+                Mmu::new(hv, platform).relinquish(slot)?;
+                Teardown::OwnFrames
+            }
+            Teardown::OwnFrames => {
+                event::free_table(hv, platform, slot);
+                hv.zombies += 1;
+                if let Some(domain) = hv.domain_at(slot) {
+                    domain.teardown = Teardown::Over;
+                }
+                bury(hv, platform, slot);
+                return Ok(());
+            }
+            Teardown::Over => return Ok(()),
+        };
+        if let Some(domain) = hv.domain_at(slot) {
+            domain.teardown = next;
+        }
+    }
+}
+
+fn close_ports<P: Platform>(
+    hv: &mut Hypervisor,
+    platform: &P,
+    slot: usize,
+    first: u16,
+) -> Result<(), Preempted> {
+    let Some(domain) = hv.domain_at(slot) else {
+        return Ok(());
+    };
+    let size = domain.events.size();
+    let end = size.min(usize::from(first) + PORTS_PER_STRETCH);
+    for port in usize::from(first)..end {
+        event::close_of(hv, platform, slot, port as u32);
+    }
+    let Some(domain) = hv.domain_at(slot) else {
+        return Ok(());
+    };
+    domain.teardown = Teardown::Ports(end as u16);
+    match () {
+        () if end == size => Ok(()),
+        () if platform.work_pending() => Err(Preempted),
+        () => close_ports(hv, platform, slot, end as u16),
+    }
+}
+
+/// Frees the record of the domain in `slot`, from which everything was taken, unless others still map a frame of it.
+fn bury<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize) {
+    let is_empty = hv.domain_at(slot).is_some_and(|domain| domain.total_pages == 0);
+    if is_empty && let Some(record) = hv.remove(slot) {
+        let frame = platform.unplace_record(record);
+        Mmu::new(hv, platform).free_record_frame(frame);
+        hv.mm.allocator.note_death();
+        hv.zombies -= 1;
+    }
+}
+
+/// Frees the records of domains that are over and of which nobody maps a frame any more.
+pub fn reap<P: Platform>(hv: &mut Hypervisor, platform: &P) {
+    if hv.zombies == 0 {
+        return;
+    }
+    for slot in 0..hv.domains.len() {
+        let is_over = hv
+            .domain_at(slot)
+            .is_some_and(|domain| domain.teardown == Teardown::Over);
+        if is_over {
+            bury(hv, platform, slot);
+        }
+    }
+}
