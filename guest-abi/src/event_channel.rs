@@ -158,7 +158,7 @@ pub struct Send {
     pub local_port: u32,
 }
 
-layout!(Send, size 4);
+layout!(Send, size 4, local_port @ 0);
 
 /// `status`: −EPERM, −ESRCH (other domain), −EINVAL (beyond the table).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

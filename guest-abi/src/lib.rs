@@ -21,6 +21,8 @@ mod macros;
 pub mod addr;
 pub mod console;
 pub mod debugreg;
+#[cfg(feature = "describe")]
+pub mod describe;
 pub mod domain;
 pub mod domctl;
 pub mod elfnote;

@@ -73,13 +73,27 @@ macro_rules! open_number {
     };
 }
 
-/// Asserts at compile time the size of a structure and the offset of each field named.
+/// Asserts at compile time the size of a structure and the offset of each field named, and lets a generator for
+/// other languages see them (feature `describe`).
 macro_rules! layout {
     ($Type:ty, size $size:expr $(, $field:ident @ $offset:expr)* $(,)?) => {
         const _: () = {
             assert!(core::mem::size_of::<$Type>() == $size);
             $( assert!(core::mem::offset_of!($Type, $field) == $offset); )*
         };
+
+        #[cfg(feature = "describe")]
+        impl $crate::describe::Layout for $Type {
+            const NAME: &'static str = stringify!($Type);
+            const SIZE: usize = $size;
+            fn fields() -> &'static [$crate::describe::Field] {
+                &[$( $crate::describe::Field {
+                    name: stringify!($field),
+                    offset: $offset,
+                    kind: || $crate::describe::kind_of(|value: &$Type| &value.$field),
+                } ),*]
+            }
+        }
     };
 }
 

@@ -38,6 +38,14 @@ impl BootImage {
     }
 }
 
+/// The program that `file` is, or that it becomes where it is the directory of a Rust package.
+fn built(file: PathBuf) -> Result<PathBuf> {
+    if file.join("Cargo.toml").is_file() {
+        return build::foreign_guest(&file);
+    }
+    Ok(file)
+}
+
 /// Builds the hypervisor and whatever of `content` is not the user's; packs into `work`.
 ///
 /// # Errors
@@ -48,6 +56,7 @@ pub fn prepare(content: &Content, work: &Path) -> Result<BootImage> {
     let mut further = Vec::new();
     for (n, module) in content.module.iter().enumerate() {
         let (file, args) = split_args(module);
+        let file = built(file)?;
         ensure!(file.is_file(), "module {}: no such file", file.display());
         further.push(for_domains(n, file, &args)?);
     }
@@ -66,6 +75,7 @@ pub fn prepare(content: &Content, work: &Path) -> Result<BootImage> {
             });
         }
         Some((file, args)) => {
+            let file = built(file)?;
             check_elf(&file).with_context(|| format!("Domain0's kernel {}", file.display()))?;
             (Some(file), args)
         }

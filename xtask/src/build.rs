@@ -203,6 +203,35 @@ impl<'a> Package<'a> {
     }
 }
 
+/// Builds a guest kernel that is a package of its own in `directory`, outside this workspace, and gives its only binary.
+///
+/// # Errors
+/// As for [`Package::build`]; a package that has not exactly one binary.
+pub fn foreign_guest(directory: &std::path::Path) -> Result<PathBuf> {
+    tools::require(&[Tool::RustSources, Tool::Lld])?;
+    let toolchain = toolchain::find().context("no toolchain")?;
+    let mut command = cargo(&toolchain, "build", Target::Guest)?;
+    let directory = directory
+        .canonicalize()
+        .with_context(|| format!("cannot find {}", directory.display()))?;
+    command
+        .args([
+            "--release",
+            "--bins",
+            "--message-format=json-render-diagnostics",
+            "--manifest-path",
+        ])
+        .arg(directory.join("Cargo.toml"));
+    let _lock = lock()?;
+    let built = run_cargo(command, &format!("Building {}", directory.display()))?;
+    let [(name, file)] = &Vec::from_iter(built)[..] else {
+        bail!("{}: a guest is a package with one binary", directory.display());
+    };
+    let home = workspace::scratch()?.join("guests");
+    std::fs::create_dir_all(&home).with_context(|| format!("cannot create {}", home.display()))?;
+    place(file, &home.join(name))
+}
+
 /// Copies a finished program to where it stays, in one move: a machine may be loading the older one just now.
 fn place(file: &std::path::Path, to: &std::path::Path) -> Result<PathBuf> {
     let temporary = to.with_extension("new");

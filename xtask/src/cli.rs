@@ -48,10 +48,10 @@ pub struct Content {
     /// Initial file system of Domain0: a directory (packed as it is) or an archive (passed as it is) [default: our programs]
     #[arg(long, value_name = "FILE|DIR")]
     pub initrd: Option<PathBuf>,
-    /// Another kernel as Domain0, with its arguments; `,ARGS` gives arguments to the default one, `-` boots without
+    /// Another kernel as Domain0 (an ELF file, or the directory of a Rust package to build), with its arguments; `,ARGS` gives arguments to the default one, `-` boots without
     #[arg(long, value_name = "FILE[,ARGS]")]
     pub dom0: Option<String>,
-    /// A further boot module, for Domain0 to build domains from (repeatable)
+    /// A further boot module, for Domain0 to build domains from: a file, or the directory of a Rust package to build (repeatable)
     #[arg(long, value_name = "FILE[,ARGS]")]
     pub module: Vec<String>,
     /// Arguments of the hypervisor

@@ -119,7 +119,7 @@ pub struct DelMemType {
     pub reg: u32,
 }
 
-layout!(DelMemType, size 4);
+layout!(DelMemType, size 4, reg @ 0);
 
 /// `read_memtype`: one register's range. −EINVAL (no such register), −ENOSYS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

@@ -77,7 +77,7 @@ pub struct GetSchedId {
     pub sched_id: SchedId,
 }
 
-layout!(GetSchedId, size 4);
+layout!(GetSchedId, size 4, sched_id @ 0);
 
 /// `pincpudomain`: moves a domain to a processor. −ESRCH, −EINVAL (oneself).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

@@ -43,6 +43,10 @@ layout!(
 );
 default_is_zero!(ConsoleRing);
 
+/// Offset of `input`.
+pub const INPUT: usize = offset_of!(ConsoleRing, input);
+/// Offset of `output`.
+pub const OUTPUT: usize = offset_of!(ConsoleRing, output);
 /// Offset of `in_cons`.
 pub const IN_CONS: usize = offset_of!(ConsoleRing, in_cons);
 /// Offset of `in_prod`.

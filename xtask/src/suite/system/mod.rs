@@ -1,6 +1,7 @@
 //! System tests: the whole of it, as a person uses it. Keys go in at the console, and what the screen shows is judged.
 
 mod programs;
+mod templates;
 
 use super::command_line::{Stdin, launch};
 use super::{Outcome, Stop, Test, coverage, fixture};
@@ -37,6 +38,8 @@ pub fn tests(launcher: &Path) -> Vec<Test> {
         Test::new("system::initrd_replaces_everything", programs::replaced_initrd),
         Test::new("system::a_foreign_kernel_is_refused", foreign_kernel),
         Test::new("system::a_double_fault_is_reported", double_fault),
+        Test::new("system::template_in_rust", templates::rust),
+        Test::new("system::template_in_c", templates::c),
     ];
     for program in programs::CHECKERS {
         let name = format!("system::program_{program}");
