@@ -7,8 +7,9 @@
 //!
 //! Bits 62:59 belong to the hypervisor and are refused in a guest's value; bits 58:52 and 11:9 are the
 //! guest's own. G (8) and S (7: PAT in an L1, PSE in an L2) are refused; PWT and PCD are accepted for I/O
-//! frames only. A *non-present* entry may hold anything, but its frame bits must be 0 or lie beyond the
-//! last machine frame (so that it names nothing a processor could speculate on).
+//! frames only. A *non-present* entry may hold anything, but its frame bits, as far as the processor has
+//! physical addresses, must be 0 or lie beyond the last machine frame, and in an L2 or L3 bit 7 must be 0 (so
+//! that it names nothing a processor could speculate on).
 //!
 //! Source: Intel SDM vol. 3A 4.4 (PAE paging) and 4.5 (the four-level walk that the hypervisor really does).
 

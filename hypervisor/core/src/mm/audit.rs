@@ -195,14 +195,13 @@ impl<M: FrameMemory, R: FnMut(Difference)> Audit<'_, M, R> {
     fn count_entries(&mut self, table: Mfn, kind: Kind, entries: usize) {
         for index in 0..entries {
             let entry = self.memory.read_entry(table, index);
-            if entry & P == 0 {
-                continue;
-            }
-            let n = frame_number(entry);
-            let exists = n < self.mm.frames.len();
+            let rules = &self.mm.rules;
             let is_good = match kind {
-                Kind::L1 => self.l1_entry_is_good(entry),
-                _ => self.directory_entry_is_good(table, entry),
+                Kind::L1 if entry & P == 0 => rules.admits_non_present(entry),
+                _ if entry & P == 0 => rules.admits_non_present_directory(entry),
+                Kind::L1 => self.l1_entry_is_good(table, entry),
+                Kind::L3 => entry & rules.l3_refused == 0 && self.names_a_table(table, entry),
+                _ => entry & rules.l2_refused == 0 && self.names_a_table(table, entry),
             };
             if !is_good && self.window.contains(&u64::from(table.raw())) {
                 (self.report)(Difference::BadEntry {
@@ -210,7 +209,8 @@ impl<M: FrameMemory, R: FnMut(Difference)> Audit<'_, M, R> {
                     index: index as u16,
                 });
             }
-            if !exists {
+            let n = frame_number(entry);
+            if entry & P == 0 || n >= self.mm.frames.len() {
                 continue;
             }
             match kind {
@@ -223,46 +223,52 @@ impl<M: FrameMemory, R: FnMut(Difference)> Audit<'_, M, R> {
                     },
                 ),
                 Kind::L3 => self.count(n, if index == 3 { Kind::L2Top } else { Kind::L2 }),
-                _ if n == u64::from(table.raw()) => self.check_self_map(table, index, entry),
-                _ => {
-                    let is_linear = kind == Kind::L2Top && self.frame(n).1.type_word().kind() == Kind::L2;
-                    self.count(n, if is_linear { Kind::L2 } else { Kind::L1 });
+                _ if n == u64::from(table.raw()) => self.check_linear_map(table, index, entry),
+                Kind::L2Top if self.frame(n).1.type_word().kind() == Kind::L2 => {
+                    self.check_linear_map(table, index, entry);
+                    self.count(n, Kind::L2);
                 }
+                _ => self.count(n, Kind::L1),
             }
         }
     }
 
-    /// Pages are domains', devices', or shown to domains; never the hypervisor's own.
-    fn l1_entry_is_good(&self, entry: u64) -> bool {
+    /// Pages are the table's owner's; a privileged domain's tables may name pages of other domains, of devices, and
+    /// those shown to domains besides. Nobody's may name the hypervisor's own.
+    fn l1_entry_is_good(&self, table: Mfn, entry: u64) -> bool {
         let (n, rules) = (frame_number(entry), &self.mm.rules);
-        let owner = self
-            .mm
-            .frames
-            .lookup(n)
-            .map(|(_, info)| info.owner_word().owner());
-        let is_io = owner.map_or(n >= rules.ram_end, |owner| owner == DomId::IO);
-        let refused = if is_io {
-            rules.l1_refused & !CACHE
-        } else {
-            rules.l1_refused
+        let mine = self.mm.frames.at(table).owner_word().owner();
+        let owner = match self.mm.frames.lookup(n) {
+            Some((_, info)) => info.owner_word().owner(),
+            None if n >= rules.ram_end => DomId::IO,
+            None => DomId::NONE,
         };
-        let is_admitted = if is_io {
-            rules.admits_io(n)
-        } else {
-            owner.is_some_and(|owner| !matches!(owner, DomId::NONE | DomId::HYPERVISOR))
-        };
-        entry & refused == 0 && is_admitted
+        match owner {
+            DomId::IO => {
+                entry & rules.l1_refused & !CACHE == 0 && rules.admits_io(n) && self.is_privileged(mine)
+            }
+            DomId::NONE | DomId::HYPERVISOR => false,
+            _ => entry & rules.l1_refused == 0 && (owner == mine || self.is_privileged(mine)),
+        }
+    }
+
+    fn is_privileged(&self, id: DomId) -> bool {
+        let slot = self.hv.slot_of_any(id);
+        slot.is_some_and(|slot| {
+            self.hv.domains[slot]
+                .as_deref()
+                .is_some_and(|domain| domain.is_privileged)
+        })
     }
 
     /// Directories name tables of their own owner's, and nothing else.
-    fn directory_entry_is_good(&self, table: Mfn, entry: u64) -> bool {
+    fn names_a_table(&self, table: Mfn, entry: u64) -> bool {
         let owner = self.mm.frames.at(table).owner_word().owner();
         let named = self.mm.frames.lookup(frame_number(entry));
-        entry & self.mm.rules.l2_refused == 0
-            && named.is_some_and(|(_, info)| info.owner_word().is_owned_by(owner))
+        named.is_some_and(|(_, info)| info.owner_word().is_owned_by(owner))
     }
 
-    fn check_self_map(&mut self, table: Mfn, index: usize, entry: u64) {
+    fn check_linear_map(&mut self, table: Mfn, index: usize, entry: u64) {
         if entry & RW != 0 && self.window.contains(&u64::from(table.raw())) {
             (self.report)(Difference::BadEntry {
                 table,

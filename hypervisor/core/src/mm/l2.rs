@@ -93,7 +93,7 @@ impl<P_: Platform> Mmu<'_, P_> {
     fn judge_l2(&self, entry: u64) -> Result<(), MmError> {
         let rules = &self.hv.mm.rules;
         if entry & P == 0 {
-            if rules.admits_non_present(entry) {
+            if rules.admits_non_present_directory(entry) {
                 Ok(())
             } else {
                 Err(MmError::LeakyNonPresent { level: 2 })

@@ -50,7 +50,7 @@ impl<P_: Platform> Mmu<'_, P_> {
     fn judge_l3(&self, entry: u64) -> Result<(), MmError> {
         let rules = &self.hv.mm.rules;
         if entry & P == 0 {
-            if rules.admits_non_present(entry) {
+            if rules.admits_non_present_directory(entry) {
                 Ok(())
             } else {
                 Err(MmError::LeakyNonPresent { level: 3 })

@@ -8,9 +8,11 @@
 //! 51:12 frame, 58:52 the guest's, 62:59 the hypervisor's, 63 NX.
 //!
 //! A *non-present* entry is the guest's to fill, but for bits 62:59 and the frame, which must be 0 or beyond the
-//! last frame of RAM: processors with the L1TF flaw speculate on the frame bits of such entries. The first frame of
-//! each further 4 GiB of RAM stands for 0, so that the upper half of an entry can be written before its lower
-//! half; nobody is ever given these frames ([`is_frame_zero`]).
+//! last frame of RAM: processors with the L1TF flaw speculate on the frame bits of such entries. They drop the bits that
+//! do not fit on their bus, so only the others count. The first frame of each further 4 GiB of RAM stands for 0, so
+//! that the upper half of an entry can be written before its lower half; nobody is ever given these frames
+//! ([`is_frame_zero`]). In a directory the PS bit is refused as well: to such a processor the entry is a page of 2 MiB
+//! or 1 GiB, of which its frame says only the first 4 KiB.
 
 use guest_abi::mmu::{Pte, PteFlags};
 
@@ -24,6 +26,8 @@ pub const US: u64 = PteFlags::USER.bits();
 pub const CACHE: u64 = PteFlags::WRITE_THROUGH.bits() | PteFlags::NO_CACHE.bits();
 /// Accessed.
 pub const A: u64 = PteFlags::ACCESSED.bits();
+/// A large page, in a directory.
+pub const LARGE: u64 = PteFlags::PAT_OR_LARGE.bits();
 /// No-execute.
 pub const NX: u64 = PteFlags::NO_EXECUTE.bits();
 /// The frame.
@@ -67,6 +71,8 @@ pub struct EntryRules {
     pub l3_refused: u64,
     /// First frame number beyond all RAM of the machine, given to domains or not.
     pub ram_end: u64,
+    /// Bits of a frame number that the processor has wires for.
+    pub bus_bits: u64,
     /// First frame number that the processor cannot put on its bus.
     pub bus_end: u64,
     /// I/O frames `[start, end)` that no domain may map.
@@ -80,6 +86,7 @@ impl EntryRules {
         l2_refused: u64::MAX,
         l3_refused: u64::MAX,
         ram_end: 0,
+        bus_bits: u64::MAX,
         bus_end: 0,
         denied_io: DeniedIo::new_const(),
     };
@@ -101,18 +108,26 @@ impl EntryRules {
             l2_refused: !(PteFlags::L2_ALLOWED.bits() | FRAME) | no_nx | Self::FAR_FRAME,
             l3_refused: !(PteFlags::L3_ALLOWED.bits() | FRAME) | Self::FAR_FRAME,
             ram_end,
+            bus_bits: (1 << (address_bits - 12)) - 1,
             // Frame numbers have 32 bits throughout.
             bus_end: 1 << (address_bits - 12).min(32),
             denied_io,
         }
     }
 
-    /// Whether a non-present entry may be stored.
+    /// Whether a non-present entry may be stored in an L1.
     #[inline(always)]
     #[must_use]
     pub const fn admits_non_present(&self, entry: u64) -> bool {
-        let frame = frame_number(entry);
+        let frame = frame_number(entry) & self.bus_bits;
         entry & OURS == 0 && (is_frame_zero(frame) || frame >= self.ram_end || cfg!(feature = "mutant-l1tf"))
+    }
+
+    /// Whether a non-present entry may be stored in a table of a higher level.
+    #[inline(always)]
+    #[must_use]
+    pub const fn admits_non_present_directory(&self, entry: u64) -> bool {
+        self.admits_non_present(entry) && (entry & LARGE == 0 || cfg!(feature = "mutant-l1tf"))
     }
 
     /// Whether I/O frame `n` exists on the bus and may be mapped by a domain that has the right to I/O memory.

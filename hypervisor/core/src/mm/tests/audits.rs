@@ -127,6 +127,10 @@ fn entries_that_nobody_counted() {
     );
 }
 
+fn guest_page(guest: &Guest) -> Mfn {
+    guest.frames[20]
+}
+
 #[test]
 fn entries_that_none_may_hold() {
     let bad = |d: &Difference| matches!(d, Difference::BadEntry { .. });
@@ -140,7 +144,30 @@ fn entries_that_none_may_hold() {
             .machine
             .poke(guest.top_l2(), 6, entry(guest.top_l2(), P | RW))
     });
+    finds(bad, |world, guest| {
+        world.machine.poke(guest.top_l2(), 5, entry(guest.l2(), P | RW))
+    });
     finds(bad, |world, guest| world.machine.poke(guest.top_l2(), 500, 0));
+    // Non-present ones on which a processor may speculate.
+    for (table, word) in [
+        (Guest::low_l1 as fn(&Guest) -> Mfn, entry(Mfn::new(100), 0)),
+        (Guest::l2, entry(Mfn::new(100), 0)),
+        (Guest::l2, 1 << 7),
+        (Guest::l3, 1 << 7),
+    ] {
+        finds(bad, |world, guest| world.machine.poke(table(guest), 2, word));
+    }
+    // Somebody else's page, a device's, in the tables of a domain without privilege.
+    for page in [guest_page, |_: &Guest| Mfn::new(3)] {
+        finds(bad, |world, guest| {
+            let other = world.hv.domains[0].as_deref().map(|d| d.vcpus[0].roots[0]);
+            let l2 = world.machine.peek(other.flatten().expect("a root"), 0);
+            let l1 = world.machine.peek(Mfn::new((l2 >> 12) as u32), 0);
+            world
+                .machine
+                .poke(Mfn::new((l1 >> 12) as u32), 7, entry(page(guest), P));
+        });
+    }
     finds(bad, |world, guest| world.machine.poke(guest.l3(), 4, 1));
     finds(bad, |world, guest| {
         world.machine.poke(guest.l3(), 0, entry(guest.l2(), P))

@@ -71,6 +71,28 @@ fn bits_of_l2_and_l3_entries() {
         refused(&mut world, set(guest.l3(), 1, ram)),
         mm(MmError::LeakyNonPresent { level: 3 })
     );
+    // A large page that begins at frame 0, or that a frame beyond RAM only names the middle of.
+    for large in [
+        1 << 7,
+        RW | 1 << 7,
+        entry(Mfn::new(513), 1 << 7),
+        1 << 63 | 1 << 7,
+    ] {
+        assert_eq!(
+            refused(&mut world, set(guest.l2(), 7, large)),
+            mm(MmError::LeakyNonPresent { level: 2 })
+        );
+        assert_eq!(
+            refused(&mut world, set(guest.l3(), 1, large)),
+            mm(MmError::LeakyNonPresent { level: 3 })
+        );
+        world.machine.poke(l2, 9, large);
+        assert_eq!(
+            refused(&mut world, pin(2, l2)),
+            mm(MmError::LeakyNonPresent { level: 2 })
+        );
+        world.machine.poke(l2, 9, 0);
+    }
     must(
         &mut world,
         &[

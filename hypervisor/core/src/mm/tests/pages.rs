@@ -85,6 +85,11 @@ fn a_non_present_entry_names_no_frame_of_ram() {
         (1 << 59, false),
         (1 << 62, false),
         (512 << 12 | 1 << 60, false),
+        // The processor has 36 wires for addresses: it does not see the bits above.
+        (entry(Mfn::new(512), 1 << 36), true),
+        (1 << 51, true),
+        (entry(last, 1 << 36), false),
+        (entry(guest.l3(), 1 << 51), false),
     ] {
         let request = set(guest.low_l1(), 5, word);
         if is_good {
