@@ -46,9 +46,12 @@ struct Claimant {
 }
 
 impl Claimant {
-    /// Whether what the frame holds may be seen by the claimant.
+    /// Whether what the frame holds may be seen by the claimant. What was nobody's may have been anything.
     fn may_see(self, word: FreeWord) -> bool {
-        let is_own = word.last_owner() == self.id && word.deaths() >= self.born && word.deaths() != u16::MAX;
+        let is_own = word.last_owner() == self.id
+            && self.id != DomId::NONE
+            && word.deaths() >= self.born
+            && word.deaths() != u16::MAX;
         word.is_clean() || is_own
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{assert_sound, must, pin, unmap};
 use crate::{
+    domain::DomId,
     error::HvError,
     mm::pte::P,
     outcome::Outcome,
@@ -51,6 +52,18 @@ fn arguments_are_judged_in_order() {
     }
     assert_eq!(world.call(12, [0, LIST, 1, 11, SELF]), Ok(Outcome::Return(0)));
     assert_sound(&world);
+}
+
+#[test]
+fn the_hypervisors_own_frames_hold_zeroes_even_if_they_were_its_own_before() {
+    let (mut world, _) = World::with_dom0();
+    let mfn = world.mmu().allocate_kept(0).expect("a frame");
+    world.machine.poke(mfn, 100, 0x5EC2E7);
+    let now = world.hv.mm.clock.now();
+    let table = world.table();
+    world.hv.mm.allocator.release(table, mfn, DomId::NONE, now);
+    assert_eq!(world.mmu().allocate_kept(0), Ok(mfn));
+    assert_eq!(world.machine.peek(mfn, 100), 0);
 }
 
 #[test]
