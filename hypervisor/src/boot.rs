@@ -5,6 +5,7 @@ use arrayvec::ArrayVec;
 use core::ptr::NonNull;
 use guest_abi::addr::Mfn;
 use hv_arch::{
+    apic,
     boot::{MULTIBOOT1, MULTIBOOT2},
     cpu,
     framebuffer::{Channel, Layout},
@@ -208,10 +209,21 @@ pub fn ram_frames(info: &BootInfo) -> u32 {
     u32::try_from(info.memory().guest_ram_end() / 4096).expect("RAM beyond 64 GiB is left out")
 }
 
-/// I/O frames that no domain may map: the local APIC's registers would let a guest reset the machine's CPU.
+/// I/O frames that no domain may map. The local APIC's registers would let a guest reset the machine's CPU; those of an
+/// I/O APIC would let it raise any vector, exceptions included, whose frame then is not what the gate's code expects.
 fn denied_io() -> DeniedIo {
     const LOCAL_APIC: u64 = 0xFEE0_0000 >> 12;
-    [(LOCAL_APIC, LOCAL_APIC + 1)].into_iter().collect()
+    /// Where I/O APICs are, by convention (ICH data sheets: 0xFEC0_0000, in steps of 4 KiB).
+    const IO_APICS: u64 = 0xFEC0_0000 >> 12;
+    let mut denied: DeniedIo = [(IO_APICS, IO_APICS + 16), (LOCAL_APIC, LOCAL_APIC + 1)]
+        .into_iter()
+        .collect();
+    if let Some(apic::Found::Memory(moved)) = apic::detect()
+        && moved >> 12 != LOCAL_APIC
+    {
+        denied.push((moved >> 12, (moved >> 12) + 1));
+    }
+    denied
 }
 
 /// One line on what was found.
