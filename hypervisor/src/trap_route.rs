@@ -56,7 +56,7 @@ extern "sysv64" fn plain_trap_from_guest(regs: &mut UserRegs, vector: u32) {
 extern "sysv64" fn trap_from_guest(regs: &mut UserRegs) {
     let vector = regs.vector;
     let detail = match vector {
-        DEBUG => u64::from(cpu::debug_status()),
+        DEBUG => u64::from(cpu::take_debug_status()),
         _ => 0,
     };
     state::with(regs, |cx| {
@@ -118,14 +118,12 @@ extern "sysv64" fn interrupt(vector: u32) {
 }
 
 /// A debug exception hit the hypervisor itself: a guest's breakpoint on its own address that a copy of ours touched,
-/// or a MOV SS in front of an `int`. It is not delivered; the guest's next look at DR6 shows it.
+/// or a MOV SS in front of an `int`. It is nobody's: were it left in DR6, the next debug exception of whatever guest
+/// would be taken for it.
 #[unsafe(no_mangle)]
 extern "sysv64" fn debug_from_hypervisor() {
-    DEBUG_STATUS.fetch_or(cpu::debug_status(), Relaxed);
+    let _ = cpu::take_debug_status();
 }
-
-/// DR6 bits seen by [`debug_from_hypervisor`].
-static DEBUG_STATUS: AtomicU32 = AtomicU32::new(0);
 
 /// Takes no lock, touches no guest memory: leaves a mark for the exit path.
 #[unsafe(no_mangle)]

@@ -167,12 +167,15 @@ pub fn write_debug_register(index: usize, value: u32) {
     }
 }
 
-/// Reads DR6.
+/// Takes what DR6 says, and empties it: the processor only ever adds to it.
 #[must_use]
-pub fn debug_status() -> u32 {
+pub fn take_debug_status() -> u32 {
+    /// No hit, no step. (Bits 16 and 11 say so by being 1.)
+    const EMPTY: u32 = 0xFFFF_0FF0;
     let value: u64;
     // SAFETY: reading has no effect.
     unsafe { asm!("mov {}, dr6", out(reg) value, options(nomem, nostack)) }
+    write_debug_register(6, EMPTY);
     value as u32
 }
 
