@@ -4,6 +4,7 @@
 //! once at boot, in the statics below.
 
 use crate::console;
+use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use guest_abi::addr::{GuestVirt, HV_START, Mfn};
 use hv_arch::{
@@ -27,7 +28,7 @@ use hv_core::{
 pub struct Machine;
 
 /// Frames that the direct map shows: all below this number.
-static MAPPED_FRAMES: AtomicU32 = AtomicU32::new(0);
+static MAPPED_FRAMES: BootNumber = BootNumber(UnsafeCell::new(0));
 /// Physical address of the machine-to-phys table.
 static M2P: AtomicU64 = AtomicU64::new(0);
 /// Its frames.
@@ -35,9 +36,24 @@ static M2P_FRAMES: AtomicU32 = AtomicU32::new(0);
 /// The address space of the domain whose registers are on this CPU.
 static SPACE: spin::Once<AddressSpace> = spin::Once::new();
 
+/// A number that boot sets and everything reads; a plain one, for it is compared with at each access to a frame.
+struct BootNumber(UnsafeCell<u32>);
+
+// SAFETY: written once, while a single CPU boots and nothing else runs.
+unsafe impl Sync for BootNumber {}
+
+impl BootNumber {
+    #[inline(always)]
+    fn get(&self) -> u32 {
+        // SAFETY: nobody writes any more.
+        unsafe { *self.0.get() }
+    }
+}
+
 /// Says how much RAM there is and where the machine-to-phys table lies. Boot only.
 pub fn describe_memory(frames: u32, m2p: FrameRange) {
-    MAPPED_FRAMES.store(frames, Relaxed);
+    // SAFETY: boot runs on one CPU, with interrupts off.
+    unsafe { *MAPPED_FRAMES.0.get() = frames };
     M2P.store(m2p.start.addr().raw(), Relaxed);
     M2P_FRAMES.store(m2p.count(), Relaxed);
 }
@@ -65,7 +81,7 @@ fn space() -> &'static AddressSpace {
 /// For a frame that is no RAM: the frame table knows better, so this is a bug of ours.
 #[inline(always)]
 fn frame_address(frame: Mfn) -> *mut u8 {
-    if frame.raw() >= MAPPED_FRAMES.load(Relaxed) {
+    if frame.raw() >= MAPPED_FRAMES.get() {
         not_ram(frame);
     }
     direct(frame.addr().raw())
@@ -107,6 +123,34 @@ impl FrameWords for Words {
         self.0[index]
             .compare_exchange(old, new, Relaxed, Relaxed)
             .map(|_| ())
+    }
+
+    #[inline(always)]
+    fn load_u32(self, offset: usize) -> u32 {
+        self.half(offset).load(Relaxed)
+    }
+
+    #[inline(always)]
+    fn fetch_or_u32(self, offset: usize, bits: u32) -> u32 {
+        self.half(offset).fetch_or(bits, Relaxed)
+    }
+
+    #[inline(always)]
+    fn store_u8(self, offset: usize, value: u8) {
+        assert!(offset < 4096);
+        let at = self.0.as_ptr().cast::<u8>().cast_mut().wrapping_add(offset);
+        // SAFETY: inside the frame; the guest may write it at the same time, hence volatile.
+        unsafe { at.write_volatile(value) }
+    }
+}
+
+impl Words {
+    /// The 4-byte word at `offset`.
+    #[inline(always)]
+    fn half(self, offset: usize) -> &'static AtomicU32 {
+        assert!(offset < 4096 && offset.is_multiple_of(4));
+        // SAFETY: inside the frame and aligned.
+        unsafe { &*self.0.as_ptr().cast::<AtomicU32>().wrapping_add(offset / 4) }
     }
 }
 
@@ -177,7 +221,7 @@ impl FrameMemory for Machine {
 
     #[inline(always)]
     fn set_m2p(&self, frame: Mfn, value: u32) {
-        assert!(frame.raw() < MAPPED_FRAMES.load(Relaxed));
+        assert!(frame.raw() < MAPPED_FRAMES.get());
         let table = direct(M2P.load(Relaxed)).cast::<u32>();
         // SAFETY: the table has an entry for every frame of RAM; guests read it, hence volatile.
         unsafe { table.wrapping_add(frame.index()).write_volatile(value) }
@@ -258,7 +302,7 @@ impl Tlb for Machine {
 
     #[inline]
     fn flush_page(&self, at: GuestVirt) {
-        cpu::invalidate_page(u64::from(at.raw()));
+        cpu::invalidate_guest_page(at.raw());
     }
 
     fn flush_data_caches(&self) {

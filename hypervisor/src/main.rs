@@ -15,6 +15,7 @@ mod exit;
 mod hypercalls;
 mod interrupts;
 mod keys;
+mod lock;
 mod logging;
 mod m2p;
 mod machine;

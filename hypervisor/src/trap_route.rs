@@ -25,30 +25,29 @@ const PAGE_FAULT: u32 = 14;
 /// A page fault from ring 1, 2 or 3.
 #[unsafe(no_mangle)]
 extern "sysv64" fn page_fault_from_guest(regs: &mut UserRegs, cr2: u64) {
-    state::with(regs, |cx| {
-        let error = cx.regs.error_code;
-        if !trap::page_fault_quickly(cx, error, cr2) {
-            cx.out_of_line(move |cx| {
-                cx.regs.vector = PAGE_FAULT;
-                let outcome = trap::page_fault(cx, error, cr2);
-                survive(cx, outcome);
-            });
-        }
-    });
+    state::with_short_way(
+        regs,
+        |cx| trap::page_fault_quickly(cx, cx.regs.error_code, cr2).then_some(()),
+        move |cx| {
+            cx.regs.vector = PAGE_FAULT;
+            let outcome = trap::page_fault(cx, cx.regs.error_code, cr2);
+            survive(cx, outcome);
+        },
+    );
 }
 
 /// An exception without error code that is passed on as it is.
 #[unsafe(no_mangle)]
-extern "sysv64" fn plain_trap_from_guest(regs: &mut UserRegs, vector: u32) {
-    state::with(regs, |cx| {
-        if !bounce::deliver_quickly(cx, vector as u8) {
-            cx.out_of_line(move |cx| {
-                cx.regs.vector = vector;
-                let outcome = bounce::deliver_exception(cx, vector as u8, None, None);
-                survive(cx, outcome);
-            });
-        }
-    });
+extern "sysv64" fn plain_trap_from_guest(regs: &mut UserRegs, vector: u8) {
+    state::with_short_way(
+        regs,
+        |cx| bounce::deliver_quickly(cx, vector).then_some(()),
+        move |cx| {
+            (cx.regs.vector, cx.regs.error_code) = (vector.into(), 0);
+            let outcome = bounce::deliver_exception(cx, vector, None, None);
+            survive(cx, outcome);
+        },
+    );
 }
 
 /// Any other exception, or a vector that a guest may raise by `int n`.

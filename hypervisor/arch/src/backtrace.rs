@@ -5,7 +5,7 @@
 //! walk, quietly. Where an exception interrupted the hypervisor, its saved registers are found above the entry
 //! code's call and the walk goes on in what was interrupted, on another stack if need be.
 //!
-//! The image must be built with frame pointers. Names are not known here; the launcher adds them.
+//! The image must be built with frame pointers, but for functions that call none: nobody dies further down than those. Names are not known here; the launcher adds them.
 
 use crate::{entry, gdt, paging, percpu};
 use core::mem::size_of;

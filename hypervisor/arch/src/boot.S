@@ -127,7 +127,7 @@ boot_long_mode:
     mov fs, eax
     mov gs, eax
     mov ss, eax
-    movabs rsp, offset percpu_block + 0x10000
+    movabs rsp, offset {block} + {block_size}
     xor ebp, ebp
     mov edi, edi
     mov esi, esi

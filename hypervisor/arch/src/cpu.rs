@@ -95,6 +95,13 @@ pub fn invalidate_page(linear: u64) {
     unsafe { x86::tlb::flush(linear as usize) }
 }
 
+/// Drops the translation of one of the guest's addresses, on every change of a mapping that the guest makes.
+#[inline(always)]
+pub fn invalidate_guest_page(linear: u32) {
+    // SAFETY: as above.
+    unsafe { asm!("invlpg byte ptr [{:e}]", in(reg) linear, options(nostack, preserves_flags)) }
+}
+
 /// Writes back and invalidates the caches.
 pub fn write_back_caches() {
     // SAFETY: no effect on memory's contents.

@@ -5,10 +5,10 @@
 # so the CPU's data is at a constant distance from rsp. r8-r15 do not exist for 32-bit guests.
 
 .set REGS_RAX, 48
+.set REGS_ERROR_CODE, 64
 .set REGS_VECTOR, 68
 .set REGS_RIP, 72
 .set REGS_CS, 80
-.set REGS_RSP, 96
 .set REGS_SIZE, 112
 # What to add to rsp, once the frame is complete, to reach the CPU's block.
 .set PERCPU, REGS_SIZE - {block_size}
@@ -82,7 +82,7 @@ entry_hypercall:
     mov eax, eax
     lea r10, [rip + hypercall_table]
     call [r10 + rax * 8]
-    mov [rsp + REGS_RAX], rax
+    mov [rsp + REGS_RAX], eax
 .global entry_return
 entry_return:
     mov rcx, [rsp + PERCPU + {upcall_flags}]
@@ -91,14 +91,13 @@ entry_return:
     cmp byte ptr [rcx], 0               # events pending?
     jne 5f
 4:  mov dword ptr [rsp + REGS_RIP + 4], 0
-    mov dword ptr [rsp + REGS_RSP + 4], 0
     POP_REGS
     add rsp, 16
 .global entry_iret
 entry_iret:
     iretq
 2:  call hypercall_unknown
-    mov [rsp + REGS_RAX], rax
+    mov [rsp + REGS_RAX], eax
     jmp entry_return
 5:  cmp byte ptr [rcx + 1], 0           # and masked?
     jne 4b
@@ -138,8 +137,7 @@ entry_page_fault:
 entry_plain:
     .irp vector, 0, 3, 4, 5, 6, 9, 16, 19
     .balign 64
-    push 0
-    push rax
+    sub rsp, 16
     PUSH_REGS
     test byte ptr [rsp + REGS_CS], 3
     jz 2f
@@ -147,7 +145,8 @@ entry_plain:
     mov esi, \vector
     call plain_trap_from_guest
     jmp entry_return
-2:  mov dword ptr [rsp + REGS_VECTOR], \vector
+2:  mov dword ptr [rsp + REGS_ERROR_CODE], 0
+    mov dword ptr [rsp + REGS_VECTOR], \vector
     jmp entry_exception_inside
     .endr
 entry_plain_end:

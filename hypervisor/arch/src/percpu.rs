@@ -59,14 +59,13 @@ pub struct Block(UnsafeCell<[u8; BLOCK_SIZE]>);
 // SAFETY: each block is used by the one CPU it belongs to; access goes through `this_cpu` and the entry code.
 unsafe impl Sync for Block {}
 
-#[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.percpu")]
-static percpu_block: Block = Block(UnsafeCell::new([0; BLOCK_SIZE]));
+pub(crate) static BLOCK: Block = Block(UnsafeCell::new([0; BLOCK_SIZE]));
 
 /// Address of the boot CPU's block.
 #[must_use]
 pub fn block_base() -> u64 {
-    percpu_block.0.get() as u64
+    BLOCK.0.get() as u64
 }
 
 /// Top of the ordinary stack: where entries from guests start to push.
@@ -78,7 +77,7 @@ pub fn stack_top() -> u64 {
 /// This CPU's data.
 #[must_use]
 pub fn this_cpu() -> *mut PerCpu {
-    percpu_block.0.get().cast()
+    BLOCK.0.get().cast()
 }
 
 /// Bounds of the stack that holds `address`, or `None` where it is in none of them.

@@ -41,11 +41,12 @@ pub fn fixup(rip: u64) -> Option<u64> {
     None
 }
 
-/// One move that may fault: reads or writes a word of the named width.
+/// One move that may fault: reads or writes a word of the named width. The address has 32 bits by itself: the instruction
+/// cannot leave the guest's 4 GiB, and nobody need widen it.
 macro_rules! moves {
     ($read:ident, $write:ident, $ty:ty, $reg:ident, $load:literal, $store:literal) => {
         #[inline(always)]
-        unsafe fn $read<const OFFSET: usize>(at: u64) -> Result<$ty, Fault> {
+        unsafe fn $read<const OFFSET: usize>(at: u32) -> Result<$ty, Fault> {
             let value: $ty;
             // SAFETY: the caller vouches for the address; a fault is recovered through the exception table.
             unsafe {
@@ -66,7 +67,7 @@ macro_rules! moves {
         }
 
         #[inline(always)]
-        unsafe fn $write<const OFFSET: usize>(at: u64, value: $ty) -> Result<(), Fault> {
+        unsafe fn $write<const OFFSET: usize>(at: u32, value: $ty) -> Result<(), Fault> {
             // SAFETY: as above.
             unsafe {
                 asm!(
@@ -92,32 +93,32 @@ moves!(
     write_u8,
     u8,
     reg_byte,
-    "2: mov {value}, byte ptr [{at} + {offset}]",
-    "2: mov byte ptr [{at} + {offset}], {value}"
+    "2: mov {value}, byte ptr [{at:e} + {offset}]",
+    "2: mov byte ptr [{at:e} + {offset}], {value}"
 );
 moves!(
     read_u16,
     write_u16,
     u16,
     reg,
-    "2: mov {value:x}, word ptr [{at} + {offset}]",
-    "2: mov word ptr [{at} + {offset}], {value:x}"
+    "2: mov {value:x}, word ptr [{at:e} + {offset}]",
+    "2: mov word ptr [{at:e} + {offset}], {value:x}"
 );
 moves!(
     read_u32,
     write_u32,
     u32,
     reg,
-    "2: mov {value:e}, dword ptr [{at} + {offset}]",
-    "2: mov dword ptr [{at} + {offset}], {value:e}"
+    "2: mov {value:e}, dword ptr [{at:e} + {offset}]",
+    "2: mov dword ptr [{at:e} + {offset}], {value:e}"
 );
 moves!(
     read_u64,
     write_u64,
     u64,
     reg,
-    "2: mov {value}, qword ptr [{at} + {offset}]",
-    "2: mov qword ptr [{at} + {offset}], {value}"
+    "2: mov {value}, qword ptr [{at:e} + {offset}]",
+    "2: mov qword ptr [{at:e} + {offset}], {value}"
 );
 
 /// Copies `count` bytes with a string move; gives the bytes that were not copied.
@@ -167,7 +168,7 @@ macro_rules! words {
     reason = "one argument covers every arm"
 )]
 pub unsafe fn copy_in(at: u32, into: *mut u8, len: usize) -> Result<(), Fault> {
-    let from = u64::from(at);
+    let from = at;
     // SAFETY: the caller vouches for both ranges; every arm writes exactly `len` bytes.
     unsafe {
         match len {
@@ -179,7 +180,7 @@ pub unsafe fn copy_in(at: u32, into: *mut u8, len: usize) -> Result<(), Fault> {
             24 => words!(read from, into, 0 8 16),
             32 => words!(read from, into, 0 8 16 24),
             _ => {
-                if copy_string(from, into as u64, len) != 0 {
+                if copy_string(u64::from(from), into as u64, len) != 0 {
                     return Err(Fault);
                 }
             }
@@ -201,7 +202,7 @@ pub unsafe fn copy_in(at: u32, into: *mut u8, len: usize) -> Result<(), Fault> {
     reason = "one argument covers every arm"
 )]
 pub unsafe fn copy_out(at: u32, from: *const u8, len: usize) -> Result<(), Fault> {
-    let to = u64::from(at);
+    let to = at;
     // SAFETY: the caller vouches for both ranges; every arm reads exactly `len` bytes.
     unsafe {
         match len {
@@ -218,7 +219,7 @@ pub unsafe fn copy_out(at: u32, from: *const u8, len: usize) -> Result<(), Fault
             32 => words!(write to, from, 0 4 8 12 16 20 24 28),
             36 => words!(write to, from, 0 4 8 12 16 20 24 28 32),
             _ => {
-                if copy_string(from as u64, to, len) != 0 {
+                if copy_string(from as u64, u64::from(to), len) != 0 {
                     return Err(Fault);
                 }
             }

@@ -20,7 +20,7 @@ impl<T: FromBytes + IntoBytes + Immutable + Copy> GuestPod for T {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault;
 
-/// The 8-byte words of one frame, for several accesses in a row. Indices are checked (0..512).
+/// One frame, for several accesses in a row. Indices and offsets are checked, as [`FrameMemory`] says.
 pub trait FrameWords: Copy {
     /// Reads word `index` in one access.
     fn read(self, index: usize) -> u64;
@@ -29,6 +29,12 @@ pub trait FrameWords: Copy {
     /// # Errors
     /// The word's present value, where it is not `old`.
     fn compare_exchange(self, index: usize, old: u64, new: u64) -> Result<(), u64>;
+    /// [`FrameMemory::load_u32`] of this frame.
+    fn load_u32(self, offset: usize) -> u32;
+    /// [`FrameMemory::fetch_or_u32`] of this frame.
+    fn fetch_or_u32(self, offset: usize, bits: u32) -> u32;
+    /// [`FrameMemory::store_u8`] of this frame.
+    fn store_u8(self, offset: usize, value: u8);
 }
 
 /// [`FrameWords`] that looks the frame up at each access.
@@ -57,6 +63,15 @@ impl<M: FrameMemory> FrameWords for OneByOne<'_, M> {
     }
     fn compare_exchange(self, index: usize, old: u64, new: u64) -> Result<(), u64> {
         self.0.compare_exchange_entry(self.1, index, old, new)
+    }
+    fn load_u32(self, offset: usize) -> u32 {
+        self.0.load_u32(self.1, offset)
+    }
+    fn fetch_or_u32(self, offset: usize, bits: u32) -> u32 {
+        self.0.fetch_or_u32(self.1, offset, bits)
+    }
+    fn store_u8(self, offset: usize, value: u8) {
+        self.0.store_u8(self.1, offset, value);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The registers of an interrupted guest, as the entry code saves them.
 
 /// A guest's registers while the hypervisor runs: the top of the CPU's stack, in the order in which the
-/// entry code pushes them (`rbx` last). A 32-bit guest has only the low halves; the exit path cuts them again.
+/// entry code pushes them (`rbx` last). A 32-bit guest has only the low halves; the exit path cuts RIP again.
 ///
 /// The data segment registers are not here: 64-bit code does not use them, so they stay in the processor until
 /// another vCPU runs.
@@ -18,7 +18,7 @@ pub struct UserRegs {
     pub rax: u64,
     /// Keeps the stack aligned; no meaning.
     pub reserved: u64,
-    /// Error code of the exception that entered; 0 where it has none.
+    /// Error code of the exception that entered. Where it has none, and nothing is out of the ordinary, any value.
     pub error_code: u32,
     /// Vector that entered.
     pub vector: u32,

@@ -8,7 +8,10 @@
 //!
 //! Source: Xen 2.0: shared_info_t and the event rules of its interface.
 
-use crate::{domain::Domain, platform::FrameMemory};
+use crate::{
+    domain::Domain,
+    platform::{FrameMemory, FrameWords},
+};
 use guest_abi::{
     addr::Mfn,
     event_channel::MAX_PORTS,
@@ -99,15 +102,15 @@ impl<'a, M: FrameMemory> SharedInfo<'a, M> {
         let port = port % MAX_PORTS;
         let (word, shift) = (port / 32, port % 32);
         let at = word as usize * 4;
-        let set =
-            |offset: usize, bit: u32| self.memory.fetch_or_u32(self.frame, offset, 1 << bit) >> bit & 1 != 0;
+        let page = self.memory.words(self.frame);
+        let set = |offset: usize, bit: u32| page.fetch_or_u32(offset, 1 << bit) >> bit & 1 != 0;
         if set(self.layout.pending + at, shift)
-            || self.memory.load_u32(self.frame, self.layout.mask + at) >> shift & 1 != 0
+            || page.load_u32(self.layout.mask + at) >> shift & 1 != 0
             || set(self.layout.pending_selector, word)
         {
             return false;
         }
-        self.memory.store_u8(self.frame, self.layout.upcall_pending, 1);
+        page.store_u8(self.layout.upcall_pending, 1);
         true
     }
 

@@ -225,20 +225,23 @@ fn enter_flat<P: Platform, H: Head, const INNER: usize, const OUTER: usize>(
     }
     let vcpu = &domain.vcpus[0];
     let flags = cx.regs.rflags as u32;
-    if cx.regs.in_guest_kernel() {
+    let pushed = if cx.regs.in_guest_kernel() {
         let words = frame::<H, INNER>(cx.regs, head);
-        let Some(esp) = push_flat(cx.platform, cx.regs.ss as u16, cx.regs.rsp as u32, &words) else {
-            return false;
-        };
-        resume_at(cx.regs, to.handler(vcpu), flags, esp);
+        push_flat(cx.platform, cx.regs.ss as u16, cx.regs.rsp as u32, &words)
     } else {
-        let words = frame::<H, OUTER>(cx.regs, head);
-        let Some(esp) = push_flat(cx.platform, vcpu.kernel_ss, vcpu.kernel_esp, &words) else {
-            return false;
-        };
-        cx.regs.ss = u64::from(Selector::FLAT_RING1_DS.raw());
-        resume_at(cx.regs, to.handler(vcpu), flags, esp);
-    }
+        let pushed = push_flat_outer::<P, H, INNER, OUTER>(
+            cx.regs,
+            cx.platform,
+            (vcpu.kernel_ss, vcpu.kernel_esp),
+            head,
+        );
+        if pushed.is_some() {
+            cx.regs.ss = u64::from(Selector::FLAT_RING1_DS.raw());
+        }
+        pushed
+    };
+    let Some(esp) = pushed else { return false };
+    resume_at(cx.regs, to.handler(vcpu), flags, esp);
     if to.masks_events(vcpu) {
         mask_upcalls(cx.platform, domain);
     }
@@ -330,6 +333,22 @@ fn frame<H: Head, const N: usize>(regs: &UserRegs, head: H) -> [u32; N] {
 fn push_flat<P: Platform, const N: usize>(platform: &P, ss: u16, esp: u32, words: &[u32; N]) -> Option<u32> {
     let start = flat_slot(ss, esp, (N * 4) as u32)?;
     platform.write(GuestVirt::new(start), words).ok()?;
+    Some(start)
+}
+
+/// The same for a frame with ESP and SS. They are read when what precedes them is written: fewer values are alive at once.
+#[inline(always)]
+fn push_flat_outer<P: Platform, H: Head, const INNER: usize, const OUTER: usize>(
+    regs: &UserRegs,
+    platform: &P,
+    (ss, esp): (u16, u32),
+    head: H,
+) -> Option<u32> {
+    let start = flat_slot(ss, esp, (OUTER * 4) as u32)?;
+    let word = |n: usize| GuestVirt::new(start.wrapping_add((n * 4) as u32));
+    platform.write(word(0), &frame::<H, INNER>(regs, head)).ok()?;
+    platform.write(word(INNER), &(regs.rsp as u32)).ok()?;
+    platform.write(word(INNER + 1), &u32::from(regs.ss as u16)).ok()?;
     Some(start)
 }
 

@@ -27,7 +27,7 @@ use guest_abi::{
 /// Entry checks that one request counts for beside those of its own.
 const REQUEST_COST: u32 = 3;
 /// Requests that are accounted for at a time.
-const GROUP: u32 = 128;
+const GROUP: u32 = 64;
 const REQUEST_BYTES: u32 = size_of::<MmuUpdate>() as u32;
 
 /// Call 1, `mmu_update(requests, count, done)`.

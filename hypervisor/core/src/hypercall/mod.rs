@@ -95,15 +95,6 @@ impl Default for CallCounters {
 pub fn call<P: Platform, const NUMBER: u32>(cx: &mut Context<'_, P>, args: Args) -> u32 {
     const { assert!(CallNumber::new(NUMBER).index().is_some()) };
     count(cx, NUMBER);
-    let args = only_used::<NUMBER>(args);
-    if let Some(quick) = quick::<P, NUMBER>(cx, args) {
-        return quick.unwrap_or_else(|| {
-            cx.out_of_line(move |cx| match handle::<P, NUMBER>(cx, args) {
-                Ok(Outcome::Return(value)) => value,
-                other => finish(cx, NUMBER, other),
-            })
-        });
-    }
     match handle::<P, NUMBER>(cx, args) {
         Ok(Outcome::Return(value)) => value,
         Ok(Outcome::Yield) => {
@@ -114,9 +105,16 @@ pub fn call<P: Platform, const NUMBER: u32>(cx: &mut Context<'_, P>, args: Args)
     }
 }
 
+/// Whether call `number` has a short way: [`call_quickly`].
+#[must_use]
+pub const fn has_short_way(number: u32) -> bool {
+    matches!(number, 3 | 10 | 16 | 17)
+}
+
 /// The arguments of a call that has a short way, zero for those it does not have: nobody keeps them for the long way.
 #[inline(always)]
-const fn only_used<const NUMBER: u32>([a, b, c, d, e]: Args) -> Args {
+#[must_use]
+pub const fn only_used<const NUMBER: u32>([a, b, c, d, e]: Args) -> Args {
     match NUMBER {
         16 => [a, 0, 0, 0, 0],
         3 | 17 => [a, b, 0, 0, 0],
@@ -125,17 +123,19 @@ const fn only_used<const NUMBER: u32>([a, b, c, d, e]: Args) -> Args {
     }
 }
 
-/// The short way of a call that has one. `Some(None)`: not this time, and nothing has changed. All else is then a
-/// single function, so that the short way needs no stack frame.
+/// The short way of [`call`], where `NUMBER` has one. `None`: not this time, and nothing has changed. All else is then
+/// a single function, so that the short way needs no stack frame.
 #[inline(always)]
-fn quick<P: Platform, const NUMBER: u32>(cx: &mut Context<'_, P>, args: Args) -> Option<Option<u32>> {
-    match NUMBER {
-        3 => Some(traps::stack_switch_quickly(cx, args)),
-        10 => Some(segments::update_descriptor_quickly(cx, args)),
-        16 => Some(event_channel::event_channel_op_quickly(cx, args)),
-        17 => Some(version::interface_version(args)),
+pub fn call_quickly<P: Platform, const NUMBER: u32>(cx: &mut Context<'_, P>, args: Args) -> Option<u32> {
+    let value = match NUMBER {
+        3 => traps::stack_switch_quickly(cx, args),
+        10 => segments::update_descriptor_quickly(cx, args),
+        16 => event_channel::event_channel_op_quickly(cx, args),
+        17 => version::interface_version(args),
         _ => None,
-    }
+    }?;
+    count(cx, NUMBER);
+    Some(value)
 }
 
 /// A call whose number is beyond the table.
@@ -144,21 +144,58 @@ pub fn unknown(hv: &mut Hypervisor) -> u32 {
     HvError::NotImplemented.errno().to_eax()
 }
 
-/// Runs the call `number`, whatever it is, and counts it.
+/// A call's number and arguments as they lie in a batch, two to a word: who only passes them on need not take them
+/// apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PackedCall(pub [u64; 3]);
+
+impl PackedCall {
+    /// The call `number`.
+    #[must_use]
+    pub const fn new(number: u32, [a, b, c, d, e]: Args) -> Self {
+        const fn pair(low: u32, high: u32) -> u64 {
+            (high as u64) << 32 | low as u64
+        }
+        Self([pair(number, a), pair(b, c), pair(d, e)])
+    }
+
+    /// Its number.
+    #[inline(always)]
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0[0] as u32
+    }
+
+    /// Its arguments.
+    #[inline(always)]
+    #[must_use]
+    pub const fn args(self) -> Args {
+        let [first, second, third] = self.0;
+        [
+            (first >> 32) as u32,
+            second as u32,
+            (second >> 32) as u32,
+            third as u32,
+            (third >> 32) as u32,
+        ]
+    }
+}
+
+/// Runs `call`, whatever it is, and counts it.
 ///
 /// # Errors
 /// The call's own; [`HvError::NotImplemented`] for a number beyond the table.
 #[inline(always)]
-pub fn dispatch<P: Platform>(cx: &mut Context<'_, P>, number: u32, args: Args) -> CallResult {
+pub fn dispatch<P: Platform>(cx: &mut Context<'_, P>, call: PackedCall) -> CallResult {
     macro_rules! each_apart {
         ($($call:literal)+) => {
-            match number {
+            match call.number() {
                 $($call => {
                     count(cx, $call);
-                    let [a, b, c, d, e] = args;
-                    apart::<P, $call>(cx, a, b, c, d, e)
+                    let [first, second, third] = call.0;
+                    apart::<P, $call>(cx, first, second, third)
                 })+
-                XEN_VERSION => { count(cx, XEN_VERSION); handle::<P, XEN_VERSION>(cx, args) }
+                XEN_VERSION => { count(cx, XEN_VERSION); handle::<P, XEN_VERSION>(cx, call.args()) }
                 _ => {
                     cx.hv.calls.unknown = cx.hv.calls.unknown.wrapping_add(1);
                     Err(HvError::NotImplemented)
@@ -174,13 +211,11 @@ pub fn dispatch<P: Platform>(cx: &mut Context<'_, P>, number: u32, args: Args) -
 #[inline(never)]
 fn apart<P: Platform, const NUMBER: u32>(
     cx: &mut Context<'_, P>,
-    a: u32,
-    b: u32,
-    c: u32,
-    d: u32,
-    e: u32,
+    first: u64,
+    second: u64,
+    third: u64,
 ) -> CallResult {
-    handle::<P, NUMBER>(cx, [a, b, c, d, e])
+    handle::<P, NUMBER>(cx, PackedCall([first, second, third]).args())
 }
 
 #[inline(always)]

@@ -10,7 +10,7 @@
 //!
 //! Source: Xen 2.0 interface: do_multicall.
 
-use super::{Args, CallResult, count, dispatch, finish};
+use super::{Args, CallResult, PackedCall, count, dispatch, finish};
 use crate::{
     context::Context,
     error::HvError,
@@ -20,7 +20,7 @@ use crate::{
 };
 use core::mem::offset_of;
 use guest_abi::{
-    hypercall::{CallNumber, MAX_ARGS},
+    hypercall::CallNumber,
     multicall::{MulticallEntry, RESULT_ARG},
 };
 
@@ -61,10 +61,12 @@ pub fn multicall<P: Platform>(cx: &mut Context<'_, P>, [list, len, ..]: Args) ->
     let mut entries = GuestSlice::<MulticallEntry>::new(list, len)?;
     while let Some((entry, others)) = entries.split_first() {
         // Number and arguments; the result and the word behind it are not the hypervisor's to read.
-        let Ok([number, a, b, c, d, e]) = entry.field::<[u32; 1 + MAX_ARGS]>(0).read(cx.platform) else {
+        let Ok(words) = entry.field::<[u64; 3]>(0).read(cx.platform) else {
             return fault();
         };
-        let value = match one(cx, number, [a, b, c, d, e]) {
+        let call = PackedCall(words);
+        let number = call.number();
+        let value = match one(cx, call) {
             Ok(Outcome::Return(value)) => value,
             other => match rare(cx, entry, number, other)? {
                 Rare::Finished(value) => value,
@@ -107,12 +109,13 @@ fn go_on_at(entries: GuestSlice<MulticallEntry>) -> Outcome {
 }
 
 #[inline(always)]
-fn one<P: Platform>(cx: &mut Context<'_, P>, number: u32, args: Args) -> CallResult {
+fn one<P: Platform>(cx: &mut Context<'_, P>, call: PackedCall) -> CallResult {
+    let number = call.number();
     if number == CallNumber::MULTICALL.raw() && !cfg!(feature = "mutant-nested-multicall") {
         count(cx, number);
         return Err(HvError::Invalid);
     }
-    dispatch(cx, number, args)
+    dispatch(cx, call)
 }
 
 /// How an entry ended that did not simply return.

@@ -162,8 +162,7 @@ impl<P: Platform> Mmu<'_, P> {
         self.reserve((block.len() as u32).div_ceil(4))?;
         self.prepare(block.clone(), claimant)?;
         self.hv.mm.allocator.take(self.frames, head, have, order);
-        for n in block {
-            let info = self.frames.index(n);
+        for info in self.frames.block(block) {
             info.set_type_word(TypeWord::unused(Kind::Writable, FlushClock::NEVER));
             info.set_owner_word(OwnerWord::of(claimant.id, claimant.hold));
         }
@@ -172,17 +171,22 @@ impl<P: Platform> Mmu<'_, P> {
 
     /// Makes free frames fit to be seen by `claimant`.
     fn prepare(&mut self, block: Range<u32>, claimant: Claimant) -> Result<(), Preempted> {
-        for n in block {
-            let word = self.frames.free_word(n);
+        for (info, n) in self.frames.block(block.clone()).iter().zip(block) {
+            let word = info.free_word();
             self.flush_cpus(self.hv.mm.clock.stale_cpus(word.stamp()));
             if !claimant.may_see(word) {
-                self.reserve(ZERO_COST)?;
-                self.hv
-                    .mm
-                    .allocator
-                    .clean(self.frames, self.platform, Mfn::new(n));
+                self.clean(Mfn::new(n))?;
             }
         }
+        Ok(())
+    }
+
+    /// Zeroes a free frame.
+    #[cold]
+    #[inline(never)]
+    fn clean(&mut self, mfn: Mfn) -> Result<(), Preempted> {
+        self.reserve(ZERO_COST)?;
+        self.hv.mm.allocator.clean(self.frames, self.platform, mfn);
         Ok(())
     }
 

@@ -103,8 +103,8 @@ impl Allocator {
         for k in (order..have).rev() {
             self.insert(frames, at + (1 << k), k);
         }
-        let taken = at..at + (1 << order);
-        let dirty = taken.clone().filter(|&n| !frames.free_word(n).is_clean()).count();
+        let taken = frames.block(at..at + (1 << order));
+        let dirty = taken.iter().filter(|info| !info.free_word().is_clean()).count();
         self.free -= 1 << order;
         self.dirty -= dirty as u32;
     }

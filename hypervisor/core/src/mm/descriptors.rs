@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     hypervisor::Hypervisor,
-    platform::Platform,
+    platform::{FrameWords, Platform},
     segment::{SegmentLimits, check_descriptor},
     vcpu::Vcpu,
 };
@@ -71,12 +71,18 @@ impl<P: Platform> Mmu<'_, P> {
     /// Judges each descriptor of a page, and stores those that had to be cut once all are known to be good.
     pub(super) fn check_descriptor_page(&mut self, mfn: Mfn) -> Result<(), MmError> {
         let limits = self.hv.segment_limits;
+        let words = self.platform.words(mfn);
+        let mut must_cut = false;
         for index in 0..512 {
-            let raw = self.platform.read_entry(mfn, index);
-            check_descriptor(raw, limits).map_err(|_| MmError::BadDescriptor(mfn))?;
+            let raw = words.read(index);
+            let judged = check_descriptor(raw, limits).map_err(|_| MmError::BadDescriptor(mfn))?;
+            must_cut |= judged != raw;
+        }
+        if !must_cut {
+            return Ok(());
         }
         for index in 0..512 {
-            let raw = self.platform.read_entry(mfn, index);
+            let raw = words.read(index);
             if let Ok(cut) = check_descriptor(raw, limits)
                 && cut != raw
             {

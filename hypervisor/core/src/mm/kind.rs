@@ -117,8 +117,8 @@ impl TypeWord {
 
     /// The low half with `kind` taken off: the count, if the frame is valid as that.
     #[inline(always)]
-    const fn count_as(self, kind: Kind) -> u64 {
-        (self.0 as u32).wrapping_sub(Self::base(kind) as u32) as u64
+    const fn count_as(self, kind: Kind) -> u32 {
+        (self.0 as u32).wrapping_sub(Self::base(kind) as u32)
     }
 
     /// The kind.
@@ -150,10 +150,11 @@ impl TypeWord {
     #[inline(always)]
     #[must_use]
     pub const fn one_more(self, kind: Kind) -> Option<Self> {
-        if cfg!(feature = "mutant-count-overflow") && self.count_as(kind) == Self::MAX_COUNT {
+        const MAX: u32 = TypeWord::MAX_COUNT as u32;
+        if cfg!(feature = "mutant-count-overflow") && self.count_as(kind) == MAX {
             return Some(self.with_count(0));
         }
-        if self.count_as(kind) < Self::MAX_COUNT {
+        if self.count_as(kind) < MAX {
             Some(Self(self.0.wrapping_add(1)))
         } else {
             None
@@ -164,10 +165,11 @@ impl TypeWord {
     #[inline(always)]
     #[must_use]
     pub const fn one_less_writable(self, now: FlushClock) -> Option<Self> {
+        const MAX: u32 = TypeWord::MAX_COUNT as u32;
         match self.count_as(Kind::Writable) {
             // A writable page has nothing but its count and its stamp.
             1 => Some(Self(now.high_half())),
-            2..=Self::MAX_COUNT => Some(Self(self.0.wrapping_sub(1))),
+            2..=MAX => Some(Self(self.0.wrapping_sub(1))),
             _ => None,
         }
     }

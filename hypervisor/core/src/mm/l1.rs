@@ -67,7 +67,8 @@ impl<P_: Platform> Mmu<'_, P_> {
         owner: DomId,
     ) -> bool {
         if new & P != 0 {
-            if !take_ordinary(self.frames, self.hv.mm.rules.l1_refused, new, owner) {
+            let mm = &self.hv.mm;
+            if !take_ordinary(mm.frames, mm.rules.l1_refused, new, owner) {
                 return false;
             }
         } else if new != 0 {
@@ -190,7 +191,7 @@ impl<P_: Platform> Mmu<'_, P_> {
     /// Gives back what a present entry of a valid table held.
     #[inline(always)]
     pub(super) fn put_l1(&mut self, entry: u64) {
-        self.put_l1_at(self.frames, self.hv.mm.clock, entry);
+        self.put_l1_at(self.hv.mm.frames, self.hv.mm.clock, entry);
     }
 
     /// [`Mmu::put_l1`] with what a loop can keep at hand.

@@ -8,13 +8,14 @@ use super::{
 };
 use crate::{
     domain::{DomId, Domain},
-    hypervisor::{Hypervisor, MAX_DOMAINS},
+    hypervisor::Hypervisor,
     platform::Platform,
 };
 use guest_abi::addr::Mfn;
 
-/// Entry checks between two looks at whether work waits.
-pub const STRETCH: u32 = 512;
+/// Entry checks between two looks at whether work waits. The dearest of them takes some 45 instructions, so that this is
+/// well below 20,000; and it is no less than what one attempt must have to get through ([`Mmu::reserve`]).
+pub const STRETCH: u32 = 320;
 
 /// Entry checks that zeroing one frame counts for.
 pub(super) const ZERO_COST: u32 = 16;
@@ -127,9 +128,7 @@ impl<'a, P: Platform> Mmu<'a, P> {
     /// Where no domain runs, which no guest can bring about.
     #[inline(always)]
     pub(crate) fn caller_domain(&mut self) -> &mut Domain {
-        self.hv.domains[self.hv.current % MAX_DOMAINS]
-            .as_deref_mut()
-            .expect("a domain runs")
+        self.hv.running_mut()
     }
 
     /// The calling domain as owner of frames.

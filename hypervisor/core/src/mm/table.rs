@@ -124,6 +124,11 @@ impl FrameTable {
         self.frames[n as usize].free_word()
     }
 
+    /// Frames in a row, all of them in the table.
+    pub(super) fn block(self, range: Range<u32>) -> &'static [FrameInfo] {
+        &self.frames[range.start as usize..range.end as usize]
+    }
+
     pub(super) fn index(self, n: u32) -> &'static FrameInfo {
         &self.frames[n as usize]
     }

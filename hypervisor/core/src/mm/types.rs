@@ -18,7 +18,7 @@
 use super::{
     error::{MmError, Preempted, Stop},
     frame::{FrameInfo, Kind, TypeWord},
-    mmu::{Mmu, Owner},
+    mmu::{Mmu, Owner, STRETCH},
     pte::{P, frame_number},
 };
 use crate::platform::Platform;
@@ -85,7 +85,7 @@ impl<P: Platform> Mmu<'_, P> {
                 Ok(())
             }
             Kind::SegDesc => {
-                self.reserve(512)?;
+                self.reserve(STRETCH)?;
                 self.check_descriptor_page(mfn)?;
                 info.set_type_word(TypeWord::valid(kind, 1));
                 Ok(())

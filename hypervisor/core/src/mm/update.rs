@@ -50,7 +50,7 @@ impl<'a, P: Platform> Mmu<'a, P> {
     #[inline(always)]
     #[must_use]
     pub fn own_l1(&self, n: u64, owner: DomId) -> Option<P::Words<'a>> {
-        let (mfn, info) = self.frames.lookup(n)?;
+        let (mfn, info) = self.hv.mm.frames.lookup(n)?;
         let is_own_l1 = info.owner_word().is_owned_by(owner) && info.type_word().is_valid(Kind::L1);
         is_own_l1.then(|| self.platform.words(mfn))
     }

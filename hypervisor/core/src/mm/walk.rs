@@ -15,7 +15,7 @@ impl<P_: Platform> Mmu<'_, P_> {
     /// The root of the calling vCPU.
     #[inline(always)]
     pub(super) fn root(&self) -> Option<Mfn> {
-        self.hv.domains[self.hv.current].as_deref()?.vcpus[0].roots[0]
+        self.hv.running().vcpus[0].roots[0]
     }
 
     /// The L1 and the index in it of the entry that maps `at`, if there is an L1.
@@ -34,7 +34,7 @@ impl<P_: Platform> Mmu<'_, P_> {
             return None;
         }
         let l1 = near_frame(l2e);
-        let is_l1 = self.frames.near(l1)?.type_word().is_valid(Kind::L1);
+        let is_l1 = self.hv.mm.frames.near(l1)?.type_word().is_valid(Kind::L1);
         is_l1.then(|| (Mfn::new(l1), at.table_index(1)))
     }
 

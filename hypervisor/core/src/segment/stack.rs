@@ -37,10 +37,10 @@ pub fn frame_slot<P: Platform>(cx: &Context<'_, P>, ss: u16, esp: u32, bytes: u3
 #[inline(always)]
 pub fn flat_slot(ss: u16, esp: u32, bytes: u32) -> Option<u32> {
     // A stack pointer below `bytes` wraps to beyond the hypervisor's range and fails as well.
-    let start = esp.wrapping_sub(bytes);
-    let fits = start <= HV_START - bytes || cfg!(feature = "mutant-stack-range");
+    let start = u64::from(esp.wrapping_sub(bytes));
+    let fits = start <= u64::from(HV_START - bytes) || cfg!(feature = "mutant-stack-range");
     if ss == Selector::FLAT_RING1_DS.raw() && fits {
-        Some(start)
+        Some(start as u32)
     } else {
         None
     }

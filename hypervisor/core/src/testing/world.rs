@@ -4,7 +4,7 @@ use super::machine::TestMachine;
 use crate::{
     context::Context,
     domain::{DomId, Domain},
-    hypercall::{Args, CallResult, dispatch},
+    hypercall::{Args, CallResult, PackedCall, dispatch},
     hypervisor::Hypervisor,
     mm::{
         FrameInfo, FrameTable, Kind, Mm, Mmu, Owner,
@@ -319,7 +319,7 @@ impl World {
             platform: &self.machine,
             regs: &mut self.regs,
         };
-        dispatch(&mut cx, number, args)
+        dispatch(&mut cx, PackedCall::new(number, args))
     }
 
     /// Reads a word as the guest's kernel.

@@ -49,7 +49,6 @@ pub fn handle_guest_trap<P: Platform>(
     detail: u64,
 ) -> TrapOutcome {
     match vector {
-        14 => page_fault(cx, error, detail),
         0 | 3 | 4 | 5 | 6 | 9 | 16 | 19 => deliver_exception(cx, vector, None, None),
         32.. => software_interrupt(cx, vector),
         _ => cx.out_of_line(move |cx| rare_trap(cx, vector, error, detail)),
@@ -59,6 +58,7 @@ pub fn handle_guest_trap<P: Platform>(
 fn rare_trap<P: Platform>(cx: &mut Context<'_, P>, vector: u8, error: u32, detail: u64) -> TrapOutcome {
     match vector {
         1 => debug_exception(cx, detail as u32),
+        14 => page_fault(cx, error, detail),
         7 => device_not_available(cx),
         10..=12 | 17 => deliver_exception(cx, vector, Some(error), None),
         13 => general_protection(cx, error),

@@ -35,7 +35,7 @@ pub fn page_fault<P: Platform>(cx: &mut Context<'_, P>, error: u32, cr2: u64) ->
         return cx.out_of_line(move |cx| fault_above_guest(cx, error, cr2));
     }
     if error & WRITE_BY_KERNEL == WRITE_TO_PRESENT && cx.current_domain().vm_assist & WRITABLE_TABLES != 0 {
-        return cx.out_of_line(move |cx| write_protection(cx, error, cr2 as u32));
+        return write_protection(cx, error, cr2 as u32);
     }
     deliver_exception(cx, Vector::PAGE_FAULT.raw(), Some(error), Some(cr2 as u32))
 }
@@ -56,12 +56,14 @@ pub fn page_fault_quickly<P: Platform>(cx: &mut Context<'_, P>, error: u32, cr2:
 }
 
 /// A write by the kernel to a present, read-only page: it may be to a page table.
+#[inline(always)]
 fn write_protection<P: Platform>(cx: &mut Context<'_, P>, error: u32, at: u32) -> TrapOutcome {
     if cx.regs.ring() != 1 || try_emulate(cx, at) == Emulation::NotOurs {
-        return deliver_exception(cx, Vector::PAGE_FAULT.raw(), Some(error), Some(at));
+        return cx
+            .out_of_line(move |cx| deliver_exception(cx, Vector::PAGE_FAULT.raw(), Some(error), Some(at)));
     }
     if cx.regs.rflags as u32 & eflags::TF != 0 {
-        return debug_exception(cx, dr6::STEP);
+        return cx.out_of_line(|cx| debug_exception(cx, dr6::STEP));
     }
     Ok(())
 }

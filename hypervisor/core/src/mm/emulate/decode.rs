@@ -103,8 +103,9 @@ pub const fn register(regs: &UserRegs, number: u8) -> u32 {
 }
 
 /// Number of ESP, EBP.
-const ESP: u8 = 4;
-const EBP: u8 = 5;
+pub const ESP: u8 = 4;
+/// See [`ESP`].
+pub const EBP: u8 = 5;
 
 /// Longest instruction.
 pub const MAX_BYTES: u32 = 15;
