@@ -57,12 +57,10 @@ fn arguments_are_judged_in_order() {
 #[test]
 fn the_hypervisors_own_frames_hold_zeroes_even_if_they_were_its_own_before() {
     let (mut world, _) = World::with_dom0();
-    let mfn = world.mmu().allocate_kept(0).expect("a frame");
+    let mfn = world.mmu().take_own_frame().expect("a frame");
     world.machine.poke(mfn, 100, 0x5EC2E7);
-    let now = world.hv.mm.clock.now();
-    let table = world.table();
-    world.hv.mm.allocator.release(table, mfn, DomId::NONE, now);
-    assert_eq!(world.mmu().allocate_kept(0), Ok(mfn));
+    world.mmu().free_own_frame(mfn);
+    assert_eq!(world.mmu().take_own_frame(), Ok(mfn));
     assert_eq!(world.machine.peek(mfn, 100), 0);
 }
 
