@@ -8,10 +8,10 @@ use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use guest_abi::addr::{GuestVirt, HV_START, Mfn};
 use hv_arch::{
-    cpu, gdt, idt,
+    cpu, gdt, idt, msr,
     paging::{AddressSpace, LDT_WINDOW, direct},
     percpu::{self, todo},
-    usercopy,
+    tss, usercopy,
 };
 use hv_bootinfo::frames::FrameRange;
 use hv_core::{
@@ -348,6 +348,25 @@ impl CpuControl for Machine {
         percpu::set_fast_trap_stack(ss, esp);
     }
 
+    #[inline]
+    fn load_io_bitmap(&self, bitmap: Option<[Mfn; 2]>) {
+        tss::load_io_bitmap(bitmap.map(|frames| {
+            frames.map(|frame| {
+                // SAFETY: a frame of RAM that the hypervisor keeps for the domain; only this CPU writes it, and not now.
+                unsafe { &*frame_address(frame).cast::<[u8; 4096]>() }
+            })
+        }));
+    }
+
+    fn read_msr(&self, register: u32) -> Result<u64, Fault> {
+        msr::read(register).map_err(|_| Fault)
+    }
+
+    fn write_msr(&self, register: u32, value: u64) -> Result<(), Fault> {
+        // SAFETY: the core lets through only registers that regulate power and heat.
+        unsafe { msr::write(register, value) }.map_err(|_| Fault)
+    }
+
     fn save_fpu(&self, into: &mut FpuState) {
         // SAFETY: the area has the size and alignment by type; the core calls this with TS clear.
         unsafe { cpu::save_fpu(into.0.as_mut_ptr()) }
@@ -413,6 +432,22 @@ impl Console for Machine {
 
     fn read_console(&self, into: &mut [u8]) -> usize {
         console::read(into)
+    }
+
+    fn written(&self) -> u64 {
+        console::written()
+    }
+
+    fn read_history(&self, from: u64, into: &mut [u8]) -> usize {
+        console::read_history(from, into)
+    }
+
+    fn history_len(&self) -> usize {
+        console::history_len()
+    }
+
+    fn clear_history(&self) {
+        console::clear_history();
     }
 
     fn has_console_input(&self) -> bool {

@@ -166,6 +166,55 @@ impl DomainFlags {
     }
 }
 
+open_number! {
+    /// Why a domain crashed.
+    CrashCode: u32 {
+        /// Its kernel said so (`SHUTDOWN_crash`).
+        REQUESTED = 0, "requested";
+        /// A frame could not be written to its kernel stack; `detail` is the stack pointer.
+        BAD_KERNEL_STACK = 1, "bad kernel stack";
+        /// It has no handler for the vector in `detail`.
+        NO_HANDLER = 2, "no handler";
+        /// An event was due and it has no event callback.
+        NO_EVENT_CALLBACK = 3, "no event callback";
+        /// Its return frame or segments were bad and the failsafe callback could not be entered.
+        FAILSAFE_FAILED = 4, "failsafe failed";
+        /// It raised the vector in `detail`, for which nobody can have a handler.
+        UNHANDLED = 5, "unhandled vector";
+    }
+}
+
+/// Words of stack in a [`GetCrash`].
+pub const CRASH_STACK_WORDS: usize = 12;
+
+/// `getcrash`: how a domain ended that crashed; its registers are in its context (`getdomaininfo`). −ESRCH, −ENODATA
+/// (it did not crash).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct GetCrash {
+    /// Which domain.
+    pub domain: DomId,
+    /// Must be 0.
+    pub pad: u16,
+    /// *Out*: why.
+    pub code: CrashCode,
+    /// *Out*: more about that.
+    pub detail: u32,
+    /// *Out*: the vector that entered the hypervisor last.
+    pub vector: u32,
+    /// *Out*: its error code.
+    pub error_code: u32,
+    /// *Out*: how many words of stack could be read.
+    pub nr_stack: u32,
+    /// *Out*: the words at the stack pointer.
+    pub stack: [u32; CRASH_STACK_WORDS],
+}
+
+layout!(
+    GetCrash, size 72,
+    domain @ 0, code @ 4, detail @ 8, vector @ 12, error_code @ 16, nr_stack @ 20, stack @ 24,
+);
+
 /// `setdomainvmassist`: [`vm_assist`](crate::vm_assist) on a domain, with its errors; −ESRCH.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

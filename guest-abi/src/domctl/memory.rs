@@ -5,7 +5,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::addr::{GuestVirt, Mfn};
 use crate::domain::DomId;
 
-/// `getmemlist`: the domain's machine frames in the order of their allocation, from number `first` on.
+/// `getmemlist`: the domain's machine frames in ascending order, from number `first` on; a new domain's are numbered in
+/// this order in the machine-to-phys table.
 /// −ESRCH, −EFAULT.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

@@ -97,6 +97,8 @@ open_number! {
         IOMEM_PERMISSION = 38, "iomem_permission";
         /// An interrupt line for a domain ([`IrqPermission`]).
         IRQ_PERMISSION = 39, "irq_permission";
+        /// How a domain crashed ([`GetCrash`]).
+        GETCRASH = 40, "getcrash";
     }
 }
 
@@ -149,6 +151,7 @@ command_args! {
     IoPortPermission = IOPORT_PERMISSION,
     IoMemPermission = IOMEM_PERMISSION,
     IrqPermission = IRQ_PERMISSION,
+    GetCrash = GETCRASH,
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 // Copies that fault go on at a label of their own, so that those that do not fault test nothing.
 #![feature(asm_goto_with_outputs)]
 
+pub mod msr;
 pub mod apic;
 pub mod backtrace;
 pub mod boot;

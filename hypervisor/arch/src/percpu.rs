@@ -1,7 +1,7 @@
 //! The per-CPU block: data and stacks in one aligned piece, so that masking any stack pointer finds the data.
 //!
 //! ```text
-//!  page  0       PerCpu (todo word, fast-trap target, TSS …)
+//!  page  0       PerCpu (todo word, fast-trap target …)
 //!        1       guard
 //!        2       #DF stack      3  guard
 //!        4       NMI stack      5  guard
@@ -12,7 +12,6 @@
 //! Guard pages are unmapped once [`crate::paging`] has built the final tables. One CPU runs for now; a second one
 //! gets a second block.
 
-use crate::tss::Tss;
 use core::{cell::UnsafeCell, mem::offset_of, sync::atomic::AtomicU32};
 
 /// Bytes in a per-CPU block, and its alignment.
@@ -49,8 +48,6 @@ pub struct PerCpu {
     pub fast_slot: u64,
     /// The running domain's upcall flags (pending, mask) through the direct map; never null.
     pub upcall_flags: *const u16,
-    /// Task-state segment.
-    pub tss: Tss,
 }
 
 /// A whole block.

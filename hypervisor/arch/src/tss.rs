@@ -1,6 +1,7 @@
 //! The task-state segment (Intel SDM vol. 3A, 8.7): stacks for entries to ring 0, and the I/O bitmap's place.
 
-use crate::percpu::{BLOCK_SIZE, block_base, this_cpu};
+use crate::percpu::{BLOCK_SIZE, block_base};
+use core::cell::UnsafeCell;
 
 /// Interrupt-stack-table numbers, as written into gates.
 pub mod ist {
@@ -14,8 +15,14 @@ pub mod ist {
     pub const DEBUG: u8 = 4;
 }
 
-/// Limit of the segment: the structure only, so that the I/O bitmap lies beyond it and no port is allowed.
-pub const LIMIT: u32 = 103;
+/// Bytes of the bitmap of ports.
+const BITMAP_BYTES: usize = 0x1_0000 / 8;
+
+/// Limit of the segment: the structure, the bitmap of ports, and the byte behind it that the processor asks for.
+pub const LIMIT: u32 = (size_of::<Area>() - 1) as u32;
+
+/// The bitmap's place while the domain that runs may use no port: beyond the limit.
+const NO_BITMAP: u16 = 0x8000;
 
 /// A 64-bit TSS.
 #[repr(C, packed(4))]
@@ -31,6 +38,37 @@ pub struct Tss {
 
 const _: () = assert!(size_of::<Tss>() == 104);
 
+/// A TSS with the bitmap of ports behind it.
+#[repr(C)]
+struct Area {
+    tss: Tss,
+    bitmap: [[u8; BITMAP_BYTES / 2]; 2],
+    /// All ones: Intel SDM vol. 1 19.5.2.
+    end: u8,
+}
+
+const _: () = assert!(core::mem::offset_of!(Area, bitmap) == 104 && LIMIT < NO_BITMAP as u32);
+
+/// One per CPU.
+#[repr(align(4096))]
+struct Place(UnsafeCell<Area>);
+// SAFETY: used by the one CPU it belongs to, with interrupts off.
+unsafe impl Sync for Place {}
+
+static PLACE: Place = Place(UnsafeCell::new(Area {
+    tss: Tss {
+        reserved0: 0,
+        rsp: [0; 3],
+        reserved1: 0,
+        ist: [0; 7],
+        reserved2: 0,
+        reserved3: 0,
+        iomap_base: 0,
+    },
+    bitmap: [[0; BITMAP_BYTES / 2]; 2],
+    end: 0,
+}));
+
 /// Fills this CPU's TSS and gives its address.
 pub fn init() -> u64 {
     let page_end = |page: u64| block_base() + ((page + 1) << 12);
@@ -42,10 +80,27 @@ pub fn init() -> u64 {
         ist: [page_end(2), page_end(4), page_end(6), page_end(8), 0, 0, 0],
         reserved2: 0,
         reserved3: 0,
-        iomap_base: 0x8000,
+        iomap_base: NO_BITMAP,
     };
-    // SAFETY: the block is static, only this CPU uses it, and the processor does not use the TSS before `ltr`.
-    unsafe { (*this_cpu()).tss = tss };
-    // SAFETY: taking an address only.
-    unsafe { &raw const (*this_cpu()).tss as u64 }
+    // SAFETY: only this CPU uses it, and the processor does not before `ltr`.
+    unsafe {
+        (*PLACE.0.get()).tss = tss;
+        (*PLACE.0.get()).end = 0xFF;
+    }
+    PLACE.0.get() as u64
+}
+
+/// Shows the processor a bitmap of ports (a bit each, 1: refused), or none: then every port is refused.
+#[inline]
+pub fn load_io_bitmap(bitmap: Option<[&[u8; BITMAP_BYTES / 2]; 2]>) {
+    let area = PLACE.0.get();
+    let base = if let Some([low, high]) = bitmap {
+        // SAFETY: only this CPU uses it, and the processor reads it only while a guest runs.
+        unsafe { (*area).bitmap = [*low, *high] };
+        core::mem::offset_of!(Area, bitmap) as u16
+    } else {
+        NO_BITMAP
+    };
+    // SAFETY: as above. The field is not aligned in the packed structure, hence the raw write.
+    unsafe { (&raw mut (*area).tss.iomap_base).write_unaligned(base) };
 }

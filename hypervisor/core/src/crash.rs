@@ -1,6 +1,7 @@
 //! The end of a domain that is beyond repair: one line that says why, its registers, the top of its stack.
 
 use crate::{GUEST_LOG, context::Context, outcome::CrashReason, platform::Platform, sched};
+use arrayvec::ArrayVec;
 use core::fmt;
 use guest_abi::addr::GuestVirt;
 
@@ -28,10 +29,44 @@ impl fmt::Display for CrashReason {
 
 /// Words of stack that are shown.
 const STACK_WORDS: u32 = 8;
+/// Words of stack that are remembered.
+const REMEMBERED_WORDS: usize = 12;
+
+/// What is remembered of a crash, beside the registers in the vCPU's record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CrashRecord {
+    /// Why; `None`: the domain's kernel said that it crashed.
+    pub reason: Option<CrashReason>,
+    /// Vector that entered the hypervisor last.
+    pub vector: u32,
+    /// Its error code.
+    pub error_code: u32,
+    /// The words at its stack pointer, as far as they can be read.
+    pub stack: ArrayVec<u32, REMEMBERED_WORDS>,
+}
+
+/// Remembers how the current domain ended.
+#[cold]
+pub fn remember<P: Platform>(cx: &mut Context<'_, P>, reason: Option<CrashReason>) {
+    let esp = cx.regs.rsp as u32;
+    let platform = cx.platform;
+    let words = (0..REMEMBERED_WORDS as u32).map_while(|n| {
+        let at = esp.checked_add(n * 4)?;
+        platform.read::<u32>(GuestVirt::new(at)).ok()
+    });
+    let record = CrashRecord {
+        reason,
+        vector: cx.regs.vector,
+        error_code: cx.regs.error_code,
+        stack: words.collect(),
+    };
+    cx.domain().crash = Some(record);
+}
 
 /// Stops the current domain for good and says why.
 #[cold]
 pub fn current_domain<P: Platform>(cx: &mut Context<'_, P>, reason: CrashReason) {
+    remember(cx, Some(reason));
     let id = cx.current_domain().id;
     let r = &*cx.regs;
     log::warn!(

@@ -1,7 +1,9 @@
 //! A domain: one running virtual machine and what it owns.
 
 use crate::{
+    crash::CrashRecord,
     event::EventChannels,
+    io_rights::IoRights,
     life::{Building, Teardown},
     mm::Relinquish,
     sched::RunState,
@@ -69,6 +71,10 @@ pub struct Domain {
     pub relinquish: Relinquish,
     /// Enabled vm_assist types, a bit each.
     pub vm_assist: u32,
+    /// What of the machine it may touch beside.
+    pub io: IoRights,
+    /// What is known of its crash.
+    pub crash: Option<CrashRecord>,
     /// Its event channels.
     pub events: EventChannels,
     /// Whether it can run, and how long it did.
@@ -97,6 +103,8 @@ impl Domain {
             teardown: Teardown::NotBegun,
             relinquish: Relinquish::START,
             vm_assist: 0,
+            io: IoRights::NONE,
+            crash: None,
             events: EventChannels::new(),
             run: RunState::new(),
             vcpus: [Vcpu::new()],

@@ -3,6 +3,7 @@
 use crate::{
     domain::{DomId, Domain},
     hypercall::CallCounters,
+    io_rights::DeniedPorts,
     mm::Mm,
     sched::{Held, Scheduler},
     segment::SegmentLimits,
@@ -35,6 +36,10 @@ pub struct Hypervisor {
     pub current: usize,
     /// Frames and page tables.
     pub mm: Mm,
+    /// Ports of this machine that no domain is given, first and last.
+    pub denied_ports: DeniedPorts,
+    /// Interrupt lines of the hypervisor's own devices, a bit each.
+    pub own_lines: u16,
     /// How far guest segments reach.
     pub segment_limits: SegmentLimits,
     /// How this machine writes vectors into error codes.
@@ -60,6 +65,8 @@ impl Hypervisor {
             zombies: 0,
             current: 0,
             mm: Mm::EMPTY,
+            denied_ports: DeniedPorts::new_const(),
+            own_lines: 0,
             segment_limits,
             idt_error_form: IdtErrorForm::Architectural,
             sched: Scheduler::new(),

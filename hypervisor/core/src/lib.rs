@@ -31,6 +31,7 @@ pub mod fpu;
 pub mod guest_mem;
 pub mod hypercall;
 pub mod hypervisor;
+pub mod io_rights;
 pub mod life;
 pub mod mm;
 #[cfg(test)]

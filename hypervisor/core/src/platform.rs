@@ -192,6 +192,18 @@ pub trait CpuControl {
     /// armed and whenever the stack changes while it is. It then is the flat selector, and the words lie in the
     /// guest's range.
     fn set_kernel_stack(&self, ss: u16, esp: u32);
+    /// Shows the processor the bitmap of ports of the domain that runs now; `None`: it may use none.
+    fn load_io_bitmap(&self, bitmap: Option<[Mfn; 2]>);
+    /// Reads a model-specific register.
+    ///
+    /// # Errors
+    /// [`Fault`] where there is none of that number.
+    fn read_msr(&self, register: u32) -> Result<u64, Fault>;
+    /// Writes a model-specific register.
+    ///
+    /// # Errors
+    /// [`Fault`] where there is none of that number, or it does not take the value.
+    fn write_msr(&self, register: u32, value: u64) -> Result<(), Fault>;
     /// Saves FPU and SSE registers (TS is clear).
     fn save_fpu(&self, into: &mut FpuState);
     /// Loads FPU and SSE registers (TS is clear).
@@ -237,6 +249,14 @@ pub trait Console {
     fn write_console(&self, bytes: &[u8]);
     /// Takes up to `into.len()` received bytes and says how many.
     fn read_console(&self, into: &mut [u8]) -> usize;
+    /// How many bytes were written so far, by anybody.
+    fn written(&self) -> u64;
+    /// Copies what was written from byte number `from` on, as far as that is remembered, and says how much.
+    fn read_history(&self, from: u64, into: &mut [u8]) -> usize;
+    /// How many of the bytes written last are remembered.
+    fn history_len(&self) -> usize;
+    /// Forgets what was written.
+    fn clear_history(&self);
     /// Whether received bytes wait.
     fn has_console_input(&self) -> bool;
 }

@@ -47,6 +47,7 @@ pub fn enter<P: Platform>(cx: &mut Context<'_, P>, slot: usize) {
     load_debug_registers(platform, vcpu);
     platform.set_kernel_stack(vcpu.kernel_ss, vcpu.kernel_esp);
     platform.set_fast_trap(vcpu.armed_fast_trap());
+    platform.load_io_bitmap(domain.io.ports);
     fpu::enter(platform, vcpu);
     let segments = vcpu.segments;
     *cx.regs = vcpu.regs;

@@ -43,6 +43,8 @@ struct Console {
     keyboard: Option<Keyboard>,
     input: InputQueue,
     history: HistoryBuf<u8, HISTORY_BYTES>,
+    /// Bytes of output so far.
+    written: u64,
     /// Whether the next byte begins a line.
     is_at_line_start: bool,
 }
@@ -56,6 +58,7 @@ impl Console {
             keyboard: None,
             input: Deque::new(),
             history: HistoryBuf::new(),
+            written: 0,
             is_at_line_start: true,
         }
     }
@@ -82,6 +85,7 @@ impl Console {
         let Some(&last) = bytes.last() else { return };
         self.is_at_line_start = last == b'\n';
         self.history.extend_from_slice(bytes);
+        self.written = self.written.wrapping_add(bytes.len() as u64);
         for line in self.serial.iter_mut() {
             line.write(bytes);
         }
@@ -159,6 +163,39 @@ pub fn write_line(bytes: &[u8]) {
         console.write(b"\n");
     }
     console.write(bytes);
+}
+
+/// Bytes written so far.
+pub fn written() -> u64 {
+    CONSOLE.lock().written
+}
+
+/// How many of the bytes written last are remembered.
+pub fn history_len() -> usize {
+    CONSOLE.lock().history.len()
+}
+
+/// Copies what was written from byte number `from` on, as far as that is remembered, and says how much.
+pub fn read_history(from: u64, into: &mut [u8]) -> usize {
+    let console = CONSOLE.lock();
+    let (old, new) = console.history.as_slices();
+    let first = console.written - (old.len() + new.len()) as u64;
+    let skip = usize::try_from(from.saturating_sub(first)).unwrap_or(usize::MAX);
+    let mut count = 0;
+    let mut skip_left = skip;
+    for part in [old, new] {
+        let part = &part[skip_left.min(part.len())..];
+        let taken = part.len().min(into.len() - count);
+        into[count..count + taken].copy_from_slice(&part[..taken]);
+        count += taken;
+        skip_left = skip.saturating_sub(old.len());
+    }
+    count
+}
+
+/// Forgets what was written.
+pub fn clear_history() {
+    CONSOLE.lock().history.clear();
 }
 
 /// Takes up to `into.len()` received bytes and says how many.

@@ -226,6 +226,19 @@ pub fn close_of<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize, por
     let _ = close_at(hv, platform, slot, port);
 }
 
+/// Closes the ports of the domain in `slot` that are bound to interrupt line `line`.
+pub fn close_line<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize, line: u8) {
+    let size = events(hv, slot).map_or(0, |events| events.size());
+    for port in 0..size as u32 {
+        let bound = events(hv, slot)
+            .ok()
+            .and_then(|events| events.get(platform, port));
+        if bound == Some(Port::Pirq(line)) {
+            close_of(hv, platform, slot, port);
+        }
+    }
+}
+
 /// Gives back the frame that the ports of the domain in `slot`, all closed, had grown into.
 pub fn free_table<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize) {
     take_room_back(hv, platform, slot);

@@ -20,7 +20,8 @@ mod bind;
 mod table;
 
 pub use bind::{
-    Ends, PortStatus, alloc_unbound, bind_interdomain, bind_virq, close, close_of, free_table, status,
+    Ends, PortStatus, alloc_unbound, bind_interdomain, bind_virq, close, close_line, close_of, free_table,
+    status,
 };
 pub use table::EventChannels;
 

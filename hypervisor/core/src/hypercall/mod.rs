@@ -42,7 +42,10 @@ pub mod version;
 use crate::{
     context::Context, crash, error::HvError, hypervisor::Hypervisor, outcome::Outcome, platform::Platform,
 };
-use guest_abi::hypercall::{CallNumber, MAX_ARGS};
+use guest_abi::{
+    hypercall::{CallNumber, MAX_ARGS},
+    sched::ShutdownReason,
+};
 
 /// The argument registers EBX, ECX, EDX, ESI, EDI.
 pub type Args = [u32; MAX_ARGS];
@@ -271,6 +274,9 @@ pub fn finish<P: Platform>(cx: &mut Context<'_, P>, number: u32, result: CallRes
         Ok(Outcome::Yield) => crate::sched::yield_to_others(cx.hv, cx.platform),
         Ok(Outcome::Block) => crate::sched::block(cx.hv, cx.platform),
         Ok(Outcome::Shutdown(reason)) => {
+            if reason == ShutdownReason::CRASH.raw() {
+                crash::remember(cx, None);
+            }
             let slot = cx.hv.current;
             crate::sched::stop(cx.hv, cx.platform, slot, Some(reason));
         }

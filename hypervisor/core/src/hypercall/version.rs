@@ -4,7 +4,11 @@
 
 use super::{Args, CallResult};
 use crate::{
-    context::Context, domain::DomId, error::HvError, guest_mem::GuestPtr, outcome::Outcome,
+    context::Context,
+    domain::{DomId, Domain},
+    error::HvError,
+    guest_mem::GuestPtr,
+    outcome::Outcome,
     platform::Platform,
 };
 use guest_abi::{
@@ -67,6 +71,15 @@ fn features<P: Platform>(cx: &Context<'_, P>) -> Features {
 /// [`HvError::NotImplemented`] for an unknown command and for the 4 GB-segment assists, which are not built;
 /// [`HvError::Invalid`] for an unknown type.
 pub fn vm_assist<P: Platform>(cx: &mut Context<'_, P>, [command, kind, ..]: Args) -> CallResult {
+    set_assist(cx.domain(), command, kind)?;
+    Ok(Outcome::Return(0))
+}
+
+/// Call 21 on any domain.
+///
+/// # Errors
+/// Those of [`vm_assist`].
+pub fn set_assist(domain: &mut Domain, command: u32, kind: u32) -> Result<(), HvError> {
     let command = AssistCmd::new(command);
     if command != AssistCmd::ENABLE && command != AssistCmd::DISABLE {
         return Err(HvError::NotImplemented);
@@ -80,11 +93,11 @@ pub fn vm_assist<P: Platform>(cx: &mut Context<'_, P>, [command, kind, ..]: Args
         _ => return Err(HvError::Invalid),
     }
     let bit = 1 << kind.raw();
-    let assists = &mut cx.domain().vm_assist;
+    let assists = &mut domain.vm_assist;
     if command == AssistCmd::ENABLE {
         *assists |= bit;
     } else {
         *assists &= !bit;
     }
-    Ok(Outcome::Return(0))
+    Ok(())
 }

@@ -6,6 +6,7 @@
 use crate::{
     event,
     hypervisor::Hypervisor,
+    io_rights,
     mm::{Mmu, Preempted},
     platform::Platform,
     sched::{self, Held},
@@ -55,6 +56,7 @@ pub fn destroy<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize) -> R
             }
             Teardown::OwnFrames => {
                 event::free_table(hv, platform, slot);
+                io_rights::free_bitmap(hv, platform, slot);
                 hv.zombies += 1;
                 if let Some(domain) = hv.domain_at(slot) {
                     domain.teardown = Teardown::Over;

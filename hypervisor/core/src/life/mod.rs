@@ -27,4 +27,5 @@ use guest_abi::addr::Mfn;
 pub fn own_frames<M: FrameMemory>(domain: &Domain, _memory: &M, mut each: impl FnMut(Mfn)) {
     domain.record.into_iter().for_each(&mut each);
     domain.events.frame().into_iter().for_each(&mut each);
+    domain.io.ports.into_iter().flatten().for_each(&mut each);
 }

@@ -154,7 +154,7 @@ impl<P_: Platform> Mmu<'_, P_> {
             return Err(MmError::ForbiddenBits { level: 1 });
         }
         let n = frame_number(entry);
-        let may_be_io = owner.may_map_io && rules.admits_io(n);
+        let may_be_io = rules.admits_io(n) && (owner.may_map_io || self.has_io_right(owner.id, n));
         let Some((mfn, info)) = self.frames.lookup(n) else {
             let is_ram = n < rules.ram_end;
             return if is_ram {
@@ -186,6 +186,18 @@ impl<P_: Platform> Mmu<'_, P_> {
         } else {
             self.take_first_writable(mfn, info, owner)
         }
+    }
+
+    /// Whether domain `id` was given frame `n` of a device.
+    #[cold]
+    fn has_io_right(&self, id: DomId, n: u64) -> bool {
+        let slot = if id == DomId::SELF {
+            Some(self.hv.current)
+        } else {
+            self.hv.slot_of(id)
+        };
+        slot.and_then(|slot| self.hv.domains.get(slot)?.as_deref())
+            .is_some_and(|domain| domain.io.may_map(n))
     }
 
     /// Gives back what a present entry of a valid table held.

@@ -65,6 +65,8 @@ pub use self::{
     table::FrameTable,
 };
 use self::{pte::EntryRules, tlb::FlushClock};
+use crate::domain::DomId;
+use core::ops::Range;
 
 /// What the hypervisor knows about memory.
 #[derive(Debug)]
@@ -101,6 +103,32 @@ impl Mm {
             rules,
             window,
         }
+    }
+}
+
+/// Frames inside the table's range that one question to [`Mm::is_device`] may be about.
+const MAX_DEVICE_FRAMES: u64 = 4096;
+
+impl Mm {
+    /// Whether all of `range` are frames of devices that a domain may be given. Not where very many of them lie
+    /// between RAM.
+    #[must_use]
+    pub fn is_device(&self, range: Range<u64>) -> bool {
+        let denied = &self.rules.denied_io;
+        let is_denied = denied
+            .iter()
+            .any(|&(start, end)| start < range.end && range.start < end);
+        let inside = range.start..range.end.min(self.frames.len());
+        let is_device = |n| {
+            let found = self.frames.lookup(n);
+            found.is_some_and(|(_, info)| info.owner_word().is_owned_by(DomId::IO))
+        };
+        let beyond = range.start.max(self.frames.len());
+        range.end <= self.rules.bus_end
+            && !is_denied
+            && (beyond >= range.end || beyond >= self.rules.ram_end)
+            && (inside.is_empty() || inside.end - inside.start <= MAX_DEVICE_FRAMES)
+            && inside.into_iter().all(is_device)
     }
 }
 

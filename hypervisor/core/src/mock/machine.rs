@@ -41,6 +41,10 @@ pub struct Machine {
     pub segments: Cell<DataSegments>,
     pub bad_selector: Cell<Option<u16>>,
     pub output: RefCell<Vec<u8>>,
+    /// Bytes of output that the history has forgotten.
+    pub forgotten: Cell<usize>,
+    pub io_bitmap: Cell<Option<[Mfn; 2]>>,
+    pub msrs: RefCell<BTreeMap<u32, u64>>,
     pub input: RefCell<VecDeque<u8>>,
 }
 
@@ -65,6 +69,9 @@ impl Machine {
             segments: Cell::default(),
             bad_selector: Cell::default(),
             output: RefCell::default(),
+            forgotten: Cell::default(),
+            io_bitmap: Cell::default(),
+            msrs: RefCell::default(),
             input: RefCell::default(),
         }
     }
@@ -234,6 +241,17 @@ impl CpuControl for Machine {
     fn set_kernel_stack(&self, ss: u16, esp: u32) {
         self.kernel_stack.set((ss, esp));
     }
+    fn load_io_bitmap(&self, bitmap: Option<[Mfn; 2]>) {
+        self.io_bitmap.set(bitmap);
+    }
+    fn read_msr(&self, register: u32) -> Result<u64, Fault> {
+        self.msrs.borrow().get(&register).copied().ok_or(Fault)
+    }
+    fn write_msr(&self, register: u32, value: u64) -> Result<(), Fault> {
+        let mut msrs = self.msrs.borrow_mut();
+        *msrs.get_mut(&register).ok_or(Fault)? = value;
+        Ok(())
+    }
     fn save_fpu(&self, into: &mut FpuState) {
         assert!(!self.task_switched.get());
         into.clone_from(self.fpu.borrow().as_ref().unwrap_or(&FpuState::CLEAN));
@@ -296,6 +314,22 @@ impl Clock for Machine {
 impl Console for Machine {
     fn write_console(&self, bytes: &[u8]) {
         self.output.borrow_mut().extend_from_slice(bytes);
+    }
+    fn written(&self) -> u64 {
+        self.output.borrow().len() as u64
+    }
+    fn read_history(&self, from: u64, into: &mut [u8]) -> usize {
+        let output = self.output.borrow();
+        let text = output.get(from as usize..).unwrap_or_default();
+        let count = text.len().min(into.len());
+        into[..count].copy_from_slice(&text[..count]);
+        count
+    }
+    fn history_len(&self) -> usize {
+        self.output.borrow().len() - self.forgotten.get()
+    }
+    fn clear_history(&self) {
+        self.forgotten.set(self.output.borrow().len());
     }
     fn has_console_input(&self) -> bool {
         !self.input.borrow().is_empty()

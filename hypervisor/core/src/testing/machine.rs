@@ -59,6 +59,8 @@ pub struct TestMachine {
     pub segments: Cell<DataSegments>,
     /// Bytes written to the console.
     pub console_output: RefCell<Vec<u8>>,
+    /// The bitmap of ports loaded last.
+    pub io_bitmap: Cell<Option<[Mfn; 2]>>,
     /// Bytes to be read from it.
     pub console_input: RefCell<Vec<u8>>,
     /// Time since boot.
@@ -88,6 +90,7 @@ impl TestMachine {
             gdt: RefCell::default(),
             segments: Cell::default(),
             console_output: RefCell::default(),
+            io_bitmap: Cell::default(),
             console_input: RefCell::default(),
             time_ns: Cell::new(0),
             deadline: Cell::new(None),
@@ -337,6 +340,15 @@ impl CpuControl for TestMachine {
     fn write_debug_register(&self, _index: usize, _value: u32) {}
     fn set_fast_trap(&self, _trap: Option<FastTrap>) {}
     fn set_kernel_stack(&self, _ss: u16, _esp: u32) {}
+    fn load_io_bitmap(&self, bitmap: Option<[Mfn; 2]>) {
+        self.io_bitmap.set(bitmap);
+    }
+    fn read_msr(&self, _register: u32) -> Result<u64, Fault> {
+        Err(Fault)
+    }
+    fn write_msr(&self, _register: u32, _value: u64) -> Result<(), Fault> {
+        Err(Fault)
+    }
     fn save_fpu(&self, _into: &mut FpuState) {}
     fn load_fpu(&self, _from: &FpuState) {}
     fn data_segments(&self) -> DataSegments {
@@ -375,6 +387,22 @@ impl Clock for TestMachine {
 impl Console for TestMachine {
     fn write_console(&self, bytes: &[u8]) {
         self.console_output.borrow_mut().extend_from_slice(bytes);
+    }
+    fn written(&self) -> u64 {
+        self.console_output.borrow().len() as u64
+    }
+    fn read_history(&self, from: u64, into: &mut [u8]) -> usize {
+        let output = self.console_output.borrow();
+        let text = output.get(from as usize..).unwrap_or_default();
+        let count = text.len().min(into.len());
+        into[..count].copy_from_slice(&text[..count]);
+        count
+    }
+    fn history_len(&self) -> usize {
+        self.console_output.borrow().len()
+    }
+    fn clear_history(&self) {
+        self.console_output.borrow_mut().clear();
     }
     fn has_console_input(&self) -> bool {
         !self.console_input.borrow().is_empty()

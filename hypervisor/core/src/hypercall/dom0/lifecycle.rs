@@ -5,16 +5,19 @@ use crate::{
     domain::{DomId, Domain, Personality},
     error::HvError,
     guest_mem::GuestPtr,
+    hypercall::version::set_assist,
     life::{self, Building},
     mm::{Mmu, Stop},
+    outcome::CrashReason,
     platform::Platform,
     sched::{self, Held},
 };
 use guest_abi::{
     domain::DomId as WireId,
     domctl::{
-        BuildDomain, CPU_ANY, CreateDomain, DestroyDomain, DomainFlags, GetDomainInfo, PauseDomain,
-        Personality as WirePersonality, SetContext, UnpauseDomain,
+        BuildDomain, CPU_ANY, CRASH_STACK_WORDS, CrashCode, CreateDomain, DestroyDomain, DomainFlags,
+        GetCrash, GetDomainInfo, PauseDomain, Personality as WirePersonality, SetContext, SetDomainVmAssist,
+        UnpauseDomain,
     },
     sched::ShutdownReason,
     vcpu::CpuContext,
@@ -205,6 +208,45 @@ impl<P: Platform> Command<'_, '_, P> {
         };
         self.op.set_args(&info);
         Ok(Answer::Results)
+    }
+
+    /// GETCRASH.
+    pub(super) fn crash_info(&mut self) -> Result<Answer, HvError> {
+        let args: GetCrash = self.op.args();
+        must_be_0(&[args.pad.into()])?;
+        let slot = self.slot(args.domain)?;
+        let record = self.domain(slot)?.crash.as_ref().ok_or(HvError::NoData)?;
+        let (code, detail) = match record.reason {
+            None => (CrashCode::REQUESTED, 0),
+            Some(CrashReason::BadKernelStack { esp, .. }) => (CrashCode::BAD_KERNEL_STACK, esp),
+            Some(CrashReason::NoHandler { vector }) => (CrashCode::NO_HANDLER, vector.into()),
+            Some(CrashReason::NoEventCallback) => (CrashCode::NO_EVENT_CALLBACK, 0),
+            Some(CrashReason::FailsafeFailed) => (CrashCode::FAILSAFE_FAILED, 0),
+            Some(CrashReason::Unhandled { vector }) => (CrashCode::UNHANDLED, vector.into()),
+        };
+        let mut crash = GetCrash {
+            code,
+            detail,
+            vector: record.vector,
+            error_code: record.error_code,
+            nr_stack: record.stack.len() as u32,
+            stack: [0; CRASH_STACK_WORDS],
+            ..args
+        };
+        for (place, word) in crash.stack.iter_mut().zip(&record.stack) {
+            *place = *word;
+        }
+        self.op.set_args(&crash);
+        Ok(Answer::Results)
+    }
+
+    /// SETDOMAINVMASSIST.
+    pub(super) fn set_vm_assist(&mut self) -> Result<Answer, HvError> {
+        let args: SetDomainVmAssist = self.op.args();
+        must_be_0(&[args.pad.into()])?;
+        let slot = self.slot(args.domain)?;
+        set_assist(self.domain(slot)?, args.cmd.raw(), args.kind.raw())?;
+        Ok(Answer::Done)
     }
 
     /// The slot of the domain with the lowest number from `first` on.

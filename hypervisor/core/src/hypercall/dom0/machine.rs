@@ -2,9 +2,39 @@
 
 use super::{Answer, Command, must_be_0};
 use crate::{error::HvError, guest_mem::GuestSlice, hypercall::CallCounters, platform::Platform, time};
-use guest_abi::domctl::{
-    CPU_ANY, PERFC_VALUES, PerfcControl, PerfcDesc, PerfcOp, PhysInfo, PinCpuDomain, SetTime,
+use core::ops::RangeInclusive;
+use guest_abi::{
+    addr::GuestVirt,
+    domctl::{
+        CPU_ANY, Msr, PERFC_VALUES, PerfcControl, PerfcDesc, PerfcOp, PhysInfo, PinCpuDomain,
+        READCONSOLE_CLEAR, ReadConsole, SetTime,
+    },
 };
+
+/// In ECX: the console is being read. EDX says how much is copied, ESI how much there is in all, EDI the low half of where it
+/// ends.
+const READING: u32 = 0xC0E3_0000;
+/// Bytes copied at a time.
+const PIECE: usize = 256;
+/// Bytes copied between two looks at whether work waits.
+const BYTES_PER_CHECK: u32 = 2048;
+
+/// Model-specific registers that hold the hypervisor's own state or would show its addresses: APIC base, SYSENTER, debug
+/// control, PAT, deadline, x2APIC, EFER and the targets of SYSCALL, segment bases.
+const OWN_MSRS: [RangeInclusive<u32>; 8] = [
+    0x1B..=0x1B,
+    0x174..=0x176,
+    0x1D9..=0x1E0,
+    0x277..=0x277,
+    0x6E0..=0x6E0,
+    0x800..=0x8FF,
+    0xC000_0080..=0xC000_0084,
+    0xC000_0100..=0xC000_0103,
+];
+
+/// Registers that may be written: performance state, clock modulation, thermal interrupt, energy bias, hardware
+/// performance request.
+const WRITABLE_MSRS: [u32; 5] = [0x199, 0x19A, 0x19B, 0x1B0, 0x774];
 
 impl<P: Platform> Command<'_, '_, P> {
     /// SETTIME.
@@ -35,6 +65,75 @@ impl<P: Platform> Command<'_, '_, P> {
             hypervisor_pages: hv.mm.ram_frames.saturating_sub(free_pages).saturating_sub(given),
             pad: 0,
         });
+        Ok(Answer::Results)
+    }
+
+    /// READCONSOLE: the newest text there is room for. Text that comes in during a pause is left out.
+    pub(super) fn read_console(&mut self) -> Result<Answer, HvError> {
+        let args: ReadConsole = self.op.args();
+        if args.flags & !READCONSOLE_CLEAR != 0 {
+            return Err(HvError::Invalid);
+        }
+        let platform = self.cx.platform;
+        let written = platform.written();
+        // Where the text begins is remembered by how far that is from its end, which is remembered by its low half.
+        let (mut done, count, end) = match self.state {
+            [READING, done, count, end] => (
+                done,
+                count,
+                written - u64::from((written as u32).wrapping_sub(end)),
+            ),
+            _ => {
+                let len = platform.history_len().min(args.count as usize);
+                (0, len as u32, written)
+            }
+        };
+        let to = GuestSlice::<u8>::new(args.buffer.raw(), count)?;
+        let start = end.saturating_sub(count.into());
+        while done < count {
+            let mut piece = [0; PIECE];
+            let wanted = PIECE.min((count - done) as usize);
+            let got = platform.read_history(start + u64::from(done), &mut piece[..wanted]);
+            if got == 0 {
+                break;
+            }
+            platform.write_bytes(GuestVirt::new(to.addr_of(done)), &piece[..got])?;
+            done += got as u32;
+            if done.is_multiple_of(BYTES_PER_CHECK) && done < count && platform.work_pending() {
+                return Ok(Answer::Pause([READING, done, count, end as u32]));
+            }
+        }
+        if args.flags == READCONSOLE_CLEAR {
+            platform.clear_history();
+        }
+        Ok(Answer::Number(done))
+    }
+
+    /// MSR: what the hypervisor lives by is denied; of the rest, everything may be read, and what only regulates power and
+    /// heat be written.
+    pub(super) fn msr(&mut self) -> Result<Answer, HvError> {
+        let mut args: Msr = self.op.args();
+        must_be_0(&[args.pad])?;
+        if args.write > 1 || args.cpu_mask & 1 == 0 {
+            return Err(HvError::Invalid);
+        }
+        let register = args.msr;
+        if args.write == 1 {
+            if !WRITABLE_MSRS.contains(&register) {
+                return Err(HvError::Denied);
+            }
+            let written = self.cx.platform.write_msr(register, args.value);
+            return written.map(|()| Answer::Done).map_err(|_| HvError::Invalid);
+        }
+        if OWN_MSRS.iter().any(|own| own.contains(&register)) {
+            return Err(HvError::Denied);
+        }
+        args.value = self
+            .cx
+            .platform
+            .read_msr(register)
+            .map_err(|_| HvError::Invalid)?;
+        self.op.set_args(&args);
         Ok(Answer::Results)
     }
 

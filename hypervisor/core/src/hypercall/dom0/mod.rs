@@ -5,7 +5,8 @@
 //! | [`lifecycle`] | create, build, pause, unpause, context, info, destroy |
 //! | [`context`] | a vCPU as it travels, and every check of it |
 //! | [`memory`] | lists, limits, page types |
-//! | [`machine`] | clock, counters, what there is |
+//! | [`machine`] | clock, console, counters, registers, what there is |
+//! | [`rights`] | ports, device frames, interrupt lines |
 //!
 //! A command that pauses is run again from its start and finds in the domain's record how far it came; what it must
 //! remember besides travels in its other registers, ECX marked so that what a guest left in them by chance is not taken for it.
@@ -18,6 +19,7 @@ mod context;
 mod lifecycle;
 mod machine;
 mod memory;
+mod rights;
 
 use super::{Args, CallResult};
 use crate::{
@@ -35,6 +37,8 @@ enum Answer {
     Done,
     /// Done; the block has results.
     Results,
+    /// Done; the answer is a number.
+    Number(u32),
     /// Paused: ECX, EDX, ESI and EDI for when it goes on.
     Pause([u32; 4]),
 }
@@ -76,6 +80,7 @@ pub fn dom0_op<P: Platform>(cx: &mut Context<'_, P>, args: Args) -> CallResult {
     match command.run()? {
         Answer::Done => {}
         Answer::Results => command.block.write(command.cx.platform, &command.op)?,
+        Answer::Number(number) => return Ok(Outcome::Return(number)),
         Answer::Pause([ecx, edx, esi, edi]) => return Ok(Outcome::Again([at, ecx, edx, esi, edi])),
     }
     Ok(Outcome::Return(0))
@@ -100,6 +105,16 @@ impl<P: Platform> Command<'_, '_, P> {
             Dom0Cmd::PHYSINFO => self.phys_info(),
             Dom0Cmd::PERFCCONTROL => self.counters(),
             Dom0Cmd::PINCPUDOMAIN => self.pin_cpu(),
+            Dom0Cmd::GETCRASH => self.crash_info(),
+            Dom0Cmd::SETDOMAINVMASSIST => self.set_vm_assist(),
+            Dom0Cmd::READCONSOLE => self.read_console(),
+            Dom0Cmd::MSR => self.msr(),
+            // Nothing is traced.
+            Dom0Cmd::GETTBUFS => Err(HvError::NoData),
+            Dom0Cmd::IOPORT_PERMISSION => self.port_permission(),
+            Dom0Cmd::IOMEM_PERMISSION => self.frame_permission(),
+            Dom0Cmd::IRQ_PERMISSION => self.line_permission(),
+            Dom0Cmd::PCIDEV_ACCESS => self.pci_access(),
             Dom0Cmd::SCHED_ID => {
                 self.op.set_args(&GetSchedId {
                     sched_id: SchedId::RROBIN,

@@ -2,6 +2,8 @@
 
 mod bench;
 mod life;
+mod refusals;
+mod steps;
 
 use super::*;
 use crate::{
@@ -41,7 +43,7 @@ fn checks_come_in_their_order() {
     world.write(ARGS, &block);
     world.refused(7, [ARGS, 0, 0, 0, 0], Errno::Access);
     refused(&mut world, &PauseDomain::default(), Errno::Inval);
-    for cmd in [0, 1, 14, 16, 25, 26, 35, 40, u32::MAX] {
+    for cmd in [0, 1, 14, 16, 25, 26, 31, 32, 33, 35, 41, u32::MAX] {
         block = Dom0Op::new(&PauseDomain::default());
         block.cmd = Dom0Cmd::new(cmd);
         world.write(ARGS, &block);
