@@ -20,16 +20,17 @@ pub const MAX_RANGES: usize = 8;
 /// Ports of one frame of the bitmap.
 const PORTS_PER_FRAME: u32 = PORTS / 2;
 
-/// Ports that the hypervisor drives itself, or that would let a domain at it: interrupt controllers, timer, keyboard
-/// controller, clock, fast reset, serial lines, PCI configuration (which has a call of its own), the emulator's exit.
-const OWN_PORTS: [Range<u32>; 12] = [
-    0x20..0x22,
+/// Ports that the hypervisor drives itself, or that would let a domain at it or its memory: DMA and interrupt controllers, timer,
+/// keyboard controller, clock, fast reset, serial lines, PCI configuration (which has a call of its own), the emulator's exit.
+const OWN_PORTS: [Range<u32>; 13] = [
+    0..0x22,
     0x40..0x44,
     0x60..0x62,
     0x64..0x65,
     0x70..0x72,
-    0x92..0x93,
+    0x81..0x93,
     0xA0..0xA2,
+    0xC0..0xE0,
     0xF4..0xF8,
     0x2F8..0x300,
     0x3F8..0x400,

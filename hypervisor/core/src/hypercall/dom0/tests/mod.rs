@@ -1,6 +1,7 @@
 //! Call 7 on a machine without memory to speak of: what is refused at once, and commands about the hypervisor itself.
 
 mod bench;
+mod commands;
 mod life;
 mod refusals;
 mod steps;
@@ -19,14 +20,14 @@ use guest_abi::{
 };
 
 #[track_caller]
-fn op<A: Dom0Args>(world: &mut World, args: &A) -> A {
+pub fn op<A: Dom0Args>(world: &mut World, args: &A) -> A {
     world.write(ARGS, &Dom0Op::new(args));
     assert_eq!(world.call(7, [ARGS, 0, 0, 0, 0]), 0);
     world.read::<Dom0Op>(ARGS).args()
 }
 
 #[track_caller]
-fn refused<A: Dom0Args>(world: &mut World, args: &A, error: Errno) {
+pub fn refused<A: Dom0Args>(world: &mut World, args: &A, error: Errno) {
     world.write(ARGS, &Dom0Op::new(args));
     world.refused(7, [ARGS, 0, 0, 0, 0], error);
 }

@@ -1,0 +1,411 @@
+//! What the commands about a domain's rights, its frames, its crash and the machine do.
+
+use super::{
+    bench::{BUFFER, Bench, context},
+    op, refused,
+};
+use crate::{
+    crash,
+    domain::DomId,
+    error::HvError,
+    io_rights::IoRights,
+    mm::pte::{P, RW},
+    mock::{ARGS, World},
+    outcome::{CrashReason, Outcome},
+    platform::FrameMemory,
+    sched::Held,
+    testing::{Guest, entry},
+};
+use guest_abi::{
+    addr::{GuestVirt, Mfn},
+    domain::DomId as WireId,
+    domctl::{
+        CrashCode, GetCrash, GetDomainInfo, GetPageFrameInfo, GetPageFrameInfo2, IoMemPermission,
+        IoPortPermission, IrqPermission, Msr, PhysInfo, READCONSOLE_CLEAR, ReadConsole, SetContext,
+        SetDomainMaxMem, SetDomainVmAssist, frame_info,
+    },
+    errno::Errno,
+    mmu::MmuUpdate,
+    sched::ShutdownReason,
+    vcpu::CpuContext,
+    vm_assist::{AssistCmd, AssistType},
+};
+
+const CHILD: WireId = WireId::new(1);
+
+#[test]
+fn a_context_that_was_read_can_be_set_again() {
+    let mut bench = Bench::new();
+    let guest = bench.make(1, 16);
+    let ask = GetDomainInfo {
+        domain: CHILD,
+        ctxt: GuestVirt::new(BUFFER),
+        ..GetDomainInfo::default()
+    };
+    bench.op(&ask).unwrap();
+    let read: CpuContext = bench.read(BUFFER);
+    let given = context(&guest);
+    assert_eq!((read.regs, read.pt_base), (given.regs, given.pt_base));
+    assert_eq!(read.trap_table[77].vector, 77);
+    let set = SetContext {
+        domain: CHILD,
+        ctxt: GuestVirt::new(BUFFER),
+        pad: 0,
+    };
+    let before = bench.domain(1).clone();
+    bench.op(&set).unwrap();
+    assert_eq!(*bench.domain(1), before);
+    bench.assert_sound();
+    // Domain0's own, while it runs.
+    bench.world.regs.rip = 0x77;
+    bench
+        .op(&GetDomainInfo {
+            domain: WireId::DOM0,
+            ..ask
+        })
+        .unwrap();
+    assert_eq!(bench.read::<CpuContext>(BUFFER).regs.eip, 0x77);
+}
+
+#[test]
+fn frames_say_what_they_are_used_as() {
+    let mut bench = Bench::new();
+    let guest = bench.make(1, 16);
+    let mut ask = |frame: Mfn| {
+        let args = GetPageFrameInfo {
+            frame,
+            domain: CHILD,
+            pad: 0,
+            info: 9,
+        };
+        bench.op(&args).map(|done| done.info)
+    };
+    assert_eq!(ask(guest.l3()), Ok(frame_info::L3));
+    assert_eq!(ask(guest.top_l2()), Ok(frame_info::L2));
+    assert_eq!(ask(guest.low_l1()), Ok(frame_info::L1));
+    assert_eq!(ask(guest.frames[Guest::DATA]), Ok(0));
+    assert_eq!(ask(Mfn::new(3)), Err(HvError::Invalid));
+    assert_eq!(ask(Mfn::new(512)), Err(HvError::Invalid));
+    let words = [
+        guest.l3().raw(),
+        guest.l1().raw(),
+        guest.frames[6].raw(),
+        3,
+        0x0FFF_FFFF,
+    ];
+    bench.write(BUFFER, &words);
+    let args = GetPageFrameInfo2 {
+        domain: CHILD,
+        pad: 0,
+        num: 5,
+        array: GuestVirt::new(BUFFER),
+    };
+    bench.op(&args).unwrap();
+    let bits = [
+        frame_info::L3 | frame_info::PINNED,
+        frame_info::L1,
+        0,
+        frame_info::INVALID,
+        frame_info::INVALID,
+    ];
+    let expected: [u32; 5] = core::array::from_fn(|n| words[n] | bits[n]);
+    assert_eq!(bench.read::<[u32; 5]>(BUFFER), expected);
+}
+
+#[test]
+fn ports_go_by_a_bitmap_that_comes_with_the_first_and_goes_with_the_domain() {
+    let mut bench = Bench::new();
+    let free = bench.free();
+    bench.make(1, 16);
+    let before = bench.free();
+    let ports = |first_port, nr_ports, allow| IoPortPermission {
+        domain: CHILD,
+        allow,
+        pad: 0,
+        first_port,
+        nr_ports,
+    };
+    bench.op(&ports(0x300, 16, 0)).unwrap();
+    assert_eq!(bench.domain(1).io, IoRights::NONE, "nothing to take");
+    for first in [0x20, 0x3F8, 0x3F0, 0xCF8, 0xF4, 0] {
+        bench.refused(&ports(first, 0x20, 1), HvError::Invalid);
+    }
+    bench.op(&ports(0xFFF8, 8, 1)).unwrap();
+    bench.op(&ports(0x300, 2, 1)).unwrap();
+    assert_eq!(bench.free(), before - 2);
+    let [low, high] = bench.domain(1).io.ports.expect("a bitmap");
+    assert_eq!(bench.world.machine.read_entry(low, 0x300 / 64), !3);
+    assert_eq!(bench.world.machine.read_entry(high, 511), u64::MAX >> 8);
+    assert_eq!(bench.world.machine.read_entry(low, 0), u64::MAX);
+    bench.op(&ports(0, 0x1_0000, 0)).unwrap();
+    for frame in [low, high] {
+        assert!((0..512).all(|word| bench.world.machine.read_entry(frame, word) == u64::MAX));
+    }
+    bench.assert_sound();
+    // One's own are in force at once.
+    assert_eq!(bench.world.machine.io_bitmap.get(), None);
+    bench
+        .op(&IoPortPermission {
+            domain: WireId::DOM0,
+            ..ports(0x300, 1, 1)
+        })
+        .unwrap();
+    assert_eq!(bench.world.machine.io_bitmap.get(), bench.domain(0).io.ports);
+    assert_eq!(bench.destroy(1), Ok(()));
+    assert_eq!(bench.free(), free - 2, "but for Domain0's");
+    bench.assert_sound();
+}
+
+#[test]
+fn a_bitmap_for_which_there_is_no_memory_is_not_half_made() {
+    for left in 0..2 {
+        let mut bench = Bench::new();
+        bench.make(1, 16);
+        while bench.free() > left {
+            bench.world.mmu().allocate(DomId(0), 0).unwrap();
+        }
+        let args = IoPortPermission {
+            domain: CHILD,
+            allow: 1,
+            pad: 0,
+            first_port: 0x300,
+            nr_ports: 1,
+        };
+        let why = bench.op(&args).unwrap_err();
+        assert_eq!((why.errno(), bench.free()), (Errno::NoMem, left));
+        assert_eq!(bench.domain(1).io, IoRights::NONE);
+        bench.assert_sound();
+    }
+}
+
+#[test]
+fn device_frames_can_be_mapped_by_who_was_given_them() {
+    let mut bench = Bench::new();
+    let guest = bench.make(1, 16);
+    let frames = |first, nr_frames, allow| IoMemPermission {
+        domain: CHILD,
+        allow,
+        pad: 0,
+        first_frame: Mfn::new(first),
+        nr_frames,
+    };
+    for (first, count) in [
+        (8, 9),
+        (16, 1),
+        (24, 1),
+        (100, 1),
+        (0xFEE00, 1),
+        (0xFEDFF, 2),
+        (500, 100),
+        (1 << 24, 1),
+    ] {
+        bench.refused(&frames(first, count, 1), HvError::Invalid);
+    }
+    bench.refused(&frames(8, 4, 0), HvError::Invalid);
+    bench.op(&frames(8, 4, 1)).unwrap();
+    bench.op(&frames(0xA_0000, 2, 1)).unwrap();
+    bench.op(&frames(8, 4, 1)).unwrap();
+    assert_eq!(bench.domain(1).io.frames.len(), 2);
+    bench.world.switch_to(&guest);
+    let mut map = |n: u32| {
+        let request = MmuUpdate {
+            ptr: guest.l1().addr().raw() + 8 * 20,
+            val: entry(Mfn::new(n), P | RW),
+        };
+        bench.write(Guest::va(Guest::DATA), &request);
+        bench.world.call(1, [Guest::va(Guest::DATA), 1, 0, 0, 0]).is_ok()
+    };
+    for (n, is_good) in [
+        (8, true),
+        (11, true),
+        (12, false),
+        (7, false),
+        (0xA_0001, true),
+        (0xA_0002, false),
+        (0, false),
+    ] {
+        assert_eq!(map(n), is_good, "frame {n:#x}");
+    }
+    bench.assert_sound();
+    let dom0 = bench.dom0.clone();
+    bench.world.switch_to(&dom0);
+    for n in 0..6 {
+        bench.op(&frames(n, 1, 1)).unwrap();
+    }
+    assert_eq!(bench.op(&frames(6, 1, 1)), Err(HvError::NoMemory));
+    bench.op(&frames(8, 4, 0)).unwrap();
+    assert!(!bench.domain(1).io.may_map(8));
+    assert_eq!(bench.destroy(1), Ok(()));
+    bench.assert_sound();
+}
+
+#[test]
+fn lines_are_given_and_taken() {
+    let mut bench = Bench::new();
+    bench.make(1, 16);
+    bench.hv().own_lines = 1 << 4;
+    let line = |irq, allow| IrqPermission {
+        domain: CHILD,
+        allow,
+        pad: 0,
+        irq,
+    };
+    bench.refused(&line(4, 1), HvError::Invalid);
+    bench.op(&line(5, 1)).unwrap();
+    assert!(bench.domain(1).io.may_bind(5) && !bench.domain(1).io.may_bind(4));
+    assert!(!bench.domain(1).io.may_bind(16 + 5));
+    bench.op(&line(5, 0)).unwrap();
+    assert_eq!(bench.domain(1).io.lines, 0);
+}
+
+#[test]
+fn limits_and_assists_are_set() {
+    let mut bench = Bench::new();
+    bench.make(1, 16);
+    let limit = |max_memkb| SetDomainMaxMem {
+        domain: CHILD,
+        max_memkb,
+        ..Default::default()
+    };
+    for (kib, pages) in [(0, 0), (1, 1), (4, 1), (5, 2), (400, 100), (u64::MAX, u32::MAX)] {
+        bench.op(&limit(kib)).unwrap();
+        assert_eq!(bench.domain(1).max_pages, pages);
+    }
+    assert_eq!(bench.domain(1).total_pages, 16, "what it has beyond stays");
+    let assist = |cmd| SetDomainVmAssist {
+        domain: CHILD,
+        pad: 0,
+        cmd,
+        kind: AssistType::WRITABLE_PAGETABLES,
+    };
+    bench.op(&assist(AssistCmd::ENABLE)).unwrap();
+    assert_eq!(bench.domain(1).vm_assist, 4);
+    bench.op(&assist(AssistCmd::DISABLE)).unwrap();
+    assert_eq!(bench.domain(1).vm_assist, 0);
+}
+
+#[test]
+fn memory_adds_up() {
+    let mut bench = Bench::new();
+    let ask = |bench: &mut Bench| bench.op(&PhysInfo::default()).unwrap();
+    let before = ask(&mut bench);
+    assert_eq!(
+        (before.total_pages, before.max_frame, before.cpu_khz),
+        (512, 512, 1_000_000)
+    );
+    assert_eq!(before.hypervisor_pages, 512 - before.free_pages - 40);
+    bench.make(1, 16);
+    let after = ask(&mut bench);
+    assert_eq!(after.free_pages, before.free_pages - 18);
+    assert_eq!(after.hypervisor_pages, before.hypervisor_pages + 2);
+}
+
+#[test]
+fn a_dying_domain_leads_nowhere_and_is_listed_while_somebody_maps_its_frames() {
+    let mut bench = Bench::new();
+    let guest = bench.make(1, 16);
+    let at = bench.dom0.l1().addr().raw() + 8 * 20;
+    let map = MmuUpdate {
+        ptr: at,
+        val: entry(guest.frames[9], P | RW),
+    };
+    assert_eq!(bench.for_domain(1, &[map]), Ok(Outcome::Return(0)));
+    assert_eq!(bench.destroy(1), Ok(()));
+    let info = bench
+        .op(&GetDomainInfo {
+            domain: CHILD,
+            ..Default::default()
+        })
+        .unwrap();
+    assert_eq!((info.domain, info.tot_pages), (CHILD, 1));
+    assert!(info.flags.contains(guest_abi::domctl::DomainFlags::DYING));
+    assert_eq!(bench.unpause(1), Err(HvError::NoSuchDomain));
+    assert!(bench.for_domain(1, &[]).is_err());
+    assert_eq!(bench.create(1, 4), Err(HvError::Invalid), "its number is taken");
+    assert_eq!(bench.destroy(1), Ok(()), "again");
+    bench.assert_sound();
+    let own = MmuUpdate {
+        ptr: at,
+        val: entry(bench.dom0.frames[20], P | RW),
+    };
+    bench.write(BUFFER, &own);
+    assert_eq!(bench.world.call(1, [BUFFER, 1, 0, 0, 0]), Ok(Outcome::Return(0)));
+    assert_eq!(bench.destroy(1), Err(HvError::NoSuchDomain), "the record went");
+    bench.assert_sound();
+}
+
+#[test]
+fn a_crash_leaves_reason_registers_and_stack() {
+    let mut world = World::new();
+    let slot = world.add_domain(DomId(5), false);
+    let ask = GetCrash {
+        domain: WireId::new(5),
+        ..GetCrash::default()
+    };
+    refused(&mut world, &ask, Errno::NoData);
+    world.hv.current = slot;
+    let top = ARGS + 0x2000;
+    world.regs.rsp = u64::from(top - 8);
+    (world.regs.vector, world.regs.error_code) = (14, 6);
+    world.write(top - 8, &[0x11_u32, 0x22]);
+    crash::current_domain(&mut world.cx(), CrashReason::NoHandler { vector: 14 });
+    world.hv.current = 0;
+    let crash = op(&mut world, &ask);
+    assert_eq!((crash.code, crash.detail), (CrashCode::NO_HANDLER, 14));
+    assert_eq!((crash.vector, crash.error_code), (14, 6));
+    assert_eq!((crash.nr_stack, &crash.stack[..3]), (2, &[0x11, 0x22, 0][..]));
+    assert!(world.domain(slot).run.held.contains(Held::CRASHED));
+    // One that says so itself.
+    world.hv.current = slot;
+    world.call(6, [u32::from(ShutdownReason::CRASH.raw()) << 8 | 2, 0, 0, 0, 0]);
+    world.hv.current = 0;
+    assert_eq!(op(&mut world, &ask).code, CrashCode::REQUESTED);
+}
+
+#[test]
+fn the_log_is_read_from_its_newest_end() {
+    let mut world = World::new();
+    let text: Vec<u8> = (0..1000_u32).map(|n| (n % 251) as u8).collect();
+    world.machine.output.borrow_mut().extend_from_slice(&text);
+    let buffer = ARGS + 0x1000;
+    let ask = |count, flags| ReadConsole {
+        buffer: GuestVirt::new(buffer),
+        count,
+        flags,
+    };
+    let read = |world: &mut World, args: &ReadConsole| {
+        world.write(ARGS, &guest_abi::domctl::Dom0Op::new(args));
+        world.call(7, [ARGS, 0, 0, 0, 0])
+    };
+    assert_eq!(read(&mut world, &ask(300, 0)), 300);
+    let got: Vec<u8> = (0..300).map(|n| world.read::<u8>(buffer + n)).collect();
+    assert_eq!(got, text[700..]);
+    assert_eq!(read(&mut world, &ask(4000, READCONSOLE_CLEAR)), 1000);
+    let got: Vec<u8> = (0..1000).map(|n| world.read::<u8>(buffer + n)).collect();
+    assert_eq!(got, text);
+    assert_eq!(read(&mut world, &ask(4000, 0)), 0, "it was forgotten");
+    refused(&mut world, &ask(4000, 2), Errno::Inval);
+}
+
+#[test]
+fn registers_are_read_and_a_few_written() {
+    let mut world = World::new();
+    for register in [0x10, 0x19B, 0xC000_0080] {
+        world.machine.msrs.borrow_mut().insert(register, 7);
+    }
+    let msr = |msr, write| Msr {
+        write,
+        cpu_mask: 1,
+        msr,
+        pad: 0,
+        value: 9,
+    };
+    assert_eq!(op(&mut world, &msr(0x10, 0)).value, 7);
+    op(&mut world, &msr(0x19B, 1));
+    assert_eq!(op(&mut world, &msr(0x19B, 0)).value, 9);
+    refused(&mut world, &msr(0xC000_0080, 0), Errno::Perm);
+    refused(&mut world, &msr(0xC000_0080, 1), Errno::Perm);
+    refused(&mut world, &msr(0x10, 1), Errno::Perm);
+    refused(&mut world, &msr(0x11, 0), Errno::Inval);
+    refused(&mut world, &msr(0x199, 1), Errno::Inval);
+}
