@@ -27,6 +27,7 @@ use hv_core::{
         FrameInfo, FrameTable, Mm,
         pte::{DeniedIo, EntryRules},
     },
+    sched::policy::ChosenPolicy,
     segment::{SegmentLimits, reserved},
     trap::IdtErrorForm,
 };
@@ -90,6 +91,21 @@ pub fn open_consoles(info: &BootInfo, options: &Options<'_>) {
     for warning in &options.warnings {
         log::warn!("{warning}");
     }
+}
+
+/// Has the scheduler follow the policy that the command line names.
+pub fn choose_policy(name: Option<&str>) {
+    let mut hv = state::lock();
+    match name.map(ChosenPolicy::by_name) {
+        Some(Some(policy)) => hv.sched.policy = policy,
+        Some(None) => log::warn!(
+            "sched={}: no such scheduler; there are {:?}",
+            name.unwrap_or_default(),
+            ChosenPolicy::NAMES
+        ),
+        None => {}
+    }
+    log::info!("scheduler: {}", hv.sched.policy.name());
 }
 
 /// Memory that is taken before anything is allocated: the image and the modules.

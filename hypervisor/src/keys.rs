@@ -46,6 +46,7 @@ pub fn serve() {
             b'd' => report::domains(),
             b'm' => report::memory(),
             b'o' => report::console_losses(),
+            b'r' => report::run_queue(),
             b'X' => cpu::overflow_stack(),
             SWITCH | b'\r' | b'\n' => {}
             other => log::info!(
@@ -58,6 +59,6 @@ pub fn serve() {
 
 fn help() {
     log::info!(
-        "keys: a audit, c calls, d domains, m memory, o console, X double fault (ends the machine with a report); Ctrl-A three times: input goes to Domain0 again"
+        "keys: a audit, c calls, d domains, m memory, o console, r run queue, X double fault (ends the machine with a report); Ctrl-A three times: input goes to Domain0 again"
     );
 }

@@ -2,7 +2,10 @@
 
 use crate::{console, machine::Machine, state};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use hv_core::mm::audit::{Tally, audit};
+use hv_core::{
+    mm::audit::{Tally, audit},
+    sched,
+};
 
 static AUDIT_AT_THE_END: AtomicBool = AtomicBool::new(false);
 
@@ -92,6 +95,38 @@ pub fn domains() {
             r.rip,
             r.ss,
             r.rsp
+        );
+    }
+}
+
+/// Who runs, and a line for each that waits for its turn, with what each may use.
+pub fn run_queue() {
+    let mut hv = state::lock();
+    let hv = &mut *hv;
+    sched::account(hv, &Machine);
+    log::info!(
+        "scheduler: {}, {} ns at least, {} wait{}",
+        hv.sched.policy.name(),
+        sched::control::slice_ns(&hv.sched.policy),
+        hv.sched.queued_count(),
+        if hv.sched.is_idle { "; idle" } else { "" }
+    );
+    for (slot, domain) in hv.domains.iter().enumerate() {
+        let Some(domain) = domain else { continue };
+        let state = if slot == hv.current && !hv.sched.is_idle {
+            "runs"
+        } else if hv.sched.is_queued(slot) {
+            "waits"
+        } else {
+            continue;
+        };
+        let share = &domain.run.share;
+        log::info!(
+            "{}: {state}, ran {} ms, virtual time {} ms, {:?}",
+            domain.id,
+            domain.run.cpu_time_ns / 1_000_000,
+            share.virtual_ms(),
+            share.params
         );
     }
 }

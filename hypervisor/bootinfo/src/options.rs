@@ -46,8 +46,8 @@ pub const TABLE: [OptionHelp; 8] = [
     },
     OptionHelp {
         name: "sched",
-        values: "NAME",
-        help: "the scheduler",
+        values: "bvt or rrobin",
+        help: "who runs: by weight, borrowed virtual time (default), or in turn",
     },
     OptionHelp {
         name: "noreboot",

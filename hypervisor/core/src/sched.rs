@@ -1,9 +1,9 @@
 //! Which domain runs.
 //!
 //! A domain can run while nothing holds it back: no reason in [`Held`] and no internal pause. Those that can and do
-//! not run just now are queued by whose turn it is ([`Scheduler::queue`]); who runs is not queued. Domains that wait
-//! for something cost nothing. The policy is round robin: who becomes runnable or gives up the processor goes to
-//! the end.
+//! not run just now are queued by whose turn it is; who runs is not queued. Domains that wait for something cost
+//! nothing. Whose turn it is and for how long says the [`policy`]: [borrowed virtual time](bvt) or [round
+//! robin](round_robin). A slice ends by the one-shot timer ([`crate::time`]).
 //!
 //! ```text
 //!            sched_op(block), nothing pending          event (step 5 of setting a port pending)
@@ -17,13 +17,26 @@
 //!
 //! Source: Xen 2.0 interface, scheduling and domain states.
 
+pub mod bvt;
+pub mod control;
+mod pick;
+pub mod policy;
+pub mod round_robin;
+pub mod share;
+
+pub use pick::{account, pick, request_pick};
+
+use self::{
+    bvt::Bvt,
+    policy::{ChosenPolicy, Place},
+    share::Share,
+};
 use crate::{
     event::{self, Virq},
     hypervisor::Hypervisor,
     platform::Platform,
     shared_info::SharedInfo,
     slot_heap::SlotHeap,
-    time,
 };
 use bitflags::bitflags;
 
@@ -55,8 +68,10 @@ pub struct RunState {
     pub shutdown_reason: u8,
     /// How long it ran, in ns.
     pub cpu_time_ns: u64,
-    /// System time when it last began to run.
+    /// System time when it last began to run, or was last charged.
     pub started_ns: u64,
+    /// What the policy keeps of it.
+    pub share: Share,
 }
 
 impl RunState {
@@ -69,6 +84,7 @@ impl RunState {
             shutdown_reason: 0,
             cpu_time_ns: 0,
             started_ns: 0,
+            share: Share::new(),
         }
     }
 
@@ -98,9 +114,11 @@ pub enum MachineEnd {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scheduler {
     /// Who can run and does not, by whose turn it is.
-    queue: SlotHeap<u128>,
-    /// How many turns were given out.
-    turns: u128,
+    queue: SlotHeap<Place>,
+    /// Says whose turn it is.
+    pub policy: ChosenPolicy,
+    /// Who runs gave the rest of its slice up.
+    has_yielded: bool,
     /// The exit path is to pick anew.
     pub wants_pick: bool,
     /// Nobody runs.
@@ -115,7 +133,8 @@ impl Scheduler {
     pub const fn new() -> Self {
         Self {
             queue: SlotHeap::new(),
-            turns: 0,
+            policy: ChosenPolicy::Bvt(Bvt::new()),
+            has_yielded: false,
             wants_pick: false,
             is_idle: true,
             end: None,
@@ -141,8 +160,8 @@ impl Scheduler {
         self.queue.len()
     }
 
-    /// The slots that wait for their turn, in no order, with a number that is smaller for who comes earlier.
-    pub fn queued(&self) -> impl Iterator<Item = (usize, u128)> + '_ {
+    /// The slots that wait for their turn, in no order, with their places.
+    pub fn queued(&self) -> impl Iterator<Item = (usize, Place)> + '_ {
         self.queue.iter()
     }
 
@@ -150,12 +169,6 @@ impl Scheduler {
     pub fn begin(&mut self, slot: usize) {
         self.queue.remove(slot);
         self.is_idle = false;
-    }
-
-    /// A turn behind all others.
-    const fn last_turn(&mut self) -> u128 {
-        self.turns += 1;
-        self.turns
     }
 }
 
@@ -183,50 +196,11 @@ pub fn change<P: Platform>(
         }
     } else if can_run != hv.sched.is_queued(slot) {
         if can_run {
-            let turn = hv.sched.last_turn();
-            hv.sched.queue.set(slot, turn);
-            request_pick(hv, platform);
+            pick::queue_woken(hv, platform, slot);
         } else {
             hv.sched.queue.remove(slot);
         }
     }
-}
-
-/// Chooses who runs from now on, if anybody can, and charges who ran until now.
-pub fn pick<P: Platform>(hv: &mut Hypervisor, platform: &P) -> Option<usize> {
-    hv.sched.wants_pick = false;
-    let now = platform.now_ns();
-    let current = hv.current;
-    let mut stays = false;
-    if !hv.sched.is_idle {
-        let run = &mut hv.running_mut().run;
-        run.cpu_time_ns = run.cpu_time_ns.saturating_add(now.saturating_sub(run.started_ns));
-        run.started_ns = now;
-        stays = run.is_runnable();
-    }
-    let next = if stays {
-        let turn = hv.sched.last_turn();
-        hv.sched.queue.replace_first(current, turn).or(Some(current))
-    } else {
-        hv.sched.queue.pop()
-    };
-    hv.sched.is_idle = next.is_none();
-    if let Some(domain) = next.and_then(|slot| hv.domain_at(slot)) {
-        domain.run.started_ns = now;
-    }
-    next
-}
-
-/// The domain in `slot` goes away: it is neither queued nor does it have a timer.
-pub fn forget(hv: &mut Hypervisor, slot: usize) {
-    hv.sched.queue.remove(slot);
-    time::forget(hv, slot);
-}
-
-/// Has the exit path pick anew.
-pub fn request_pick<P: Platform>(hv: &mut Hypervisor, platform: &P) {
-    hv.sched.wants_pick = true;
-    platform.request_exit_work();
 }
 
 /// An event reached the domain in `slot`, which is blocked: it waits no longer.
@@ -240,6 +214,7 @@ pub fn wake<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize) {
 #[inline(always)]
 pub fn yield_to_others<P: Platform>(hv: &mut Hypervisor, platform: &P) {
     if !hv.sched.is_alone() {
+        hv.sched.has_yielded = true;
         request_pick(hv, platform);
     }
 }

@@ -141,11 +141,13 @@ pub fn run_timers<P: Platform>(hv: &mut Hypervisor, platform: &P) {
             expire(hv, platform, slot);
         }
     }
+    // That a slice is over is seen by the pick, which begins another.
     if hv.time.slice_end_ns <= now {
-        hv.time.slice_end_ns = NEVER;
         sched::request_pick(hv, platform);
+    } else {
+        next = next.min(hv.time.slice_end_ns);
     }
-    hv.time.armed_ns = next.min(hv.time.slice_end_ns);
+    hv.time.armed_ns = next;
     platform.arm_timer((hv.time.armed_ns != NEVER).then_some(hv.time.armed_ns));
 }
 

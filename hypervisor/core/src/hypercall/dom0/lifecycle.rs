@@ -193,6 +193,7 @@ impl<P: Platform> Command<'_, '_, P> {
             to.write(self.cx.platform, &context)?;
         }
         let is_running = slot == self.cx.hv.current;
+        sched::account(self.cx.hv, self.cx.platform);
         let domain = self.domain(slot)?;
         let info = GetDomainInfo {
             domain: WireId::new(domain.id.0),

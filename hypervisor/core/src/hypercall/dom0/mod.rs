@@ -7,6 +7,7 @@
 //! | [`memory`] | lists, limits, page types |
 //! | [`machine`] | clock, console, counters, registers, what there is |
 //! | [`rights`] | ports, device frames, interrupt lines |
+//! | [`sched`] | the policy, its parameter, and a domain's |
 //!
 //! A command that pauses is run again from its start and finds in the domain's record how far it came; what it must
 //! remember besides travels in its other registers, ECX marked so that what a guest left in them by chance is not taken for it.
@@ -20,6 +21,7 @@ mod lifecycle;
 mod machine;
 mod memory;
 mod rights;
+mod sched;
 
 use super::{Args, CallResult};
 use crate::{
@@ -28,7 +30,7 @@ use crate::{
 };
 use guest_abi::{
     domain::DomId as WireId,
-    domctl::{DOM0_INTERFACE_VERSION, Dom0Cmd, Dom0Op, GetSchedId, SchedId},
+    domctl::{DOM0_INTERFACE_VERSION, Dom0Cmd, Dom0Op},
 };
 
 /// How a command ended that was not refused.
@@ -115,12 +117,9 @@ impl<P: Platform> Command<'_, '_, P> {
             Dom0Cmd::IOMEM_PERMISSION => self.frame_permission(),
             Dom0Cmd::IRQ_PERMISSION => self.line_permission(),
             Dom0Cmd::PCIDEV_ACCESS => self.pci_access(),
-            Dom0Cmd::SCHED_ID => {
-                self.op.set_args(&GetSchedId {
-                    sched_id: SchedId::RROBIN,
-                });
-                Ok(Answer::Results)
-            }
+            Dom0Cmd::SCHED_ID => self.sched_id(),
+            Dom0Cmd::SCHEDCTL => self.sched_ctl(),
+            Dom0Cmd::ADJUSTDOM => self.adjust_domain(),
             _ => Err(HvError::NotImplemented),
         }
     }

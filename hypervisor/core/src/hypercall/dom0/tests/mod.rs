@@ -53,14 +53,6 @@ fn checks_come_in_their_order() {
 }
 
 #[test]
-fn the_policy_is_round_robin() {
-    assert_eq!(
-        op(&mut World::new(), &GetSchedId::default()).sched_id,
-        SchedId::RROBIN
-    );
-}
-
-#[test]
 fn the_wall_clock_is_set_and_announced() {
     let mut world = World::new();
     op(

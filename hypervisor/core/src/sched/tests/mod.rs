@@ -1,3 +1,6 @@
+mod shares;
+mod sim;
+
 use super::*;
 use crate::{
     domain::DomId,
@@ -14,8 +17,9 @@ fn can_run(world: &World, slot: usize) -> bool {
     world.hv.sched.is_queued(slot) || world.hv.current == slot && !world.hv.sched.is_idle
 }
 
-/// What the exit path does, but for the registers.
+/// What the exit path does after a long time, but for the registers.
 fn next(world: &mut World) -> Option<usize> {
+    world.machine.now_ns.set(world.machine.now_ns.get() + 20_000_000);
     let next = pick(&mut world.hv, &world.machine);
     if let Some(slot) = next {
         world.hv.current = slot;
@@ -30,8 +34,9 @@ fn hold(world: &mut World, slot: usize, paused: bool) {
 }
 
 #[test]
-fn the_pick_goes_round() {
+fn round_robin_goes_round() {
     let mut world = World::new();
+    world.hv.sched.policy = ChosenPolicy::by_name("rrobin").expect("a policy");
     assert_eq!(next(&mut world), Some(0), "alone");
     let [a, b] = [1, 2].map(|id| world.add_domain(DomId(id), false));
     assert_eq!([(); 5].map(|()| next(&mut world)), [a, b, 0, a, b].map(Some));
@@ -57,8 +62,8 @@ fn the_pick_goes_round() {
 fn a_domain_that_goes_away_is_not_picked() {
     let mut world = World::new();
     let other = world.add_domain(DomId(1), false);
-    forget(&mut world.hv, other);
-    world.hv.domains[other] = None;
+    change(&mut world.hv, &world.machine, other, |run| run.held = Held::DYING);
+    world.hv.remove(other);
     assert_eq!(next(&mut world), Some(0));
 }
 
