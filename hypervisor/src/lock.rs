@@ -14,10 +14,6 @@ const HELD: u32 = 1;
 
 // SAFETY: the bit goes from clear to set by an atomic exchange, which only one taker sees; it is cleared by its holder.
 unsafe impl RawMutex for BitLock {
-    #[expect(
-        clippy::declare_interior_mutable_const,
-        reason = "a start value, as the trait asks for"
-    )]
     const INIT: Self = Self(AtomicU32::new(0));
     type GuardMarker = GuardNoSend;
 

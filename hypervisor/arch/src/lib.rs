@@ -5,7 +5,6 @@
 // Copies that fault go on at a label of their own, so that those that do not fault test nothing.
 #![feature(asm_goto_with_outputs)]
 
-pub mod msr;
 pub mod apic;
 pub mod backtrace;
 pub mod boot;
@@ -16,6 +15,7 @@ pub mod gdt;
 pub mod i8042;
 pub mod idt;
 pub mod machine_check;
+pub mod msr;
 pub mod nmi;
 pub mod paging;
 pub mod percpu;

@@ -92,7 +92,7 @@ fn domains(start_info: &StartInfo) {
             && info.flags.contains(DomainFlags::RUNNING)
             && !info.flags.contains(DomainFlags::CRASHED)
             && info.tot_pages >= start_info.nr_pages
-            && info.shared_info_frame.addr().raw() == u64::from(start_info.shared_info.raw())),
+            && info.shared_info_frame.addr().raw() == start_info.shared_info.raw()),
         "{found:?}"
     );
     check_eq!(

@@ -2,7 +2,6 @@
 
 use super::{assert_sound, must, pin, unmap};
 use crate::{
-    domain::DomId,
     error::HvError,
     mm::pte::P,
     outcome::Outcome,

@@ -101,6 +101,10 @@ impl Fuzzer {
 }
 
 /// Changes the entry at `at` in one of nine ways: to `new`, or by a bit.
+#[allow(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "one argument holds for all ways"
+)]
 fn store(at: u32, way: u32, [old, new]: [u64; 2], flags: u32, bit: u32) {
     let (low, high) = (new as u32, (new >> 32) as u32);
     // SAFETY: each writes the eight bytes at `at` or traps, which is caught.
