@@ -915,9 +915,16 @@ _Static_assert(offsetof(struct xl_physdev_irq_status_query, flags) == 4, "IrqSta
 #define XL_DOM0_IOPORT_PERMISSION (37)
 #define XL_DOM0_IOMEM_PERMISSION (38)
 #define XL_DOM0_IRQ_PERMISSION (39)
+#define XL_DOM0_GETCRASH (40)
 #define XL_PERSONALITY_V2 (2)
 #define XL_PERFC_RESET (1)
 #define XL_PERFC_QUERY (2)
+#define XL_CRASH_REQUESTED (0)
+#define XL_CRASH_BAD_KERNEL_STACK (1)
+#define XL_CRASH_NO_HANDLER (2)
+#define XL_CRASH_NO_EVENT_CALLBACK (3)
+#define XL_CRASH_FAILSAFE_FAILED (4)
+#define XL_CRASH_UNHANDLED_VECTOR (5)
 #define XL_SCHED_ID_BVT (0)
 #define XL_SCHED_ID_RROBIN (3)
 #define XL_SCHED_DIRECTION_PUT (0)
@@ -1315,6 +1322,26 @@ _Static_assert(sizeof(struct xl_dom0_irq_permission) == 8, "IrqPermission");
 _Static_assert(offsetof(struct xl_dom0_irq_permission, domain) == 0, "IrqPermission");
 _Static_assert(offsetof(struct xl_dom0_irq_permission, allow) == 2, "IrqPermission");
 _Static_assert(offsetof(struct xl_dom0_irq_permission, irq) == 4, "IrqPermission");
+
+/* GetCrash: 72 bytes */
+struct xl_dom0_get_crash {
+    xl_dom_id_t domain;
+    uint8_t pad_at_2[2];
+    uint32_t code;
+    uint32_t detail;
+    uint32_t vector;
+    uint32_t error_code;
+    uint32_t nr_stack;
+    uint32_t stack[12];
+};
+_Static_assert(sizeof(struct xl_dom0_get_crash) == 72, "GetCrash");
+_Static_assert(offsetof(struct xl_dom0_get_crash, domain) == 0, "GetCrash");
+_Static_assert(offsetof(struct xl_dom0_get_crash, code) == 4, "GetCrash");
+_Static_assert(offsetof(struct xl_dom0_get_crash, detail) == 8, "GetCrash");
+_Static_assert(offsetof(struct xl_dom0_get_crash, vector) == 12, "GetCrash");
+_Static_assert(offsetof(struct xl_dom0_get_crash, error_code) == 16, "GetCrash");
+_Static_assert(offsetof(struct xl_dom0_get_crash, nr_stack) == 20, "GetCrash");
+_Static_assert(offsetof(struct xl_dom0_get_crash, stack) == 24, "GetCrash");
 
 /* ---- Rings ---- */
 

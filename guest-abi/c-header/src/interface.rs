@@ -221,6 +221,7 @@ fn control(out: &mut Header) {
         "DOM0" = domctl::Dom0Cmd,
         "PERSONALITY" = domctl::Personality,
         "PERFC" = domctl::PerfcOp,
+        "CRASH" = domctl::CrashCode,
         "SCHED_ID" = domctl::SchedId,
         "SCHED_DIRECTION" = domctl::Direction,
     );
@@ -258,6 +259,7 @@ fn control(out: &mut Header) {
         domctl::IoPortPermission,
         domctl::IoMemPermission,
         domctl::IrqPermission,
+        domctl::GetCrash,
     );
 }
 
