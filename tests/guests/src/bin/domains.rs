@@ -39,6 +39,9 @@ const BASE: u32 = 0xC000_0000;
 /// How often a domain is made and ended without running, and with.
 const ROUNDS: u32 = 10_000;
 const RUNS: u32 = 200;
+/// Domains that there can be beside Domain0, and which of them run.
+const DOMAINS: usize = 1023;
+const RUN_EVERY: usize = 8;
 /// What it gives as its reason.
 const REASON: ShutdownReason = ShutdownReason::new(0x42);
 
@@ -47,6 +50,7 @@ fn main(start_info: &'static StartInfo) -> ! {
     let window = Page::take();
     life(window);
     refusals();
+    crowd(window);
     let free = free_pages();
     for round in 0..ROUNDS {
         let id = create(PAGES).expect("memory for a small domain");
@@ -78,6 +82,26 @@ fn life(window: Page) {
     check_eq!(destroy(id), Ok(()));
     check_eq!(destroy(id), Err(Errno::Srch));
     check_eq!(free_pages(), free);
+}
+
+/// As many domains at once as there can be, each of which runs.
+fn crowd(window: Page) {
+    let free = free_pages();
+    let mut ids = [DomId::DOM0; DOMAINS];
+    for (n, id) in ids.iter_mut().enumerate() {
+        *id = create(PAGES).expect("memory and a slot");
+        if n % RUN_EVERY == 0 {
+            run(window, *id);
+        }
+    }
+    check_eq!(create(PAGES), Err(Errno::NoMem), "no slot is left");
+    check_eq!(free_pages(), free - DOMAINS as u32 * (PAGES + 2));
+    for id in ids {
+        check!(info(id).is_ok_and(|info| info.tot_pages == PAGES));
+        check_eq!(destroy(id), Ok(()));
+    }
+    check_eq!(free_pages(), free);
+    println!("{DOMAINS} domains at once");
 }
 
 /// Builds domain `id`, lets it run, and waits for its end.
