@@ -10,7 +10,7 @@ use guest_abi::elfnote::{ABI_VERSION, NoteType, OWNER};
 use guest_abi::start_info::StartInfo;
 
 use crate::traps::{KERNEL_STACK, KernelStack};
-use crate::{report, shared, traps};
+use crate::{console, report, shared, traps};
 
 /// Linear address of pseudo-physical frame 0. The linker script links there.
 pub const VIRT_BASE: u32 = 0xC000_0000;
@@ -84,6 +84,7 @@ unsafe extern "C" fn start(start_info: *const StartInfo) -> ! {
             start_info.shared_info.raw()
         ));
     }
+    console::ring::init(start_info);
     if let Err(errno) = traps::init() {
         report::broken(format_args!("cannot set up traps: {errno}"));
     }

@@ -10,7 +10,7 @@ use core::sync::atomic::Ordering;
 
 use guest_abi::domain::DomId;
 use guest_abi::errno::Errno;
-use guest_abi::event_channel::{BindVirq, Close, Virq};
+use guest_abi::event_channel::{AllocUnbound, BindInterdomain, BindVirq, Close, Send, Virq};
 
 use crate::{hypercall, shared};
 
@@ -22,6 +22,49 @@ pub fn bind_virq(virq: Virq) -> Result<u32, Errno> {
     let port = hypercall::event_channel_op(&BindVirq { virq, port: 0 })?.port;
     shared::set_port_mask(port, false);
     Ok(port)
+}
+
+/// Connects a new port of ours with `remote` of domain `dom`, a new one where that is 0; gives both. Ours is not masked.
+///
+/// # Errors
+/// −EPERM, −EINVAL, −ESRCH, −ENOSPC.
+pub fn bind_interdomain(dom: DomId, remote: u32) -> Result<(u32, u32), Errno> {
+    let ends = hypercall::event_channel_op(&BindInterdomain {
+        dom1: DomId::SELF,
+        dom2: dom,
+        port1: 0,
+        port2: remote,
+    })?;
+    unmask_port(ends.port1);
+    Ok((ends.port1, ends.port2))
+}
+
+/// A new port that `dom` may connect to, not masked.
+///
+/// # Errors
+/// −ESRCH, −ENOSPC.
+pub fn alloc_unbound(dom: DomId) -> Result<u32, Errno> {
+    let port = hypercall::event_channel_op(&AllocUnbound { dom, pad: 0, port: 0 })?.port;
+    unmask_port(port);
+    Ok(port)
+}
+
+/// Raises the other end of a port.
+///
+/// # Errors
+/// −EINVAL: it is not connected.
+pub fn notify(port: u32) -> Result<(), Errno> {
+    hypercall::event_channel_op(&Send { local_port: port }).map(drop)
+}
+
+/// Lets a port fire. One that became pending while it was masked does so with the next [`poll`].
+pub fn unmask_port(port: u32) {
+    shared::set_port_mask(port, false);
+    let (index, bit) = (port / 32, 1 << (port % 32));
+    if shared::pending_word(index as usize).load(Ordering::SeqCst) & bit != 0 {
+        shared::pending_selector().fetch_or(1 << index, Ordering::SeqCst);
+        shared::upcall_pending().store(1, Ordering::SeqCst);
+    }
 }
 
 /// Closes one of our ports.

@@ -10,7 +10,7 @@
 //! |---|---|
 //! | start, calls, traps, events, verdicts (all a test guest needs) | `entry`, `hypercall`, `traps`, `events`, `shared`, `time`, `console`, `report`, `usercopy` |
 //! | memory | [`mm`] |
-//! | programs | [`process`], [`fs`], [`page`], [`pipe`], [`tty`], [`sched`], `kernel`, `syscall`, with the vocabulary of [`linux`] |
+//! | programs | [`process`], [`fs`], [`page`], [`pipe`], [`tty`], [`sched`], [`consoles`], [`evtchn`], `kernel`, `syscall`, with the vocabulary of [`linux`] |
 #![cfg_attr(not(test), no_std)]
 
 extern crate alloc;
@@ -19,10 +19,12 @@ extern crate alloc;
 mod cell;
 #[cfg(target_os = "none")]
 pub mod console;
+pub mod consoles;
 #[cfg(target_os = "none")]
 pub mod entry;
 #[cfg(target_os = "none")]
 pub mod events;
+pub mod evtchn;
 pub mod fs;
 #[cfg(target_os = "none")]
 pub mod hypercall;

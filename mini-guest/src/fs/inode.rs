@@ -120,6 +120,12 @@ pub enum Device {
     Random,
     /// Hypercalls, and frames of other domains (`/dev/xen/privcmd`).
     Privcmd,
+    /// Event channels (`/dev/xen/evtchn`).
+    Evtchn,
+    /// The consoles of other domains (`/dev/xen/consoles`).
+    Consoles,
+    /// One domain's console (`/dev/xen/console/N`).
+    DomainConsole(u16),
     /// A device that there is no driver for.
     Unknown(u32, u32),
 }
@@ -148,6 +154,9 @@ impl Device {
             Self::Zero => (1, 5),
             Self::Random => (1, 9),
             Self::Privcmd => (10, 60),
+            Self::Evtchn => (10, 61),
+            Self::Consoles => (10, 62),
+            Self::DomainConsole(domain) => (229, domain.into()),
             Self::Unknown(major, minor) => (major, minor),
         }
     }

@@ -7,6 +7,8 @@ use core::cell::Cell;
 use super::inode::Inode;
 use super::proc::{ProcNode, ProcSource};
 use super::tree::{Fs, Node};
+use crate::consoles::Opening;
+use crate::evtchn::EventPorts;
 use crate::linux::Errno;
 use crate::linux::file::{OpenFlags, Stat, dirent_len, mode, push_dirent};
 use crate::linux::process::MAX_FILES;
@@ -40,6 +42,12 @@ pub enum What {
     Random(Rc<Inode>),
     /// `/dev/xen/privcmd`.
     Privcmd(Rc<Inode>),
+    /// `/dev/xen/evtchn`.
+    Evtchn(Rc<Inode>, Rc<EventPorts>),
+    /// `/dev/xen/consoles`.
+    Consoles(Rc<Inode>),
+    /// A domain's console.
+    DomainConsole(Rc<Inode>, u16, Opening),
     /// An end of a pipe.
     Pipe(PipeEnd),
     /// What a file of `/proc` held when it was opened.
@@ -68,7 +76,10 @@ impl OpenFile {
             | What::Null(inode)
             | What::Zero(inode)
             | What::Random(inode)
-            | What::Privcmd(inode) => inode.stat(),
+            | What::Privcmd(inode)
+            | What::Evtchn(inode, _)
+            | What::Consoles(inode)
+            | What::DomainConsole(inode, ..) => inode.stat(),
             What::Directory(node) | What::Path(node) => node.stat(),
             What::Text(node, _) => node.stat(),
             What::Pipe(pipe) => {

@@ -82,7 +82,7 @@ impl Fs {
     }
 
     /// The place of `path`, the directories on the way made where they are missing.
-    pub(super) fn place_for(&self, path: &[u8]) -> Result<Place, Errno> {
+    pub(crate) fn place_for(&self, path: &[u8]) -> Result<Place, Errno> {
         let path = path.strip_suffix(b"/").unwrap_or(path);
         let (parents, name) = match path.iter().rposition(|byte| *byte == b'/') {
             Some(slash) => (&path[..slash], &path[slash + 1..]),
@@ -159,9 +159,14 @@ impl Fs {
     /// # Errors
     /// As for [`Fs::add_standard`].
     pub fn add_control(&self) -> Result<(), Errno> {
-        self.standard(b"dev/xen/privcmd", mode::CHAR_DEVICE | 0o600, || {
-            Body::Device(Device::Privcmd)
-        })
+        for (name, device) in [
+            (&b"dev/xen/privcmd"[..], Device::Privcmd),
+            (b"dev/xen/evtchn", Device::Evtchn),
+            (b"dev/xen/consoles", Device::Consoles),
+        ] {
+            self.standard(name, mode::CHAR_DEVICE | 0o600, || Body::Device(device))?;
+        }
+        Ok(())
     }
 
     fn standard(&self, path: &[u8], mode: u32, body: impl FnOnce() -> Body) -> Result<(), Errno> {

@@ -175,5 +175,7 @@ impl Kernel {
     /// Wakes who may wait for something that depends on closed files.
     pub(crate) fn files_closed(&mut self) {
         self.wake(WaitFor::PIPE);
+        self.events_closed();
+        self.consoles_closed();
     }
 }

@@ -17,11 +17,13 @@
 //! | `exec`, `life` | starting programs, making and ending processes |
 //! | `descriptors` | the GDT with the programs' thread-local storage |
 //! | `procfs` | what `/proc` shows |
-//! | `console` | the terminal's two ends |
+//! | `terminal` | the terminal's two ends |
+//! | `consoles` | those of other domains |
 //! | [`crate::syscall`] | the system calls |
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
@@ -29,6 +31,7 @@ use guest_abi::event_channel::Virq;
 use guest_abi::trap::{SYSCALL_VECTOR, Vector};
 
 use crate::cell::OneCpu;
+use crate::evtchn::EventPorts;
 use crate::fs::Fs;
 use crate::linux::Errno;
 use crate::process::{Process, WaitFor};
@@ -36,9 +39,9 @@ use crate::random::Random;
 use crate::sched::RunQueue;
 use crate::traps::{Cause, TrapFrame};
 use crate::tty::Tty;
-use crate::{events, time, traps};
+use crate::{console, events, time, traps};
 
-mod console;
+mod consoles;
 mod descriptors;
 mod exec;
 mod fault;
@@ -46,6 +49,7 @@ mod life;
 mod procfs;
 mod schedule;
 mod signal;
+mod terminal;
 
 pub use descriptors::Gdt;
 pub use life::ForkOptions;
@@ -86,6 +90,12 @@ pub struct Kernel {
     pub fs: Fs,
     /// The terminal.
     pub tty: Tty,
+    /// Whether the terminal's cursor is where a line begins.
+    pub(crate) at_line_start: bool,
+    /// The consoles of other domains.
+    pub(crate) backend: consoles::Backend,
+    /// The open files of `/dev/xen/evtchn`.
+    pub(crate) event_files: Vec<Rc<EventPorts>>,
     /// Unpredictable numbers.
     pub random: Random,
     /// The kernel's command line.
@@ -122,13 +132,16 @@ impl Kernel {
             queue,
             fs,
             tty: Tty::default(),
+            at_line_start: true,
+            backend: consoles::Backend::default(),
+            event_files: Vec::new(),
             random: Random::new(time::tsc() ^ now),
             command_line: command_line.into(),
             gdt: Gdt::install()?,
             fpu_owner: None,
             last_pid: 0,
             timer_port: events::bind_virq(Virq::TIMER)?,
-            console_port: events::bind_virq(Virq::CONSOLE).ok(),
+            console_port: console_port(),
             armed: (None, true),
             must_yield: false,
             switched_at: now,
@@ -190,6 +203,17 @@ impl Kernel {
             Cause::Event | Cause::Failsafe => {}
         }
         self.resume(frame);
+    }
+}
+
+/// The port at which typing is announced, not masked: of the ring, or of the machine's console.
+fn console_port() -> Option<u32> {
+    match console::ring::get() {
+        Some(ring) => {
+            events::unmask_port(ring.port);
+            Some(ring.port)
+        }
+        None => events::bind_virq(Virq::CONSOLE).ok(),
     }
 }
 

@@ -1,21 +1,29 @@
 //! Sleeping, waking, switching and idling.
 
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+
 use arrayvec::ArrayVec;
 use guest_abi::hypercall::CallNumber;
 use guest_abi::mmu::{Extended, MmuUpdate};
 use guest_abi::multicall::MulticallEntry;
 
 use super::Kernel;
+use crate::evtchn::EventPorts;
 use crate::mm::translate::mfn;
 use crate::process::{State, WaitFor};
 use crate::traps::TrapFrame;
-use crate::{events, hypercall, time};
+use crate::{events, hypercall, shared, time};
+
+/// How long lines of other domains wait while a program runs.
+const LINES_NS: u64 = 1_000_000;
 
 impl Kernel {
     /// Brings the running process (or another one) to where it can go on in ring 3; `frame` is what will run.
     pub(super) fn resume(&mut self, frame: &mut TrapFrame) {
         loop {
             self.take_events();
+            self.show_consoles();
             let can_run = self
                 .processes
                 .get(&self.current)
@@ -114,8 +122,11 @@ impl Kernel {
     /// Sleeps until something happens.
     fn idle(&mut self) {
         self.arm_timer();
-        events::wait();
+        if !self.backend.may_show {
+            events::wait();
+        }
         self.take_events();
+        self.show_consoles();
         let now = time::now_ns();
         self.idle_ns += now.saturating_sub(core::mem::replace(&mut self.switched_at, now));
     }
@@ -124,10 +135,21 @@ impl Kernel {
     pub(super) fn take_events(&mut self) {
         let (mut timer, mut console) = (false, false);
         let (timer_port, console_port) = (self.timer_port, self.console_port);
+        let mut others = Vec::new();
         events::poll(|port| {
-            timer |= port == timer_port;
-            console |= Some(port) == console_port;
+            if port == timer_port {
+                timer = true;
+            } else if Some(port) == console_port {
+                console = true;
+            } else {
+                others.push(port);
+            }
         });
+        for port in others {
+            if !self.console_event(port) {
+                self.program_event(port);
+            }
+        }
         if timer {
             // It comes for other reasons too; what is due is armed again then.
             self.armed = (None, true);
@@ -137,6 +159,39 @@ impl Kernel {
         if console {
             self.random.stir(time::tsc());
             self.read_console();
+            self.show_echo();
+            self.wake(WaitFor::OUTPUT);
+        }
+    }
+
+    /// An event came at a port that programs hold, or that nobody does any more.
+    fn program_event(&mut self, port: u32) {
+        let mut masks = true;
+        for file in &self.event_files {
+            masks &= file.fire(port).unwrap_or(true);
+        }
+        if masks {
+            shared::set_port_mask(port, true);
+        }
+        self.wake(WaitFor::EVENT);
+    }
+
+    /// Gives back the ports of `/dev/xen/evtchn` files that were closed.
+    pub(super) fn events_closed(&mut self) {
+        let closed: Vec<Rc<EventPorts>> = self
+            .event_files
+            .extract_if(.., |file| Rc::strong_count(file) == 1)
+            .collect();
+        for port in closed.iter().flat_map(|file| file.all()) {
+            self.release_port(port);
+        }
+    }
+
+    /// Closes a port, unless another file has it too.
+    pub(crate) fn release_port(&self, port: u32) {
+        if !self.event_files.iter().any(|file| file.has(port)) {
+            // It may be gone already, with the domain at the other end.
+            let _ = events::close(port);
         }
     }
 
@@ -170,6 +225,7 @@ impl Kernel {
 
     /// Asks for the timer event when the next process is to be woken or the running one to give way.
     fn arm_timer(&mut self) {
+        self.armed.1 |= self.backend.may_show;
         if !core::mem::take(&mut self.armed.1) {
             return;
         }
@@ -179,7 +235,12 @@ impl Kernel {
             .values()
             .filter(|process| matches!(process.state, State::Waiting(_)));
         let first = sleepers.filter_map(|process| process.call.deadline).min();
-        let wanted = [first, self.queue.slice_end(now)].into_iter().flatten().min();
+        // A program that runs alone is interrupted where lines wait to be shown.
+        let lines = self.backend.may_show.then_some(now + LINES_NS);
+        let wanted = [first, self.queue.slice_end(now), lines]
+            .into_iter()
+            .flatten()
+            .min();
         if wanted != self.armed.0 && time::set_timer(wanted).is_ok() {
             self.armed.0 = wanted;
         }

@@ -9,12 +9,13 @@ use core::ptr;
 
 use guest_abi::addr::{FIRST_HV_L2_SLOT, GuestVirt, PAGE_SIZE, Pfn};
 use guest_abi::mmu::{Pte, PteFlags};
-use guest_abi::start_info::StartInfo;
+use guest_abi::start_info::{StartFlags, StartInfo};
 
 use super::batch::Batch;
 use super::bump::Bump;
 use super::layout::{
-    DIRECT_START, HEAP_LIMIT, HEAP_START, L1_SPAN, MAX_DIRECT_PAGES, direct, direct_pfn, top_slot,
+    DIRECT_START, HEAP_LIMIT, HEAP_START, L1_SPAN, MAX_DIRECT_PAGES, WINDOW_PAGES, WINDOW_START, direct,
+    direct_pfn, top_slot,
 };
 use super::translate::{mfn, pfn};
 
@@ -104,6 +105,13 @@ impl KernelMap {
             let table = map.take_table(bump);
             map.hook(slot, table);
         }
+        if start_info.flags.contains(StartFlags::INITIAL_DOMAIN) {
+            let end = WINDOW_START + WINDOW_PAGES * PAGE_SIZE as u32;
+            for slot in top_slot(WINDOW_START)..=top_slot(end - 1) {
+                let table = map.take_table(bump);
+                map.hook(slot, table);
+            }
+        }
         map
     }
 
@@ -168,6 +176,14 @@ impl KernelMap {
             Some(l1) => Pte::new(mfn(l1), L2_FLAGS),
             None => Pte::EMPTY,
         }
+    }
+
+    /// Where the entry of the kernel page at `address` lies; `None` where the kernel has no L1 for it.
+    #[must_use]
+    pub fn entry_address(&self, address: u32) -> Option<guest_abi::addr::MachAddr> {
+        let l1 = self.l1.get(top_slot(address)).copied().flatten()?;
+        let index = GuestVirt::new(address).table_index(1);
+        Some(super::translate::machine_address(l1, index as u32 * 8))
     }
 
     /// Maps the kernel page at `address` as `entry` says.

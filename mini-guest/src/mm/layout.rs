@@ -4,7 +4,8 @@
 //! 0x00001000 – 0xBFFFFFFF  programs (L3 slots 0–2, their own tables)
 //! 0xC0000000 – 0xEFFFFFFF  direct map: PFN n at 0xC0000000 + n pages; page tables in it read-only
 //! 0xF0000000 – 0xFAFFFFFF  heap, mapped as it grows
-//! 0xFB000000 – 0xFBFFFFFF  nothing
+//! 0xFB000000 – 0xFB3FFFFF  pages of other domains that the kernel uses (initial domain only)
+//! 0xFB400000 – 0xFBFFFFFF  nothing
 //! 0xFC000000 –             the hypervisor's machine-to-phys table, read-only
 //! ```
 //!
@@ -27,6 +28,10 @@ pub const MAX_DIRECT_PAGES: u32 = (DIRECT_END - DIRECT_START) / PAGE_SIZE as u32
 pub const HEAP_START: u32 = 0xF000_0000;
 /// First address after the longest heap.
 pub const HEAP_LIMIT: u32 = 0xFB00_0000;
+/// Where pages of other domains are mapped.
+pub const WINDOW_START: u32 = 0xFB00_0000;
+/// How many there can be.
+pub const WINDOW_PAGES: u32 = 1024;
 /// Bytes that one L1 maps.
 pub const L1_SPAN: u32 = 2 << 20;
 

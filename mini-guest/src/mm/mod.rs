@@ -9,6 +9,7 @@
 //! | `batch` | page-table updates in few hypercalls |
 //! | `kernel_map` | the direct map and the heap's tables |
 //! | `heap` | the kernel heap |
+//! | `window` | pages of other domains that the kernel uses |
 //!
 //! # Memory that runs out
 //! Programs and files may take frames only while more than [`USER_KEEP`] are free (`alloc_user_frame`), and a call that
@@ -30,6 +31,8 @@ pub mod kernel_map;
 mod state;
 #[cfg(target_os = "none")]
 pub mod translate;
+#[cfg(target_os = "none")]
+pub mod window;
 
 #[cfg(target_os = "none")]
 pub use state::*;

@@ -27,6 +27,12 @@ bitflags::bitflags! {
         const CHILD = 4;
         /// A child that shares our memory started a program or ended.
         const VFORK = 8;
+        /// Room for what we print.
+        const OUTPUT = 16;
+        /// Something printed by another domain, or room for what is typed at it.
+        const CONSOLE = 32;
+        /// An event channel of a program.
+        const EVENT = 64;
     }
 }
 

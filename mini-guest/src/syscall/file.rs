@@ -116,6 +116,12 @@ impl Kernel {
                 Device::Zero => Ok(What::Zero(inode)),
                 Device::Random => Ok(What::Random(inode)),
                 Device::Privcmd => Ok(What::Privcmd(inode)),
+                Device::Evtchn => Ok(What::Evtchn(inode, self.open_evtchn())),
+                Device::Consoles => Ok(What::Consoles(inode)),
+                Device::DomainConsole(domain) => {
+                    let (domain, opening) = (*domain, self.open_domain_console(*domain)?);
+                    Ok(What::DomainConsole(inode, domain, opening))
+                }
                 Device::Tty | Device::Unknown(..) => Err(Errno::ENXIO),
             },
             _ => Err(Errno::ELOOP),
@@ -146,7 +152,9 @@ impl Kernel {
     fn seek(&mut self, fd: u32, offset: i64, whence: u32) -> Result<u64, Errno> {
         let file = self.process().files.get(fd)?;
         let size = match &file.what {
-            What::Console(_) | What::Pipe(_) => return Err(Errno::ESPIPE),
+            What::Console(_) | What::Pipe(_) | What::Evtchn(..) | What::DomainConsole(..) => {
+                return Err(Errno::ESPIPE);
+            }
             What::Path(_) => return Err(Errno::EBADF),
             What::Text(_, text) => text.len() as u64,
             _ => file.stat().size,

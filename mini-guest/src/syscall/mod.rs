@@ -15,7 +15,7 @@
 //! | `signal` | kill, sigaction, masks |
 //! | `time_calls` | clocks and sleep |
 //! | `terminal` | ioctl, poll |
-//! | `privcmd` | the requests of `/dev/xen/privcmd` |
+//! | `privcmd`, `evtchn`, `consoles` | the devices of `/dev/xen` |
 //! | `system` | uname, sysinfo, reboot and the like |
 
 use alloc::vec::Vec;
@@ -27,7 +27,9 @@ use crate::process::{Call, State, WaitFor};
 use crate::time;
 use crate::traps::TrapFrame;
 
+mod consoles;
 mod descriptor;
+mod evtchn;
 mod file;
 mod memory;
 mod path;

@@ -41,6 +41,9 @@ impl Kernel {
                 Ok(0)
             }
             What::Privcmd(_) => self.privcmd_request(number, arg),
+            What::Evtchn(_, ports) => self.evtchn_request(ports, number, arg),
+            What::Consoles(_) => self.consoles_request(number, arg),
+            What::DomainConsole(_, _, opening) => self.console_request(opening, number),
             _ => Err(Errno::ENOTTY.into()),
         }
     }
@@ -164,7 +167,9 @@ impl Kernel {
             _ => false,
         };
         if ready == 0 && !is_over {
-            return Err(Stop::Wait(WaitFor::TTY | WaitFor::PIPE));
+            return Err(Stop::Wait(
+                WaitFor::TTY | WaitFor::PIPE | WaitFor::OUTPUT | WaitFor::CONSOLE | WaitFor::EVENT,
+            ));
         }
         self.copy_out(list, &entries)?;
         Ok(ready)
@@ -177,7 +182,7 @@ impl Kernel {
         };
         let state = match &file.what {
             What::Console(_) => {
-                poll::OUT
+                (if crate::console::room() > 1 { poll::OUT } else { 0 })
                     | if self.tty.available().is_some() {
                         poll::IN
                     } else {
@@ -185,6 +190,11 @@ impl Kernel {
                     }
             }
             What::Pipe(pipe) => pipe.poll(),
+            What::Evtchn(_, ports) => poll::OUT | if ports.is_ready() { poll::IN } else { 0 },
+            What::DomainConsole(_, domain, opening) => {
+                let (can_read, can_write) = self.domain_is_ready(*domain, opening);
+                (if can_read { poll::IN } else { 0 }) | if can_write { poll::OUT } else { 0 }
+            }
             _ => poll::IN | poll::OUT,
         };
         state & (events | poll::ERR | poll::HUP)

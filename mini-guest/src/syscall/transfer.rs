@@ -31,7 +31,11 @@ impl Kernel {
                 Ok(count) => {
                     done += count;
                     // Terminals and pipes give what is there.
-                    if count < part || matches!(file.what, What::Console(_) | What::Pipe(_)) {
+                    let is_stream = matches!(
+                        file.what,
+                        What::Console(_) | What::Pipe(_) | What::Evtchn(..) | What::DomainConsole(..)
+                    );
+                    if count < part || is_stream {
                         break;
                     }
                 }
@@ -71,6 +75,18 @@ impl Kernel {
             What::Directory(_) => return Err(Errno::EISDIR.into()),
             What::Path(_) => return Err(Errno::EBADF.into()),
             What::Privcmd(_) => return Err(Errno::EINVAL.into()),
+            What::Evtchn(_, ports) => return self.read_events(file, ports, (to, len), is_first),
+            What::Consoles(_) => {
+                let list = self.backend.consoles.list();
+                let rest = usize::try_from(position).ok().and_then(|at| list.get(at..));
+                let rest = rest.unwrap_or_default();
+                let count = rest.len().min(buffer.len());
+                buffer[..count].copy_from_slice(&rest[..count]);
+                count
+            }
+            What::DomainConsole(_, domain, opening) => {
+                return self.read_domain_console(file, (*domain, opening), (to, len), is_first);
+            }
             What::Console(_) => return self.read_terminal(file, to, len, is_first),
             What::Pipe(pipe) => return self.read_pipe(file, pipe, to, len, is_first),
         };
@@ -111,7 +127,12 @@ impl Kernel {
         }
     }
 
-    fn wait_unless_nonblocking(&mut self, file: &OpenFile, what: WaitFor, may_wait: bool) -> SysResult {
+    pub(super) fn wait_unless_nonblocking(
+        &mut self,
+        file: &OpenFile,
+        what: WaitFor,
+        may_wait: bool,
+    ) -> SysResult {
         if file.flags.get().contains(OpenFlags::NONBLOCK) {
             return Err(Errno::EAGAIN.into());
         }
@@ -125,6 +146,14 @@ impl Kernel {
         }
         if let What::Pipe(pipe) = &file.what {
             return self.write_pipe(&file, pipe, from, len);
+        }
+        match &file.what {
+            What::Console(_) => return self.write_terminal(&file, from, len),
+            What::Evtchn(_, ports) => return self.unmask_events(ports, from, len),
+            What::DomainConsole(_, domain, opening) => {
+                return self.write_domain_console(&file, (*domain, opening), from, len);
+            }
+            _ => {}
         }
         let mut done = 0;
         while done < len.min(MAX_TRANSFER) {
@@ -149,7 +178,6 @@ impl Kernel {
         let bytes = &mut buffer[..len as usize];
         self.process().memory().borrow_mut().copy_in(from, bytes)?;
         match &file.what {
-            What::Console(_) => self.write_console(bytes),
             What::Null(_) | What::Zero(_) | What::Random(_) => {}
             What::File(inode) => {
                 let Body::File(data) = &inode.body else {
@@ -166,6 +194,37 @@ impl Kernel {
             _ => return Err(Errno::EBADF.into()),
         }
         Ok(len)
+    }
+
+    /// Writes all of it, sleeping whenever the console has no room; the call remembers how far it has come.
+    fn write_terminal(&mut self, file: &OpenFile, from: u32, len: u32) -> SysResult {
+        loop {
+            let done = self.process().call.done;
+            if done >= len {
+                return Ok(len);
+            }
+            let mut buffer = [0; CHUNK];
+            let bytes = &mut buffer[..(len - done).min(CHUNK as u32) as usize];
+            let copied = self
+                .process()
+                .memory()
+                .borrow_mut()
+                .copy_in(from.wrapping_add(done), bytes);
+            if let Err(errno) = copied {
+                return if done > 0 { Ok(done) } else { Err(errno.into()) };
+            }
+            match self.write_console(bytes) {
+                0 if file.flags.get().contains(OpenFlags::NONBLOCK) => {
+                    return if done > 0 {
+                        Ok(done)
+                    } else {
+                        Err(Errno::EAGAIN.into())
+                    };
+                }
+                0 => return Err(Stop::Wait(WaitFor::OUTPUT)),
+                count => self.process().call.done = done + count as u32,
+            }
+        }
     }
 
     /// Writes all of it, sleeping whenever the pipe is full; the call remembers how far it has come.

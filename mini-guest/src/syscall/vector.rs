@@ -104,7 +104,10 @@ impl Kernel {
         work: impl FnOnce(&mut Self) -> SysResult,
     ) -> SysResult {
         let file = self.process().files.get(fd)?;
-        if matches!(file.what, What::Console(_) | What::Pipe(_)) {
+        if matches!(
+            file.what,
+            What::Console(_) | What::Pipe(_) | What::Evtchn(..) | What::DomainConsole(..)
+        ) {
             return Err(Errno::ESPIPE.into());
         }
         let position = u64::from(low) | u64::from(high) << 32;

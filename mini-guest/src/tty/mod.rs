@@ -107,9 +107,12 @@ impl Tty {
         signal
     }
 
-    /// What is to be shown since the last time this was asked.
-    pub fn take_echo(&mut self) -> Vec<u8> {
-        core::mem::take(&mut self.echo)
+    /// Up to `max` bytes of what is to be shown since the last time this was asked.
+    pub fn take_echo(&mut self, max: usize) -> Vec<u8> {
+        if self.echo.len() <= max {
+            return core::mem::take(&mut self.echo);
+        }
+        self.echo.drain(..max).collect()
     }
 
     /// Reads up to `max` bytes.
@@ -174,6 +177,23 @@ impl Tty {
             out.push(byte);
         }
         out
+    }
+
+    /// What goes to a console with room for `room` bytes, and how many of `bytes` that is.
+    #[must_use]
+    pub fn output_within(&self, bytes: &[u8], room: usize) -> (usize, Vec<u8>) {
+        let all = self.output(bytes);
+        if all.len() <= room {
+            return (bytes.len(), all);
+        }
+        // One byte can become two.
+        let mut count = bytes.len().min(room);
+        let mut text = self.output(&bytes[..count]);
+        while text.len() > room {
+            count -= 1;
+            text = self.output(&bytes[..count]);
+        }
+        (count, text)
     }
 
     fn is_canonical(&self) -> bool {

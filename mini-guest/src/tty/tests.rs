@@ -26,7 +26,7 @@ fn data(text: &[u8]) -> TtyRead {
 fn lines_come_one_at_a_time() {
     let mut tty = typed(b"ls\rps\npart");
     assert_eq!(tty.read(100), data(b"ls\n"));
-    assert_eq!(tty.take_echo(), b"ls\r\n");
+    assert_eq!(tty.take_echo(usize::MAX), b"ls\r\n");
     assert_eq!(tty.read(2), data(b"ps"));
     assert_eq!(tty.read(2), data(b"\n"));
     assert_eq!(tty.read(2), TtyRead::Wait);
@@ -79,7 +79,7 @@ fn a_line_half_typed_survives_too() {
 fn signal_characters_act_at_once_and_drop_input() {
     let mut tty = typed(b"abc");
     assert_eq!(tty.input(3), Some(Signal::INT));
-    assert_eq!(tty.take_echo(), b"^C\r\n");
+    assert_eq!(tty.take_echo(usize::MAX), b"^C\r\n");
     assert_eq!(tty.room(), BACKLOG);
     assert_eq!(tty.input(28), Some(Signal::QUIT));
     raw(&mut tty);
@@ -120,4 +120,18 @@ fn full_queues_refuse_and_long_lines_are_cut() {
     };
     assert_eq!(line.len(), MAX_LINE);
     assert_eq!(line.last(), Some(&b'\n'));
+}
+
+#[test]
+fn output_and_echo_keep_to_the_room_there_is() {
+    let tty = Tty::default();
+    let within = |room| tty.output_within(b"a\nb\n", room);
+    assert_eq!(within(6), (4, b"a\r\nb\r\n".to_vec()));
+    assert_eq!(within(5), (3, b"a\r\nb".to_vec()));
+    assert_eq!(within(2), (1, b"a".to_vec()));
+    assert_eq!(within(0), (0, Vec::new()));
+    let mut tty = typed(b"ls\n");
+    assert_eq!(tty.read(100), data(b"ls\n"));
+    assert_eq!(tty.take_echo(3), b"ls\r");
+    assert_eq!(tty.take_echo(3), b"\n");
 }

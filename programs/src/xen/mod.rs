@@ -5,9 +5,15 @@
 //! |---|---|
 //! | [`privcmd`] | `/dev/xen/privcmd`: hypercalls |
 //! | [`foreign`] | the same: memory of other domains |
+//! | [`evtchn`] | `/dev/xen/evtchn`: event channels |
+//! | [`consoles`] | `/dev/xen/consoles`, `/dev/xen/console/N`: consoles of other domains |
 
+pub mod consoles;
+pub mod evtchn;
 pub mod foreign;
 pub mod privcmd;
 
+pub use consoles::Consoles;
+pub use evtchn::Evtchn;
 pub use foreign::ForeignMap;
 pub use privcmd::Privcmd;

@@ -1,4 +1,5 @@
-//! Text to and from the machine's console, as the privileged domain has it (call 18).
+//! Text to and from the console: the machine's, as the privileged domain has it (call 18), or a ring shared with Domain0
+//! ([`ring`]).
 
 use core::fmt;
 
@@ -6,8 +7,13 @@ use guest_abi::console::MAX_WRITE;
 
 use crate::hypercall;
 
+pub mod ring;
+
 /// Writes all of `bytes`. What the hypervisor refuses is lost: there is nowhere else to say so.
 pub fn write(bytes: &[u8]) {
+    if let Some(ring) = ring::get() {
+        return ring.write(bytes);
+    }
     let mut rest = bytes;
     while !rest.is_empty() {
         let piece = &rest[..rest.len().min(MAX_WRITE as usize)];
@@ -18,8 +24,17 @@ pub fn write(bytes: &[u8]) {
     }
 }
 
+/// How many bytes [`write`] takes without waiting for room.
+#[must_use]
+pub fn room() -> usize {
+    ring::get().map_or(usize::MAX, |ring| ring.room())
+}
+
 /// Takes up to `into.len()` bytes that were typed, and says how many; 0 when there are none or no console.
 pub fn read(into: &mut [u8]) -> usize {
+    if let Some(ring) = ring::get() {
+        return ring.read(into);
+    }
     hypercall::console_read(into).map_or(0, |count| into.len().min(count as usize))
 }
 

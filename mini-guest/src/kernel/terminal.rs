@@ -29,16 +29,22 @@ impl Kernel {
         }
     }
 
-    /// Writes what the line discipline wants shown.
+    /// Writes what the line discipline wants shown, as far as there is room; the rest comes when there is.
     pub(crate) fn show_echo(&mut self) {
-        let echo = self.tty.take_echo();
-        if !echo.is_empty() {
+        let echo = self.tty.take_echo(console::room());
+        if let Some(last) = echo.last() {
+            self.at_line_start = *last == b'\n';
             console::write(&echo);
         }
     }
 
-    /// Writes a program's output to the console.
-    pub(crate) fn write_console(&mut self, bytes: &[u8]) {
-        console::write(&self.tty.output(bytes));
+    /// Writes a program's output to the console, and says how much of it there was room for.
+    pub(crate) fn write_console(&mut self, bytes: &[u8]) -> usize {
+        let (count, text) = self.tty.output_within(bytes, console::room());
+        if let Some(last) = text.last() {
+            self.at_line_start = *last == b'\n';
+            console::write(&text);
+        }
+        count
     }
 }
