@@ -196,7 +196,6 @@ pub fn set_up_memory(info: &BootInfo, mut memory: BootMemory<'_>, frames: u32, l
 
     let mut hv = state::lock();
     hv.segment_limits = limits;
-    hv.own_lines = OWN_LINES | console::interrupt_lines();
     let (vector, code) = idt::error_code_form();
     hv.idt_error_form = IdtErrorForm::measured(vector, code)
         .unwrap_or_else(|| panic!("`int {vector:#x}` without a gate gives error code {code:#x}"));
@@ -220,9 +219,6 @@ pub fn set_up_memory(info: &BootInfo, mut memory: BootMemory<'_>, frames: u32, l
         hv.mm.allocator.add(table, free.start..free.end);
     }
 }
-
-/// Interrupt lines of the timer and of the second interrupt controller.
-const OWN_LINES: u16 = 1 << 0 | 1 << 2;
 
 /// Number of frames up to the end of RAM that guests may have.
 pub fn ram_frames(info: &BootInfo) -> u32 {

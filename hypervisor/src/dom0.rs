@@ -156,6 +156,7 @@ pub fn build(info: &BootInfo, modules: &[Module], options: &Options<'_>, regs: &
     let domain = Machine.place_record(frame, Domain::new(ID, Mfn::new(0)));
     domain.is_privileged = true;
     domain.has_devices = true;
+    domain.io.lines = u16::MAX;
     domain.max_pages = u32::MAX;
     hv.insert(SLOT, domain);
 

@@ -1,4 +1,7 @@
 //! Device interrupts: who they are for. They come only while a guest runs or the CPU sleeps, so no lock is held.
+//!
+//! The hypervisor's own devices are served here. All other lines are the domains': their interrupt is held back at the
+//! controller and becomes an event ([`event::raise_line`]).
 
 use crate::{clock, console, keys, machine::Machine, state, timer};
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -8,7 +11,10 @@ use hv_arch::{
     pic::{Acknowledged, LINES, Pic, VECTOR_BASE},
     pit,
 };
-use hv_core::event::{self, Virq};
+use hv_core::{
+    event::{self, Virq},
+    platform::InterruptLines,
+};
 use spin::Mutex;
 
 static PIC: Mutex<Option<Pic>> = Mutex::new(None);
@@ -18,10 +24,29 @@ pub fn init() {
     *PIC.lock() = Some(Pic::init());
 }
 
-/// Lets `line` through.
-pub fn unmask(line: u8) {
-    if let Some(pic) = PIC.lock().as_mut() {
-        pic.unmask(line);
+/// Lets `line` through, which the hypervisor serves itself from now on. Boot only.
+pub fn open_own(line: u8) {
+    state::lock().lines.reserve(line);
+    Machine.unmask_line(line);
+}
+
+impl InterruptLines for Machine {
+    fn unmask_line(&self, line: u8) {
+        if let Some(pic) = PIC.lock().as_mut() {
+            pic.unmask(line);
+        }
+    }
+
+    fn mask_line(&self, line: u8) {
+        if let Some(pic) = PIC.lock().as_mut() {
+            pic.mask(line);
+        }
+    }
+
+    fn make_level(&self, line: u8) {
+        if let Some(pic) = PIC.lock().as_mut() {
+            pic.make_level(line);
+        }
     }
 }
 
@@ -29,7 +54,7 @@ pub fn unmask(line: u8) {
 pub fn start_console() {
     console::attach_keyboard();
     let lines = console::interrupt_lines();
-    (0..16).filter(|line| lines >> line & 1 != 0).for_each(unmask);
+    (0..16).filter(|line| lines >> line & 1 != 0).for_each(open_own);
     console::start_interrupts();
 }
 
@@ -48,9 +73,14 @@ pub fn handle(vector: u8) {
         apic::SPURIOUS_VECTOR => {}
         _ => match acknowledge(vector) {
             Some(pit::LINE) => timer_fired(),
-            Some(line) => {
+            Some(line) if state::lock().lines.is_own(line) => {
                 console::interrupt(line);
                 input_arrived();
+            }
+            Some(line) => {
+                if !event::raise_line(&mut state::lock(), &Machine, line) {
+                    log::warn!("interrupt line {line} asks, but belongs to nobody: it is held back");
+                }
             }
             None => {}
         },
@@ -74,7 +104,8 @@ fn acknowledge(vector: u8) -> Option<u8> {
     if !(VECTOR_BASE..VECTOR_BASE + LINES).contains(&vector) {
         return None;
     }
-    match PIC.lock().as_mut()?.acknowledge(vector) {
+    let stays_open = |line| state::lock().lines.is_own(line);
+    match PIC.lock().as_mut()?.acknowledge(vector, stays_open) {
         Acknowledged::Line(line) => Some(line),
         Acknowledged::Spurious => None,
     }

@@ -20,6 +20,7 @@ mod logging;
 mod m2p;
 mod machine;
 mod memory;
+mod pci;
 mod report;
 mod state;
 mod timer;
@@ -66,6 +67,7 @@ extern "sysv64" fn hv_main(magic: u32, info_address: u32, entered_at: u64) -> ! 
     let mut regs = UserRegs::ZERO;
     dom0::build(info, &modules, &options, &mut regs);
     interrupts::start_console();
+    pci::look_for_devices();
     boot::say_what_it_took(info);
     // SAFETY: `dom0::build` filled the registers with checked values and activated the address space.
     unsafe { entry::enter_guest(&regs) }

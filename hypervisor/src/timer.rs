@@ -59,7 +59,7 @@ pub fn init(firmware: Option<&Firmware>, root: Root, frames: &mut impl paging::T
         (Some(apic), Some(m)) if m.other_hz > 0 => OneShot::local(apic, m.other_hz, tsc_hz),
         (Some(apic), _) if apic::has_deadline_timer() => OneShot::local(apic, 0, tsc_hz),
         _ => {
-            interrupts::unmask(pit::LINE);
+            interrupts::open_own(pit::LINE);
             OneShot::interval(Pit::init(), tsc_hz)
         }
     };

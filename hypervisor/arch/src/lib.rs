@@ -18,6 +18,7 @@ pub mod machine_check;
 pub mod msr;
 pub mod nmi;
 pub mod paging;
+pub mod pci;
 pub mod percpu;
 pub mod pic;
 pub mod pit;

@@ -3,7 +3,7 @@
 //! Lines 0–7 arrive at vectors [`VECTOR_BASE`] up, lines 8–15 at the eight after them. Everything is masked until
 //! a line is asked for. Line 2 is the cascade.
 //!
-//! Source: Intel 8259A data sheet.
+//! Source: Intel 8259A data sheet; Intel 82371AB (PIIX4) data sheet, edge/level control registers.
 
 use crate::port::Port;
 
@@ -28,8 +28,13 @@ const MASTER_DATA: Port<u8> = pic_port(0x21);
 const SLAVE_COMMAND: Port<u8> = pic_port(0xA0);
 const SLAVE_DATA: Port<u8> = pic_port(0xA1);
 
+/// Edge/level control: a bit per line of the first controller, 1: level.
+const MASTER_LEVEL: Port<u8> = pic_port(0x4D0);
+/// The same of the second.
+const SLAVE_LEVEL: Port<u8> = pic_port(0x4D1);
+
 const fn pic_port(number: u16) -> Port<u8> {
-    // SAFETY: used for the four standard ports of the PC's 8259s, which this module owns. They reach no memory,
+    // SAFETY: used for the standard ports of the PC's 8259s, which this module owns. They reach no memory,
     // and their interrupts arrive at vectors whose gates exist before interrupts are turned on.
     unsafe { Port::new(number) }
 }
@@ -104,35 +109,45 @@ impl Pic {
     }
 
     /// Answers the interrupt that came at `vector` (one of the sixteen from [`VECTOR_BASE`]), so that further
-    /// ones may come. A level-triggered line that a domain serves is masked first.
-    pub fn acknowledge(&mut self, vector: u8) -> Acknowledged {
+    /// ones may come. Unless its line `stays_open`, it is held back first: a level-triggered one would come again at
+    /// once, before its device has been served.
+    pub fn acknowledge(&mut self, vector: u8, stays_open: impl FnOnce(u8) -> bool) -> Acknowledged {
         let line = vector.wrapping_sub(VECTOR_BASE);
         match line {
-            7 if !is_in_service(MASTER_COMMAND, 7) => Acknowledged::Spurious,
+            7 if !is_in_service(MASTER_COMMAND, 7) => return Acknowledged::Spurious,
             15 if !is_in_service(SLAVE_COMMAND, 7) => {
                 // The first controller saw a true request of its cascade line.
                 MASTER_COMMAND.write(EOI);
-                Acknowledged::Spurious
+                return Acknowledged::Spurious;
             }
-            0..8 => {
-                MASTER_COMMAND.write(EOI);
-                Acknowledged::Line(line)
-            }
-            8..LINES => {
-                SLAVE_COMMAND.write(EOI);
-                MASTER_COMMAND.write(EOI);
-                Acknowledged::Line(line)
-            }
-            _ => Acknowledged::Spurious,
+            0..LINES => {}
+            _ => return Acknowledged::Spurious,
+        }
+        if !stays_open(line) {
+            self.mask(line);
+        }
+        if line >= 8 {
+            SLAVE_COMMAND.write(EOI);
+        }
+        MASTER_COMMAND.write(EOI);
+        Acknowledged::Line(line)
+    }
+
+    /// Has a line interrupt as long as its device asks (the edge/level control registers of PCI chipsets; of a machine
+    /// without them nothing answers at their ports).
+    pub fn make_level(&mut self, line: u8) {
+        if line < LINES {
+            let register = if line < 8 { MASTER_LEVEL } else { SLAVE_LEVEL };
+            register.write(register.read() | 1 << (line % 8));
         }
     }
 
-    /// Lines whose device asks, masked or not.
+    /// Lines that would interrupt now: their device asks, and they are not held back.
     #[must_use]
     pub fn requested(&self) -> u16 {
         MASTER_COMMAND.write(READ_REQUESTED);
         SLAVE_COMMAND.write(READ_REQUESTED);
-        u16::from_le_bytes([MASTER_COMMAND.read(), SLAVE_COMMAND.read()])
+        u16::from_le_bytes([MASTER_COMMAND.read(), SLAVE_COMMAND.read()]) & !self.masked
     }
 
     fn write_masks(&mut self) {

@@ -2,9 +2,11 @@
 
 use crate::{
     domain::{DomId, Domain},
+    event::Lines,
     hypercall::CallCounters,
     io_rights::DeniedPorts,
     mm::Mm,
+    pci,
     sched::{Held, Scheduler},
     segment::SegmentLimits,
     time::TimeState,
@@ -38,8 +40,6 @@ pub struct Hypervisor {
     pub mm: Mm,
     /// Ports of this machine that no domain is given, first and last.
     pub denied_ports: DeniedPorts,
-    /// Interrupt lines of the hypervisor's own devices, a bit each.
-    pub own_lines: u16,
     /// How far guest segments reach.
     pub segment_limits: SegmentLimits,
     /// How this machine writes vectors into error codes.
@@ -48,6 +48,10 @@ pub struct Hypervisor {
     pub sched: Scheduler,
     /// Timers and wall clock.
     pub time: TimeState,
+    /// Physical interrupts.
+    pub lines: Lines,
+    /// PCI buses with devices.
+    pub pci_buses: pci::Buses,
     /// Whether a shutdown of Domain0 with a test verdict ends the emulator with the matching status.
     pub exit_on_shutdown: bool,
     /// How often each call was made and refused.
@@ -66,11 +70,12 @@ impl Hypervisor {
             current: 0,
             mm: Mm::EMPTY,
             denied_ports: DeniedPorts::new_const(),
-            own_lines: 0,
             segment_limits,
             idt_error_form: IdtErrorForm::Architectural,
             sched: Scheduler::new(),
             time: TimeState::new(),
+            lines: Lines::new(),
+            pci_buses: [0; 8],
             exit_on_shutdown: false,
             calls: CallCounters::new(),
         }

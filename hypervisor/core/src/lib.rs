@@ -37,6 +37,7 @@ pub mod mm;
 #[cfg(test)]
 mod mock;
 pub mod outcome;
+pub mod pci;
 pub mod platform;
 pub mod regs;
 pub mod sched;

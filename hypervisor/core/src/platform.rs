@@ -7,6 +7,7 @@
 use crate::{
     domain::Domain,
     mm::RecordFrame,
+    pci::{Function, Register},
     vcpu::{DataSegments, FpuState},
 };
 use guest_abi::addr::{GuestVirt, Mfn};
@@ -261,6 +262,31 @@ pub trait Console {
     fn has_console_input(&self) -> bool;
 }
 
+/// Lines of the interrupt controller (0–15). One that has interrupted is held back until it is unmasked, unless the
+/// hypervisor uses it itself.
+pub trait InterruptLines {
+    /// Lets `line` interrupt.
+    fn unmask_line(&self, line: u8);
+    /// Holds `line` back.
+    fn mask_line(&self, line: u8);
+    /// Has `line` interrupt as long as a device asks, not when one begins to.
+    fn make_level(&self, line: u8);
+}
+
+/// Configuration space of PCI functions.
+pub trait PciConfig {
+    /// Reads a register; all ones, in as many bytes as were asked for, where there is no such function.
+    fn read_pci(&self, function: Function, register: Register) -> u32;
+    /// Writes a register.
+    fn write_pci(&self, function: Function, register: Register, value: u32);
+}
+
 /// The whole machine.
-pub trait Platform: FrameMemory + Records + GuestMemory + Tlb + CpuControl + Clock + Console {}
-impl<T: FrameMemory + Records + GuestMemory + Tlb + CpuControl + Clock + Console> Platform for T {}
+pub trait Platform:
+    FrameMemory + Records + GuestMemory + Tlb + CpuControl + Clock + Console + InterruptLines + PciConfig
+{
+}
+impl<T> Platform for T where
+    T: FrameMemory + Records + GuestMemory + Tlb + CpuControl + Clock + Console + InterruptLines + PciConfig
+{
+}

@@ -1,7 +1,7 @@
 //! Binding and closing ports. Every function decides first, then commits; a refusal has changed nothing.
 
 use super::{
-    EventChannels, Port, Virq,
+    EventChannels, Port, Virq, pirq,
     table::{make_room, take_room_back},
 };
 use crate::{
@@ -226,19 +226,6 @@ pub fn close_of<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize, por
     let _ = close_at(hv, platform, slot, port);
 }
 
-/// Closes the ports of the domain in `slot` that are bound to interrupt line `line`.
-pub fn close_line<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize, line: u8) {
-    let size = events(hv, slot).map_or(0, |events| events.size());
-    for port in 0..size as u32 {
-        let bound = events(hv, slot)
-            .ok()
-            .and_then(|events| events.get(platform, port));
-        if bound == Some(Port::Pirq(line)) {
-            close_of(hv, platform, slot, port);
-        }
-    }
-}
-
 /// Gives back the frame that the ports of the domain in `slot`, all closed, had grown into.
 pub fn free_table<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize) {
     take_room_back(hv, platform, slot);
@@ -261,7 +248,8 @@ fn close_at<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize, port: u
             );
         }
         Some(Port::Virq(virq)) => domain.events.virq_ports[virq as usize] = 0,
-        Some(Port::Pirq(_) | Port::Unbound { .. }) => {}
+        Some(Port::Pirq(line)) => pirq::unbind(hv, platform, slot, line),
+        Some(Port::Unbound { .. }) => {}
     }
     let domain = at(hv, slot)?;
     domain.events.set(platform, port as usize, Port::Free);

@@ -17,12 +17,13 @@
 //! Source: Xen 2.0 interface, event_channel_op and events.
 
 mod bind;
+mod pirq;
 mod table;
 
 pub use bind::{
-    Ends, PortStatus, alloc_unbound, bind_interdomain, bind_virq, close, close_line, close_of, free_table,
-    status,
+    Ends, PortStatus, alloc_unbound, bind_interdomain, bind_virq, close, close_of, free_table, status,
 };
+pub use pirq::{LINES, Lines, MAX_SHARERS, bind_pirq, close_line, finish_lines, raise_line};
 pub use table::EventChannels;
 
 use crate::{

@@ -167,15 +167,12 @@ fn bind_virq<P: Platform>(cx: &mut Context<'_, P>, args: &mut BindVirq) -> Resul
     Ok(())
 }
 
-/// No line is handed out yet: a domain with devices is told that every line is in use.
 fn bind_pirq<P: Platform>(cx: &mut Context<'_, P>, args: &mut BindPirq) -> Result<(), HvError> {
     if args.pirq >= MAX_PIRQS || args.flags & !PIRQ_WILL_SHARE != 0 {
         return Err(HvError::Invalid);
     }
-    if !cx.current_domain().has_devices {
-        return Err(HvError::Denied);
-    }
-    Err(HvError::Busy)
+    args.port = event::bind_pirq(cx.hv, cx.platform, args.pirq, args.flags == PIRQ_WILL_SHARE)?;
+    Ok(())
 }
 
 fn status<P: Platform>(cx: &mut Context<'_, P>, args: &mut Status) -> Result<(), HvError> {

@@ -1,14 +1,19 @@
-//! Call 19: PCI configuration space and physical interrupts.
-//!
-//! No device is handed out yet: every well-formed question about one is answered "no such device" to a domain with
-//! the right, and the lines have nothing in service. What can be said without devices is said.
+//! Call 19: PCI configuration space and the end of physical interrupts.
 //!
 //! The block is copied back always, also where the command is refused.
 //!
 //! Source: Xen 2.0 interface: do_physdev_op.
 
 use super::{Args, CallResult};
-use crate::{context::Context, error::HvError, guest_mem::GuestPtr, outcome::Outcome, platform::Platform};
+use crate::{
+    context::Context,
+    error::HvError,
+    event,
+    guest_mem::GuestPtr,
+    outcome::Outcome,
+    pci::{self, Register},
+    platform::Platform,
+};
 use guest_abi::physdev::{
     IRQ_NEEDS_UNMASK_NOTIFY, IrqStatusQuery, MAX_QUERY_IRQ, PciConfigRead, PciConfigWrite,
     PciInitialiseDevice, PciProbeRootBuses, PhysdevCmd, PhysdevOp,
@@ -22,49 +27,56 @@ use guest_abi::physdev::{
 pub fn physdev_op<P: Platform>(cx: &mut Context<'_, P>, [block, ..]: Args) -> CallResult {
     let block: GuestPtr<PhysdevOp> = GuestPtr::new(block)?;
     let mut op = block.read(cx.platform)?;
-    let may_have_devices = cx.current_domain().has_devices;
-    let result = run(&mut op, may_have_devices);
+    // The answer has to go back: that is found out before anything is done to a device.
+    block.write(cx.platform, &op)?;
+    let result = run(cx, &mut op);
     block.write(cx.platform, &op)?;
     result.map(|()| Outcome::Return(0))
 }
 
-fn run(op: &mut PhysdevOp, may_have_devices: bool) -> Result<(), HvError> {
+fn run<P: Platform>(cx: &mut Context<'_, P>, op: &mut PhysdevOp) -> Result<(), HvError> {
     if op.pad != 0 {
         return Err(HvError::Invalid);
     }
+    let platform = cx.platform;
+    let is_owner = cx.current_domain().has_devices;
     match op.cmd {
         PhysdevCmd::PCI_CFGREG_READ => {
             let mut args: PciConfigRead = op.args();
-            let result = check_function(may_have_devices, [args.bus, args.dev, args.func])
-                .and_then(|()| check_register(args.reg, args.len))
-                .and(Err(HvError::NoDevice));
-            args.value = u32::MAX;
+            let result = read(platform, is_owner, args);
+            args.value = result.unwrap_or(u32::MAX);
             op.set_args(&args);
-            result
+            result.map(|_| ())
         }
         PhysdevCmd::PCI_CFGREG_WRITE => {
             let args: PciConfigWrite = op.args();
-            check_function(may_have_devices, [args.bus, args.dev, args.func])?;
-            check_register(args.reg, args.len)?;
-            Err(HvError::NoDevice)
+            let place = (args.reg, args.len);
+            let (function, register) =
+                function_and_register(platform, is_owner, [args.bus, args.dev, args.func], place)?;
+            platform.write_pci(function, register, args.value);
+            Ok(())
         }
         PhysdevCmd::PCI_INITIALISE_DEVICE => {
             let args: PciInitialiseDevice = op.args();
-            check_function(may_have_devices, [args.bus, args.dev, args.func])?;
-            Err(HvError::NoDevice)
-        }
-        PhysdevCmd::PCI_PROBE_ROOT_BUSES => {
-            op.set_args(&PciProbeRootBuses::default());
+            let function = pci::owned(platform, is_owner, [args.bus, args.dev, args.func])?;
+            pci::enable_interrupt(platform, function);
             Ok(())
         }
-        // No line is bound, hence none in service.
-        PhysdevCmd::IRQ_UNMASK_NOTIFY => Ok(()),
+        PhysdevCmd::PCI_PROBE_ROOT_BUSES => {
+            let busmask = if is_owner { cx.hv.pci_buses } else { [0; 8] };
+            op.set_args(&PciProbeRootBuses { busmask });
+            Ok(())
+        }
+        PhysdevCmd::IRQ_UNMASK_NOTIFY => {
+            event::finish_lines(cx.hv, platform);
+            Ok(())
+        }
         PhysdevCmd::IRQ_STATUS_QUERY => {
             let mut args: IrqStatusQuery = op.args();
             if args.irq >= MAX_QUERY_IRQ {
                 return Err(HvError::Invalid);
             }
-            // True of every line but the edge lines of an I/O APIC, which are not told apart yet.
+            // True of every line but the edge lines of an I/O APIC, which is not used.
             args.flags = IRQ_NEEDS_UNMASK_NOTIFY;
             op.set_args(&args);
             Ok(())
@@ -73,24 +85,26 @@ fn run(op: &mut PhysdevOp, may_have_devices: bool) -> Result<(), HvError> {
     }
 }
 
-/// Whether the caller may ask for a function, and bus, device and function are numbers that one can have.
-fn check_function(may_have_devices: bool, [bus, dev, func]: [u32; 3]) -> Result<(), HvError> {
-    if !may_have_devices {
-        return Err(HvError::Denied);
-    }
-    if bus > 255 || dev > 31 || func > 7 {
-        return Err(HvError::Invalid);
-    }
-    Ok(())
+fn read<P: Platform>(platform: &P, is_owner: bool, args: PciConfigRead) -> Result<u32, HvError> {
+    let place = (args.reg, args.len);
+    let (function, register) =
+        function_and_register(platform, is_owner, [args.bus, args.dev, args.func], place)?;
+    Ok(platform.read_pci(function, register))
 }
 
-/// Whether register and length are those of one aligned access to the 256 bytes of configuration space.
-fn check_register(reg: u32, len: u32) -> Result<(), HvError> {
-    if matches!(len, 1 | 2 | 4) && reg < 256 && reg.is_multiple_of(len) {
-        Ok(())
-    } else {
-        Err(HvError::Invalid)
+/// What an access names, once it is known to be the caller's.
+fn function_and_register<P: Platform>(
+    platform: &P,
+    is_owner: bool,
+    numbers: [u32; 3],
+    (offset, len): (u32, u32),
+) -> Result<(pci::Function, Register), HvError> {
+    if !is_owner {
+        return Err(HvError::Denied);
     }
+    let register = Register::new(offset, len).ok_or(HvError::Invalid)?;
+    let function = pci::owned(platform, is_owner, numbers)?;
+    Ok((function, register))
 }
 
 #[cfg(test)]
@@ -155,11 +169,7 @@ mod tests {
             assert_eq!(call(&mut world, &write), (Errno::Inval.to_eax(), write));
         }
         assert_eq!(call(&mut world, &read(0, 31, 7, 252, 4)).0, Errno::NoDev.to_eax());
-        let write = PciConfigWrite {
-            len: 1,
-            reg: 255,
-            ..PciConfigWrite::default()
-        };
+        let write = write(0, 255, 1, 0);
         assert_eq!(call(&mut world, &write).0, Errno::NoDev.to_eax());
         assert_eq!(
             call(&mut world, &PciInitialiseDevice::default()).0,
@@ -184,11 +194,87 @@ mod tests {
         );
     }
 
+    fn write(dev: u32, reg: u32, len: u32, value: u32) -> PciConfigWrite {
+        PciConfigWrite {
+            dev,
+            reg,
+            len,
+            value,
+            ..PciConfigWrite::default()
+        }
+    }
+
+    #[test]
+    fn registers_of_a_function_are_read_and_written() {
+        let mut world = World::new();
+        world.domain(0).has_devices = true;
+        world.machine.devices.add([0, 3, 0], &[(2, 0x29), (3, 0x12)]);
+        let (eax, args) = call(&mut world, &read(0, 3, 0, 0, 4));
+        assert_eq!((eax, args.value), (0, 0x1229_0086));
+        assert_eq!(call(&mut world, &read(0, 3, 0, 2, 1)).1.value, 0x29);
+        assert_eq!(call(&mut world, &write(3, 0x10, 4, 0x1234_5678)).0, 0);
+        assert_eq!(call(&mut world, &write(3, 0x12, 1, 0xFFFF_FF00)).0, 0);
+        assert_eq!(call(&mut world, &read(0, 3, 0, 0x10, 4)).1.value, 0x1200_5678);
+        // Not the owner's: nothing is read, nothing written.
+        world.domain(0).has_devices = false;
+        let (eax, args) = call(&mut world, &read(0, 3, 0, 0, 4));
+        assert_eq!((eax, args.value), (Errno::Perm.to_eax(), u32::MAX));
+        assert_eq!(call(&mut world, &write(3, 0x10, 4, 0)).0, Errno::Perm.to_eax());
+        world.domain(0).has_devices = true;
+        assert_eq!(call(&mut world, &read(0, 3, 0, 0x10, 4)).1.value, 0x1200_5678);
+    }
+
+    #[test]
+    fn a_block_that_takes_no_answer_lets_nothing_happen() {
+        let mut world = World::new();
+        world.domain(0).has_devices = true;
+        world.machine.devices.add([0, 3, 0], &[]);
+        world.write(ARGS, &PhysdevOp::new(&write(3, 0x10, 4, 1)));
+        world.machine.map(ARGS / 4096, false);
+        world.refused(19, [ARGS, 0, 0, 0, 0], Errno::Fault);
+    }
+
+    #[test]
+    fn a_functions_line_is_made_level_triggered() {
+        let mut world = World::new();
+        world.domain(0).has_devices = true;
+        let (line, pin) = (0x3C, 0x3D);
+        world.machine.devices.add([0, 3, 0], &[(line, 11), (pin, 1)]);
+        world.machine.devices.add([0, 4, 0], &[(line, 10)]);
+        world.machine.devices.add([0, 5, 0], &[(line, 0xFF), (pin, 1)]);
+        world.machine.devices.add([0, 6, 0], &[(line, 8), (pin, 1)]);
+        for dev in 3..7 {
+            let args = PciInitialiseDevice {
+                dev,
+                ..Default::default()
+            };
+            assert_eq!(call(&mut world, &args).0, 0);
+        }
+        assert_eq!(world.machine.devices.level_lines.get(), 1 << 11);
+    }
+
+    #[test]
+    fn buses_with_devices_are_known_to_their_owner() {
+        let mut world = World::new();
+        let (header, secondary) = (0x0E, 0x19);
+        let devices = &world.machine.devices;
+        devices.add([0, 0, 0], &[]);
+        devices.add([0, 2, 0], &[(header, 0x81), (secondary, 40)]);
+        devices.add([0, 2, 3], &[(header, 0x01), (secondary, 41)]);
+        // Not a function without function 0's word that there are others; a bus without devices; a loop.
+        devices.add([0, 3, 1], &[(header, 0x01), (secondary, 50)]);
+        devices.add([40, 0, 0], &[(header, 0x01), (secondary, 0)]);
+        world.hv.pci_buses = pci::find_buses(&world.machine);
+        let none = PciProbeRootBuses { busmask: [9; 8] };
+        assert_eq!(call(&mut world, &none), (0, PciProbeRootBuses::default()));
+        world.domain(0).has_devices = true;
+        let (eax, found) = call(&mut world, &none);
+        assert_eq!((eax, found.busmask), (0, [1, 1 << 8, 0, 0, 0, 0, 0, 0]));
+    }
+
     #[test]
     fn what_needs_no_device_is_answered() {
         let mut world = World::new();
-        let none = PciProbeRootBuses { busmask: [9; 8] };
-        assert_eq!(call(&mut world, &none), (0, PciProbeRootBuses::default()));
         assert_eq!(call(&mut world, &guest_abi::physdev::IrqUnmaskNotify {}).0, 0);
         let query = |irq| IrqStatusQuery { irq, flags: 0 };
         assert_eq!(

@@ -1,5 +1,6 @@
 //! The machine.
 
+use super::devices::Devices;
 use crate::{
     domain::Domain,
     mm::RecordFrame,
@@ -46,6 +47,7 @@ pub struct Machine {
     pub io_bitmap: Cell<Option<[Mfn; 2]>>,
     pub msrs: RefCell<BTreeMap<u32, u64>>,
     pub input: RefCell<VecDeque<u8>>,
+    pub devices: Devices,
 }
 
 impl Machine {
@@ -73,6 +75,7 @@ impl Machine {
             io_bitmap: Cell::default(),
             msrs: RefCell::default(),
             input: RefCell::default(),
+            devices: Devices::default(),
         }
     }
 

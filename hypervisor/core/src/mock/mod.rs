@@ -2,6 +2,7 @@
 //!
 //! All state is plain data that can be cloned and compared, so a test can demand that a refused call changed nothing.
 
+mod devices;
 mod machine;
 mod world;
 

@@ -5,6 +5,7 @@
 //! until they are flushed ([`StaleTlb`]): a real processor may do so, and none of the emulators does. [`World`] is a
 //! hypervisor with domains on such a machine.
 
+mod devices;
 mod machine;
 mod stale;
 mod tlb;

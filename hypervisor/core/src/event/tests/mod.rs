@@ -1,13 +1,16 @@
 //! Event channels through call 16, as a guest uses them.
 
 mod connect;
+mod games;
+mod lines;
 mod ports;
 mod raise;
+mod storm;
 
 use super::*;
 use crate::{
     mock::{ARGS, World},
-    platform::FrameMemory,
+    platform::{FrameMemory, InterruptLines},
 };
 use guest_abi::{
     domain::DomId as WireId,

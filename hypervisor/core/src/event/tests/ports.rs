@@ -166,17 +166,6 @@ fn close_clears_both_bits() {
 }
 
 #[test]
-fn physical_lines_are_checked_and_all_in_use() {
-    let mut world = World::new();
-    let bind = |pirq, flags| BindPirq { pirq, flags, port: 0 };
-    refused(&mut world, &bind(128, 0), Errno::Inval);
-    refused(&mut world, &bind(0, 2), Errno::Inval);
-    refused(&mut world, &bind(0, 0), Errno::Perm);
-    world.domain(0).has_devices = true;
-    refused(&mut world, &bind(0, 1), Errno::Busy);
-}
-
-#[test]
 fn bad_blocks_are_refused() {
     let mut world = World::new();
     for at in [0, 0xFBFF_FFF0, 0xFC00_0000, u32::MAX] {

@@ -41,7 +41,7 @@ impl<P: Platform> Command<'_, '_, P> {
         must_be_0(&[args.pad.into()])?;
         let is_given = flag(args.allow.into())?;
         let slot = self.slot(args.domain)?;
-        if args.irq >= io_rights::LINES || self.cx.hv.own_lines >> args.irq & 1 != 0 {
+        if args.irq >= io_rights::LINES || self.cx.hv.lines.is_own(args.irq as u8) {
             return Err(HvError::Invalid);
         }
         let lines = &mut self.domain(slot)?.io.lines;

@@ -243,7 +243,7 @@ fn device_frames_can_be_mapped_by_who_was_given_them() {
 fn lines_are_given_and_taken() {
     let mut bench = Bench::new();
     bench.make(1, 16);
-    bench.hv().own_lines = 1 << 4;
+    bench.hv().lines.reserve(4);
     let line = |irq, allow| IrqPermission {
         domain: CHILD,
         allow,

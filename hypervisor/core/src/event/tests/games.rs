@@ -1,0 +1,481 @@
+//! Random play of several guests, instruction by instruction: no event is lost, none comes while masked.
+//!
+//! The guests' kernels are played here as the interface asks of them: every access to the shared page is a step of its
+//! own, and between any two a device may interrupt. What a guest does next is chosen at random; at the end everybody
+//! finishes what he was at, unmasks everything and waits. Then every event that was ever sent must have been taken.
+
+use super::*;
+use crate::{
+    exit::{BeforeGuest, before_guest},
+    mock::{SHARED, ring1_regs},
+};
+use guest_abi::{
+    addr::Mfn,
+    physdev::{IrqUnmaskNotify, PhysdevOp},
+};
+use proptest::prelude::*;
+
+const GUESTS: usize = 3;
+/// Line 5 is domain 1's alone, line 6 everybody's.
+const LINES: [u8; 2] = [5, 6];
+/// Where the guests' event callback is.
+const CALLBACK: u64 = 0x51_0000;
+
+/// What a guest's kernel is about to do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Step {
+    // The upcall handler.
+    ClearFlag,
+    TakeSelector,
+    TakeWord(u32),
+    TakePorts(u32, u32, u32),
+    Notify,
+    UnmaskUpcalls,
+    LookAgain,
+    // Unmasking a port.
+    ClearMaskBit(u32),
+    LookAtPending(u32),
+    SetSelector(u32),
+    SetFlag,
+    /// Have what is due delivered.
+    Force,
+}
+
+/// Two connected ports, by slot and number.
+#[derive(Clone, Copy, Debug)]
+struct Channel {
+    ends: [(usize, u32); 2],
+    /// The end that was closed.
+    closed: Option<usize>,
+}
+
+struct Game {
+    world: World,
+    /// What each guest is in the middle of, the innermost last.
+    steps: [Vec<Step>; GUESTS],
+    channels: Vec<Channel>,
+    /// Port of each line in each guest, 0: none.
+    line_ports: [[u32; GUESTS]; LINES.len()],
+    /// Ports with an event that was not taken yet.
+    owed: [Vec<u32>; GUESTS],
+    is_idle: bool,
+}
+
+impl Game {
+    fn new() -> Self {
+        let mut world = World::new();
+        for slot in 0..GUESTS {
+            if slot > 0 {
+                world.add_domain(DomId(10 + slot as u16), false);
+            }
+            world.domain(slot).io.lines = u16::MAX;
+            // Only what the play sends is to be seen: VIRQ_TIMER, which is not bound, stays masked.
+            let shared = Mfn::new(SHARED.raw() + slot as u32);
+            world.machine.store_u32(shared, offset::EVTCHN_MASK, 1);
+        }
+        let mut game = Self {
+            world,
+            steps: Default::default(),
+            channels: Vec::new(),
+            line_ports: Default::default(),
+            owed: Default::default(),
+            is_idle: false,
+        };
+        for (a, b) in [(0, 1), (1, 2), (2, 0), (1, 1)] {
+            game.connect(a, b);
+        }
+        for slot in 0..GUESTS {
+            game.world.hv.current = slot;
+            for (line, ports) in LINES.iter().zip(&mut game.line_ports) {
+                if *line == LINES[1] || slot == 1 {
+                    let request = BindPirq {
+                        pirq: (*line).into(),
+                        flags: u32::from(*line == LINES[1]),
+                        port: 0,
+                    };
+                    ports[slot] = op(&mut game.world, &request).port;
+                }
+            }
+        }
+        game.world.hv.current = 0;
+        game
+    }
+
+    fn id(&mut self, slot: usize) -> WireId {
+        WireId::new(self.world.domain(slot).id.0)
+    }
+
+    /// A new channel between two guests, its ports in words of the bitmaps that have no other port yet.
+    fn connect(&mut self, a: usize, b: usize) {
+        let [id_a, id_b] = [a, b].map(|slot| self.id(slot));
+        for slot in [a, b] {
+            self.world.hv.current = slot;
+            (0..29).for_each(|_| drop(unbound(&mut self.world, SELF)));
+        }
+        self.world.hv.current = a;
+        let port_a = unbound(&mut self.world, id_b);
+        self.world.hv.current = b;
+        let ends = BindInterdomain {
+            dom1: SELF,
+            dom2: id_a,
+            port1: 0,
+            port2: port_a,
+        };
+        let port_b = op(&mut self.world, &ends).port1;
+        self.channels.push(Channel {
+            ends: [(a, port_a), (b, port_b)],
+            closed: None,
+        });
+    }
+
+    fn load(&self, slot: usize, at: usize) -> u32 {
+        self.world.shared_u32(slot as u32, at)
+    }
+
+    fn set(&self, slot: usize, at: usize, bits: u32) {
+        let frame = Mfn::new(SHARED.raw() + slot as u32);
+        self.world.machine.fetch_or_u32(frame, at, bits);
+    }
+
+    fn clear(&self, slot: usize, at: usize, bits: u32) -> u32 {
+        let frame = Mfn::new(SHARED.raw() + slot as u32);
+        self.world.machine.fetch_clear_u32(frame, at, bits)
+    }
+
+    fn set_flag(&self, slot: usize, at: usize, value: u8) {
+        self.world
+            .machine
+            .store_u8(Mfn::new(SHARED.raw() + slot as u32), at, value);
+    }
+
+    fn flag(&self, slot: usize, at: usize) -> bool {
+        self.world.shared_u8(slot as u32, at) != 0
+    }
+
+    /// The way back to a guest after a call or an interrupt.
+    fn exit(&mut self) {
+        let was_masked: Vec<bool> = (0..GUESTS)
+            .map(|slot| self.flag(slot, offset::EVTCHN_UPCALL_MASK))
+            .collect();
+        match before_guest(&mut self.world.cx()) {
+            BeforeGuest::Go => self.is_idle = false,
+            BeforeGuest::Idle => {
+                self.is_idle = true;
+                return;
+            }
+            BeforeGuest::End(how) => panic!("{how:?}"),
+        }
+        let slot = self.world.hv.current;
+        assert!(self.world.domain(slot).run.is_runnable());
+        let is_delivered = self.world.regs.rip == CALLBACK;
+        if is_delivered {
+            assert!(!was_masked[slot], "an upcall while masked");
+            assert!(self.flag(slot, offset::EVTCHN_UPCALL_MASK));
+            // The handler merges its frame with that of one that was about to return.
+            if self.steps[slot].last() == Some(&Step::LookAgain) {
+                self.steps[slot].pop();
+            }
+            self.steps[slot].push(Step::ClearFlag);
+            self.world.regs = ring1_regs();
+        }
+        let is_due = self.flag(slot, offset::EVTCHN_UPCALL_PENDING) && !was_masked[slot];
+        assert!(is_delivered || !is_due, "an upcall that was due did not come");
+        for slot in 0..GUESTS {
+            if self.world.domain(slot).run.held.contains(Held::BLOCKED) {
+                assert_eq!(self.deliverable(slot), None, "domain in slot {slot} sleeps");
+            }
+        }
+    }
+
+    /// The ports of a word that are pending and not masked, of the first word that has any.
+    fn deliverable(&self, slot: usize) -> Option<u32> {
+        (0..MAX_PORTS / 32)
+            .map(|word| {
+                self.load(slot, offset::EVTCHN_PENDING + word * 4)
+                    & !self.load(slot, offset::EVTCHN_MASK + word * 4)
+            })
+            .find(|ready| *ready != 0)
+    }
+
+    fn owe(&mut self, slot: usize, port: u32) {
+        if !self.owed[slot].contains(&port) {
+            self.owed[slot].push(port);
+        }
+    }
+
+    /// A device interrupts, if its line is open.
+    fn interrupt(&mut self, index: usize) {
+        let line = LINES[index];
+        if self.world.machine.devices.is_open(line) {
+            self.world.machine.mask_line(line);
+            assert!(raise_line(&mut self.world.hv, &self.world.machine, line));
+            for slot in 0..GUESTS {
+                let port = self.line_ports[index][slot];
+                if port != 0 {
+                    self.owe(slot, port);
+                }
+            }
+            self.exit();
+        }
+    }
+
+    /// The ports that the guest in `slot` has open.
+    fn ports_of(&self, slot: usize) -> Vec<u32> {
+        let mut ports = Vec::new();
+        for channel in &self.channels {
+            for (end, (owner, port)) in channel.ends.into_iter().enumerate() {
+                if owner == slot && channel.closed != Some(end) {
+                    ports.push(port);
+                }
+            }
+        }
+        ports.extend(
+            self.line_ports
+                .map(|ports| ports[slot])
+                .iter()
+                .filter(|p| **p != 0),
+        );
+        ports
+    }
+
+    /// The running guest sends on one of its channels.
+    fn send(&mut self, which: usize) {
+        let slot = self.world.hv.current;
+        let all: Vec<(Channel, usize)> = self
+            .channels
+            .iter()
+            .flat_map(|channel| [(*channel, 0), (*channel, 1)])
+            .filter(|(channel, end)| channel.ends[*end].0 == slot)
+            .collect();
+        let (channel, end) = all[which % all.len()];
+        if channel.closed == Some(end) {
+            return;
+        }
+        self.world.write(
+            ARGS,
+            &EvtchnOp::new(&Send {
+                local_port: channel.ends[end].1,
+            }),
+        );
+        let eax = self.world.call(16, [ARGS, 0, 0, 0, 0]);
+        if channel.closed.is_some() {
+            assert_eq!(eax, Errno::Inval.to_eax());
+        } else {
+            assert_eq!(eax, 0);
+            let (peer, port) = channel.ends[1 - end];
+            self.owe(peer, port);
+        }
+        self.exit();
+    }
+
+    /// The running guest closes its end of a channel between two domains, or connects it again.
+    fn close_or_open(&mut self, which: usize) {
+        let slot = self.world.hv.current;
+        let index = which % self.channels.len();
+        let channel = self.channels[index];
+        let Some(end) = channel.ends.iter().position(|end| end.0 == slot) else {
+            return;
+        };
+        let ((_, port), (peer, peer_port)) = (channel.ends[end], channel.ends[1 - end]);
+        if peer == slot {
+            return;
+        }
+        match channel.closed {
+            None => {
+                let close = Close {
+                    dom: SELF,
+                    pad: 0,
+                    port,
+                };
+                op(&mut self.world, &close);
+                self.owed[slot].retain(|owed| *owed != port);
+                self.channels[index].closed = Some(end);
+            }
+            Some(closed) if closed == end => {
+                let ends = BindInterdomain {
+                    dom1: SELF,
+                    dom2: self.id(peer),
+                    port1: 0,
+                    port2: peer_port,
+                };
+                self.channels[index].ends[end].1 = op(&mut self.world, &ends).port1;
+                self.channels[index].closed = None;
+            }
+            Some(_) => return,
+        }
+        self.exit();
+    }
+
+    fn call(&mut self, number: u32, ebx: u32) {
+        assert_eq!(self.world.call(number, [ebx, 0, 0, 0, 0]) as i32 >> 31, 0);
+        self.exit();
+    }
+
+    fn block(&mut self) {
+        self.call(6, 1);
+    }
+
+    /// The next step of what the running guest is in the middle of; whether there was one.
+    fn step(&mut self) -> bool {
+        let slot = self.world.hv.current;
+        let Some(step) = self.steps[slot].pop() else {
+            return false;
+        };
+        let mut next = |step| self.steps[slot].push(step);
+        match step {
+            Step::ClearFlag => {
+                next(Step::TakeSelector);
+                self.set_flag(slot, offset::EVTCHN_UPCALL_PENDING, 0);
+            }
+            Step::TakeSelector => {
+                let words = self.clear(slot, offset::EVTCHN_PENDING_SEL, u32::MAX);
+                self.steps[slot].push(Step::TakeWord(words));
+            }
+            Step::TakeWord(0) => next(Step::UnmaskUpcalls),
+            Step::TakeWord(words) => {
+                let index = words.trailing_zeros();
+                let at = index as usize * 4;
+                let ready =
+                    self.load(slot, offset::EVTCHN_PENDING + at) & !self.load(slot, offset::EVTCHN_MASK + at);
+                self.steps[slot].push(Step::TakePorts(words & (words - 1), index, ready));
+            }
+            Step::TakePorts(words, _, 0) => next(Step::TakeWord(words)),
+            Step::TakePorts(words, index, ready) => {
+                let bit = ready.trailing_zeros();
+                next(Step::TakePorts(words, index, ready & (ready - 1)));
+                let port = index * 32 + bit;
+                self.clear(slot, offset::EVTCHN_PENDING + index as usize * 4, 1 << bit);
+                self.owed[slot].retain(|owed| *owed != port);
+                if self.line_ports.iter().any(|ports| ports[slot] == port) {
+                    self.steps[slot].push(Step::Notify);
+                }
+            }
+            Step::Notify => {
+                self.world.write(ARGS, &PhysdevOp::new(&IrqUnmaskNotify {}));
+                self.call(19, ARGS);
+            }
+            Step::UnmaskUpcalls => {
+                next(Step::LookAgain);
+                self.set_flag(slot, offset::EVTCHN_UPCALL_MASK, 0);
+            }
+            Step::LookAgain => {
+                if self.flag(slot, offset::EVTCHN_UPCALL_PENDING) {
+                    self.set_flag(slot, offset::EVTCHN_UPCALL_MASK, 1);
+                    self.steps[slot].push(Step::ClearFlag);
+                }
+            }
+            Step::ClearMaskBit(port) => {
+                next(Step::LookAtPending(port));
+                self.clear(
+                    slot,
+                    offset::EVTCHN_MASK + port as usize / 32 * 4,
+                    1 << (port % 32),
+                );
+            }
+            Step::LookAtPending(port) => {
+                let word = self.load(slot, offset::EVTCHN_PENDING + port as usize / 32 * 4);
+                if word >> (port % 32) & 1 != 0 {
+                    self.steps[slot].push(Step::SetSelector(port));
+                }
+            }
+            Step::SetSelector(port) => {
+                next(Step::SetFlag);
+                self.set(slot, offset::EVTCHN_PENDING_SEL, 1 << (port / 32));
+            }
+            Step::SetFlag => {
+                next(Step::Force);
+                self.set_flag(slot, offset::EVTCHN_UPCALL_PENDING, 1);
+            }
+            Step::Force => self.call(17, 0),
+        }
+        true
+    }
+
+    /// The running guest finishes what it is at, or begins something.
+    fn play(&mut self, (what, which): (u8, u8)) {
+        if what % 16 < 2 || self.is_idle {
+            return self.interrupt(usize::from(which) % LINES.len());
+        }
+        let slot = self.world.hv.current;
+        match what % 16 {
+            2..5 => self.send(which.into()),
+            _ if self.step() => {}
+            5..8 => self.send(which.into()),
+            8 => self.close_or_open(which.into()),
+            9 => {
+                let ports = self.ports_of(slot);
+                let port = ports[usize::from(which) % ports.len()];
+                self.set(
+                    slot,
+                    offset::EVTCHN_MASK + port as usize / 32 * 4,
+                    1 << (port % 32),
+                );
+            }
+            10 | 11 => {
+                let ports = self.ports_of(slot);
+                let port = ports[usize::from(which) % ports.len()];
+                self.steps[slot].push(Step::ClearMaskBit(port));
+            }
+            12 => self.set_flag(slot, offset::EVTCHN_UPCALL_MASK, 1),
+            13 => {
+                self.set_flag(slot, offset::EVTCHN_UPCALL_MASK, 0);
+                self.steps[slot].push(Step::Force);
+            }
+            14 => self.block(),
+            _ => self.call(6, 0),
+        }
+    }
+
+    /// Everybody comes to rest.
+    fn finish(&mut self) {
+        let mut unmasked = [0; GUESTS];
+        for _ in 0..10_000 {
+            if self.is_idle {
+                return;
+            }
+            let slot = self.world.hv.current;
+            if self.step() {
+                continue;
+            }
+            let ports = self.ports_of(slot);
+            if let Some(port) = ports.get(unmasked[slot]) {
+                unmasked[slot] += 1;
+                self.steps[slot].push(Step::ClearMaskBit(*port));
+            } else {
+                self.block();
+            }
+        }
+        panic!("they do not come to rest");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 128 }))]
+    #[test]
+    fn no_event_is_lost_and_none_comes_while_masked(
+        moves in proptest::collection::vec(any::<(u8, u8)>(), 0..400),
+    ) {
+        let mut game = Game::new();
+        for what in moves {
+            game.play(what);
+        }
+        // Who sleeps with masked ports is woken, to unmask them.
+        for slot in 0..GUESTS {
+            for port in game.ports_of(slot) {
+                game.clear(slot, offset::EVTCHN_MASK + port as usize / 32 * 4, 1 << (port % 32));
+                game.set(slot, offset::EVTCHN_PENDING_SEL, 1 << (port / 32));
+            }
+            game.set_flag(slot, offset::EVTCHN_UPCALL_PENDING, 1);
+            sched::wake(&mut game.world.hv, &game.world.machine, slot);
+        }
+        game.exit();
+        game.finish();
+        for slot in 0..GUESTS {
+            prop_assert_eq!(&game.owed[slot], &[] as &[u32], "slot {}", slot);
+            prop_assert_eq!(game.deliverable(slot), None);
+        }
+        for line in LINES {
+            prop_assert!(game.world.machine.devices.is_open(line));
+        }
+    }
+}
