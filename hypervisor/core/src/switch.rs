@@ -78,3 +78,6 @@ fn load_debug_registers<P: Platform>(platform: &P, vcpu: &Vcpu) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
