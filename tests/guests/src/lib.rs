@@ -22,6 +22,7 @@ pub mod probe;
 pub mod random;
 pub mod raw;
 pub mod ring3;
+pub mod small_domain;
 pub mod tables;
 
 pub use guest_abi;

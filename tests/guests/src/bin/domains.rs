@@ -7,35 +7,21 @@
 #![no_std]
 #![no_main]
 
-use core::ptr::addr_of;
-
-use guest_abi::addr::{GuestVirt, Mfn, Pfn};
+use guest_abi::addr::Mfn;
 use guest_abi::domain::DomId;
-use guest_abi::domctl::{
-    BuildDomain, CPU_ANY, CreateDomain, DestroyDomain, Dom0Args, Dom0Op, DomainFlags, GetDomainInfo,
-    GetMemList, PauseDomain, Personality, PhysInfo, UnpauseDomain,
-};
+use guest_abi::domctl::{CPU_ANY, CreateDomain, DomainFlags, Personality};
 use guest_abi::errno::Errno;
-use guest_abi::mmu::{Extended, MmuUpdate, Pte, PteFlags, UvmFlags};
 use guest_abi::sched::{ShutdownReason, pack_shutdown};
-use guest_abi::segment::Selector;
 use guest_abi::start_info::StartInfo;
-use guest_abi::vcpu::{Callback, CpuContext};
-use test_guests::pages::{Page, READ_ONLY, WRITABLE};
-use test_guests::raw::mmu;
-use test_guests::tables::{DIRECTORY, Space};
+use test_guests::pages::Page;
+use test_guests::small_domain::{
+    PAGES, build, context, create, destroy, fill, frames, free_pages, info, op, pause, unpause,
+};
+use test_guests::tables::Space;
 use test_guests::{check, check_eq, guest_abi, hypercall, println, report};
 
 test_guests::entry!(main);
 
-/// Frames of the small domain: L3, top L2, L1, code and stack.
-const PAGES: u32 = 8;
-const L3: usize = 0;
-const TOP: usize = 1;
-const L1: usize = 2;
-const CODE: usize = 3;
-/// Where its frames are mapped in it.
-const BASE: u32 = 0xC000_0000;
 /// How often a domain is made and ended without running, and with.
 const ROUNDS: u32 = 10_000;
 const RUNS: u32 = 200;
@@ -107,7 +93,7 @@ fn crowd(window: Page) {
 /// Builds domain `id`, lets it run, and waits for its end.
 fn run(window: Page, id: DomId) {
     let frames = frames(id);
-    fill(window, id, &frames);
+    fill(window, id, &frames, &code());
     check_eq!(build(id, &context(&frames)), Ok(()));
     check_eq!(unpause(id), Ok(()));
     let flags = loop {
@@ -145,23 +131,6 @@ fn refusals() {
     );
 }
 
-fn op<A: Dom0Args>(args: &A) -> Result<A, Errno> {
-    let mut block = Dom0Op::new(args);
-    // SAFETY: what the commands write lies in this guest's own buffers.
-    unsafe { hypercall::dom0_op(&mut block) }?;
-    Ok(block.args())
-}
-
-fn create(pages: u32) -> Result<DomId, Errno> {
-    let args = CreateDomain {
-        memory_kb: u64::from(pages) * 4,
-        cpu: CPU_ANY,
-        domain: DomId::DOM0,
-        personality: Personality::V2,
-    };
-    op(&args).map(|done| done.domain)
-}
-
 fn create_as(id: u16, personality: Personality) -> Result<DomId, Errno> {
     let args = CreateDomain {
         memory_kb: 4,
@@ -170,119 +139,6 @@ fn create_as(id: u16, personality: Personality) -> Result<DomId, Errno> {
         personality,
     };
     op(&args).map(|done| done.domain)
-}
-
-fn destroy(domain: DomId) -> Result<(), Errno> {
-    op(&DestroyDomain { domain, pad: 0 }).map(drop)
-}
-
-fn pause(domain: DomId) -> Result<(), Errno> {
-    op(&PauseDomain { domain, pad: 0 }).map(drop)
-}
-
-fn unpause(domain: DomId) -> Result<(), Errno> {
-    op(&UnpauseDomain { domain, pad: 0 }).map(drop)
-}
-
-fn info(domain: DomId) -> Result<GetDomainInfo, Errno> {
-    let info = op(&GetDomainInfo {
-        domain,
-        ..GetDomainInfo::default()
-    })?;
-    if info.domain == domain {
-        Ok(info)
-    } else {
-        Err(Errno::Srch)
-    }
-}
-
-fn free_pages() -> u32 {
-    op(&PhysInfo::default()).expect("physinfo").free_pages
-}
-
-fn frames(domain: DomId) -> [Mfn; PAGES as usize] {
-    let mut list = [Mfn::new(0); PAGES as usize];
-    let done = op(&GetMemList {
-        domain,
-        max_pfns: PAGES,
-        buffer: GuestVirt::new(list.as_mut_ptr() as u32),
-        ..GetMemList::default()
-    });
-    check_eq!(done.map(|done| done.num_pfns), Ok(PAGES));
-    list
-}
-
-fn build(domain: DomId, context: &CpuContext) -> Result<(), Errno> {
-    op(&BuildDomain {
-        domain,
-        pad: 0,
-        ctxt: GuestVirt::new(addr_of!(*context) as u32),
-    })
-    .map(drop)
-}
-
-/// A context that begins at the first byte of the code page, with the stack at its end.
-fn context(frames: &[Mfn; PAGES as usize]) -> CpuContext {
-    let flat = Callback {
-        cs: Selector::FLAT_RING1_CS,
-        ..Callback::default()
-    };
-    let data = u32::from(Selector::FLAT_RING1_DS.raw());
-    let mut context = CpuContext {
-        pt_base: frames[L3].addr(),
-        kernel_ss: data,
-        kernel_esp: BASE + CODE as u32 * 4096 + 4096,
-        event_callback: flat,
-        failsafe_callback: flat,
-        ..CpuContext::default()
-    };
-    let regs = &mut context.regs;
-    (regs.cs, regs.eflags) = (Selector::FLAT_RING1_CS.raw().into(), 0x202);
-    (regs.eip, regs.esp) = (BASE + CODE as u32 * 4096, context.kernel_esp);
-    (regs.ss, regs.ds, regs.es, regs.fs, regs.gs) = (data, data, data, data, data);
-    context
-}
-
-/// Shows frame `mfn` of `domain` in the page `window`.
-fn show(window: Page, domain: DomId, mfn: Mfn) {
-    let at = GuestVirt::new(window.0);
-    // SAFETY: the window is nobody else's.
-    let shown = unsafe {
-        hypercall::update_va_mapping_otherdomain(at, Pte::new(mfn, WRITABLE), UvmFlags::INVLPG, domain)
-    };
-    check_eq!(shown, Ok(()), "frame {mfn:?} of {domain}");
-}
-
-/// Writes tables and code, numbers the frames, pins the root.
-fn fill(window: Page, domain: DomId, frames: &[Mfn; PAGES as usize]) {
-    let mut write = |frame: usize, words: &[u64]| {
-        show(window, domain, frames[frame]);
-        window.fill(0);
-        for (index, &word) in words.iter().enumerate() {
-            window.write(index, word);
-        }
-    };
-    write(L3, &[0, 0, 0, Pte::new(frames[TOP], PteFlags::PRESENT).raw()]);
-    write(TOP, &[Pte::new(frames[L1], DIRECTORY).raw()]);
-    let entry = |n: usize| {
-        let flags = if n < CODE { READ_ONLY } else { WRITABLE };
-        Pte::new(frames[n], flags).raw()
-    };
-    write(L1, &core::array::from_fn::<u64, { PAGES as usize }, _>(entry));
-    write(CODE, &code());
-    window.unprotect();
-    let foreign = MmuUpdate::extended(Extended::SetForeignDom { domain });
-    let pin = MmuUpdate::extended(Extended::Pin {
-        level: 3,
-        frame: frames[L3].addr(),
-    });
-    let number = |n: usize| MmuUpdate::machphys(frames[n], Pfn::new(n as u32));
-    let requests: [MmuUpdate; PAGES as usize + 2] = core::array::from_fn(|n| match n {
-        0 => foreign,
-        n if n <= PAGES as usize => number(n - 1),
-        _ => pin,
-    });
-    check!(mmu(&requests).is_ok(), "its tables are good");
 }
 
 /// `mov eax, 6; mov ebx, shutdown; int 0x82; jmp $`
