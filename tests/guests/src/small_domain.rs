@@ -158,7 +158,7 @@ pub fn show(window: Page, domain: DomId, mfn: Mfn) {
 
 /// Writes tables and code, numbers the frames, pins the root.
 pub fn fill(window: Page, domain: DomId, frames: &[Mfn; PAGES as usize], code: &[u64]) {
-    let mut write = |frame: usize, words: &[u64]| {
+    let write = |frame: usize, words: &[u64]| {
         show(window, domain, frames[frame]);
         window.fill(0);
         for (index, &word) in words.iter().enumerate() {
