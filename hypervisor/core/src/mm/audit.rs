@@ -245,7 +245,8 @@ impl<M: FrameMemory, R: FnMut(Difference)> Audit<'_, M, R> {
         };
         match owner {
             DomId::IO => {
-                entry & rules.l1_refused & !CACHE == 0 && rules.admits_io(n) && self.is_privileged(mine)
+                let is_allowed = self.is_privileged(mine) || self.was_given(mine, n);
+                entry & rules.l1_refused & !CACHE == 0 && rules.admits_io(n) && is_allowed
             }
             DomId::NONE | DomId::HYPERVISOR => false,
             _ => entry & rules.l1_refused == 0 && (owner == mine || self.is_privileged(mine)),
@@ -259,6 +260,13 @@ impl<M: FrameMemory, R: FnMut(Difference)> Audit<'_, M, R> {
                 .as_deref()
                 .is_some_and(|domain| domain.is_privileged)
         })
+    }
+
+    /// Whether domain `id` was given frame `n` of a device.
+    fn was_given(&self, id: DomId, n: u64) -> bool {
+        let slot = self.hv.slot_of_any(id);
+        let domain = slot.and_then(|slot| self.hv.domains[slot].as_deref());
+        domain.is_some_and(|domain| domain.io.may_map(n))
     }
 
     /// Directories name tables of their own owner's, and nothing else.

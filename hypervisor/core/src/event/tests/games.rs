@@ -110,7 +110,9 @@ impl Game {
         let [id_a, id_b] = [a, b].map(|slot| self.id(slot));
         for slot in [a, b] {
             self.world.hv.current = slot;
-            (0..29).for_each(|_| drop(unbound(&mut self.world, SELF)));
+            for _ in 0..29 {
+                unbound(&mut self.world, SELF);
+            }
         }
         self.world.hv.current = a;
         let port_a = unbound(&mut self.world, id_b);
