@@ -31,6 +31,8 @@ pub struct Machine {
     pub gdb: bool,
     /// What the machine's own software may ask of QEMU's monitor: see [`Monitor`].
     pub monitor: Vec<String>,
+    /// Devices of QEMU beside the usual ones.
+    pub devices: Vec<String>,
 }
 
 impl Default for Machine {
@@ -46,6 +48,7 @@ impl Default for Machine {
             icount: false,
             gdb: false,
             monitor: Vec::new(),
+            devices: Vec::new(),
         }
     }
 }
@@ -90,6 +93,7 @@ impl Machine {
             icount: args.icount,
             gdb: args.gdb,
             monitor: Vec::new(),
+            devices: Vec::new(),
         })
     }
 

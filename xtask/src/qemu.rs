@@ -99,6 +99,9 @@ fn hardware(command: &mut Command, machine: &Machine) {
             "-device",
             &format!("isa-debug-exit,iobase={EXIT_PORT:#x},iosize=0x04"),
         ]);
+    for device in &machine.devices {
+        command.args(["-device", device]);
+    }
     if machine.has_serial {
         command.args([
             "-chardev",

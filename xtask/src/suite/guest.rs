@@ -14,6 +14,7 @@
 //! //! initrd: none             or: programs, or a directory below the root
 //! //! prints: some text        the log must hold this; may be repeated
 //! //! monitor: nmi             a command that QEMU's monitor gets when the guest prints `monitor: nmi`; may be repeated
+//! //! device: edu              a device of QEMU beside the usual ones; may be repeated
 //! //! mutant: mutant-name      a feature of the hypervisor that removes a check this guest attacks; may be repeated
 //! ```
 //!
@@ -54,6 +55,7 @@ pub struct Guest {
     initrd: Option<String>,
     prints: Vec<String>,
     monitor: Vec<String>,
+    devices: Vec<String>,
 }
 
 impl Guest {
@@ -76,6 +78,7 @@ impl Guest {
             initrd: None,
             prints: Vec::new(),
             monitor: Vec::new(),
+            devices: Vec::new(),
         };
         for line in source.lines().map_while(|line| line.strip_prefix("//!")) {
             if let Some((key, value)) = line.trim().split_once(": ") {
@@ -126,6 +129,7 @@ impl Guest {
             "initrd" => self.initrd = (value != "none").then(|| value.into()),
             "prints" => self.prints.push(value.into()),
             "monitor" => self.monitor.push(value.into()),
+            "device" => self.devices.push(value.into()),
             "mutant" => self.mutants.push(value.into()),
             _ => {}
         }
@@ -142,6 +146,7 @@ impl Guest {
             mem_mib: self.mem_mib,
             icount: self.icount && is_qemu,
             monitor: if is_qemu { self.monitor.clone() } else { Vec::new() },
+            devices: self.devices.clone(),
             ..Machine::default()
         }
     }
