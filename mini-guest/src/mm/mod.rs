@@ -12,7 +12,7 @@
 //! | `window` | pages of other domains that the kernel uses |
 //!
 //! # Memory that runs out
-//! Programs and files may take frames only while more than [`USER_KEEP`] are free (`alloc_user_frame`), and a call that
+//! Programs and files may take frames only while more than [`USER_KEEP`] (or a sixteenth) are free (`alloc_user_frame`), and a call that
 //! allocates objects in the heap first asks `is_low`. What is left serves the small objects of calls
 //! in progress, so the kernel itself does not run out.
 
@@ -37,5 +37,7 @@ pub mod window;
 #[cfg(target_os = "none")]
 pub use state::*;
 
-/// Frames that programs cannot have: 1 MiB.
+/// Most frames that programs cannot have: 1 MiB. A small domain keeps back a part of what it has ([`KEPT_SHARE`]).
 pub const USER_KEEP: u32 = 256;
+/// The part of a small domain's memory that programs cannot have: one of so many.
+pub const KEPT_SHARE: u32 = 16;

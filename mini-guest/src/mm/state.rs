@@ -14,14 +14,14 @@ use super::bump::Bump;
 use super::frames::{FrameTable, OutOfFrames};
 use super::kernel_map::{KernelMap, READ_ONLY, zero_frame};
 use super::layout::{DIRECT_START, direct};
-use super::{USER_KEEP, heap, translate};
+use super::{KEPT_SHARE, USER_KEEP, heap, translate};
 use crate::cell::OneCpu;
 use crate::traps::KERNEL_STACK;
 
 static FRAMES: OneCpu<RefCell<Option<FrameTable<'static>>>> = OneCpu::new(RefCell::new(None));
 static KERNEL_MAP: OneCpu<RefCell<Option<KernelMap>>> = OneCpu::new(RefCell::new(None));
 
-/// Heap bytes below which calls that allocate are refused.
+/// Heap bytes below which calls that allocate are refused, in a domain that is not small.
 const HEAP_RESERVE: usize = 768 * 1024;
 
 /// Takes possession of the domain's memory and gives the RAM disk, which stays where it is.
@@ -150,10 +150,16 @@ pub fn alloc_frame(keep: u32) -> Result<Pfn, OutOfFrames> {
 /// # Errors
 /// There are too few.
 pub fn alloc_user_frame() -> Result<Pfn, OutOfFrames> {
-    let frame = alloc_frame(USER_KEEP)?;
+    let frame = alloc_frame(user_keep())?;
     // SAFETY: the frame was just taken; free frames are mapped writable.
     unsafe { zero_frame(frame) };
     Ok(frame)
+}
+
+/// How many frames programs have to leave.
+#[must_use]
+pub fn user_keep() -> u32 {
+    (frame_counts().1 / KEPT_SHARE).min(USER_KEEP)
 }
 
 /// Counts another use of `frame`.
@@ -183,7 +189,8 @@ pub fn frame_counts() -> (u32, u32) {
 pub fn is_low() -> bool {
     let (growth, inside) = heap::room();
     let frames = frame_counts().0 as usize * PAGE_SIZE;
-    growth.min(frames) + inside < HEAP_RESERVE
+    let reserve = (frame_counts().1 / KEPT_SHARE) as usize * PAGE_SIZE;
+    growth.min(frames) + inside < reserve.min(HEAP_RESERVE)
 }
 
 /// Flags of a program's page.

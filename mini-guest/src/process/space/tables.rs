@@ -15,7 +15,7 @@ use crate::mm::batch::Batch;
 use crate::mm::frames::OutOfFrames;
 use crate::mm::kernel_map::{KernelMap, L2_FLAGS, frame_of, read_entry, write_plain, zero_frame};
 use crate::mm::layout::L1_SPAN;
-use crate::mm::{USER_KEEP, alloc_frame, put_frame, translate, with_kernel_map};
+use crate::mm::{alloc_frame, put_frame, translate, user_keep, with_kernel_map};
 use crate::process::page_cache;
 
 /// L3 slots of programs.
@@ -42,9 +42,9 @@ pub fn kernel_map<R>(work: impl FnOnce(&KernelMap) -> R) -> R {
 /// # Errors
 /// Memory is short.
 pub fn new_table() -> Result<Pfn, OutOfFrames> {
-    let frame = alloc_frame(USER_KEEP).or_else(|_| {
+    let frame = alloc_frame(user_keep()).or_else(|_| {
         page_cache::shrink();
-        alloc_frame(USER_KEEP)
+        alloc_frame(user_keep())
     })?;
     // SAFETY: the frame was just taken.
     unsafe { zero_frame(frame) };
