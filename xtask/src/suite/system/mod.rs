@@ -37,6 +37,7 @@ pub fn tests(launcher: &Path) -> Vec<Test> {
         Test::new("system::busybox_unmodified", programs::busybox),
         Test::new("system::initrd_replaces_everything", programs::replaced_initrd),
         Test::new("system::a_foreign_kernel_is_refused", foreign_kernel),
+        Test::new("system::boot_modules_are_files", boot_modules),
         Test::new("system::a_double_fault_is_reported", double_fault),
         Test::new("system::template_in_rust", templates::rust),
         Test::new("system::template_in_c", templates::c),
@@ -152,6 +153,43 @@ fn has_lines(record: &Record, lines: &[&str]) -> Outcome {
         );
     }
     Ok(())
+}
+
+/// What the loader brings beside Domain0's own is under `/boot`, by the names in the command lines.
+fn boot_modules() -> Outcome {
+    let test = "system::boot_modules_are_files";
+    let dir = tempfile::tempdir()?;
+    let long = dir.path().join("long");
+    let text: String = (0..3000).map(|n| format!("{n}\n")).collect();
+    std::fs::write(&long, &text)?;
+    let short = dir.path().join("short");
+    std::fs::write(&short, "brief")?;
+    let mut image = image(&fixture::programs()?, "")?;
+    for (file, args) in [
+        (&long, "some/where/numbers first second"),
+        (&short, "numbers"),
+        (&short, ""),
+    ] {
+        let name = format!("module{}", image.modules.len());
+        image.modules.push(fixture::module(&name, file, args));
+    }
+    let keys = "wc -c /boot/numbers\ncat /boot/numbers.args\ncat /boot/numbers.2; echo\ncat /boot/module4; echo\npoweroff\n";
+    let record = fixture::boot(
+        test,
+        &Machine::default(),
+        &image,
+        Keyboard::of_text(keys),
+        fixture::LIMIT,
+    )?;
+    powered_off(&record)?;
+    let seen = record.text.contains(&text.len().to_string());
+    check!(
+        seen,
+        "not {} bytes in\n{}",
+        text.len(),
+        fixture::tail(&record.text)
+    );
+    has_lines(&record, &["first second", "brief", "brief"])
 }
 
 /// Packs a directory for a machine.
