@@ -12,11 +12,14 @@ pub mod nr {
     pub const WRITE: u32 = 4;
     pub const OPEN: u32 = 5;
     pub const CLOSE: u32 = 6;
+    pub const UNLINK: u32 = 10;
     pub const EXECVE: u32 = 11;
     pub const CHDIR: u32 = 12;
     pub const LSEEK: u32 = 19;
     pub const GETPID: u32 = 20;
     pub const KILL: u32 = 37;
+    pub const RENAME: u32 = 38;
+    pub const MKDIR: u32 = 39;
     pub const DUP: u32 = 41;
     pub const PIPE: u32 = 42;
     pub const BRK: u32 = 45;
@@ -34,6 +37,7 @@ pub mod nr {
     pub const MLOCK: u32 = 150;
     pub const SCHED_YIELD: u32 = 158;
     pub const NANOSLEEP: u32 = 162;
+    pub const POLL: u32 = 168;
     pub const RT_SIGRETURN: u32 = 173;
     pub const RT_SIGACTION: u32 = 174;
     pub const RT_SIGPROCMASK: u32 = 175;
@@ -55,6 +59,8 @@ pub const O_WRONLY: u32 = 1;
 pub const O_RDWR: u32 = 2;
 /// `open`: make the file if it is not there.
 pub const O_CREAT: u32 = 0x40;
+/// `open`: fail if it is there.
+pub const O_EXCL: u32 = 0x80;
 /// `open`: empty the file.
 pub const O_TRUNC: u32 = 0x200;
 /// `open`: every write goes to the end.
@@ -131,6 +137,24 @@ pub const REBOOT_MAGIC2: u32 = 0x2812_1969;
 pub const REBOOT_RESTART: u32 = 0x0123_4567;
 /// `reboot`: power off (`RB_POWER_OFF`).
 pub const REBOOT_POWER_OFF: u32 = 0x4321_FEDC;
+
+/// `poll`: there is something to read, or the end.
+pub const POLLIN: i16 = 1;
+/// `poll`: something can be written.
+pub const POLLOUT: i16 = 4;
+
+/// What `poll` asks about a descriptor; a negative one is passed over.
+#[repr(C)]
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub struct PollFd {
+    /// The descriptor.
+    pub fd: i32,
+    /// What is asked.
+    pub events: i16,
+    /// What is so.
+    pub revents: i16,
+}
+const _: () = assert!(size_of::<PollFd>() == 8);
 
 /// Seconds and nanoseconds.
 #[repr(C)]

@@ -2,9 +2,9 @@
 
 use alloc::vec::Vec;
 
-use crate::abi::{O_CLOEXEC, O_RDONLY};
+use crate::abi::{O_CLOEXEC, O_CREAT, O_RDONLY, O_TRUNC, O_WRONLY};
 use crate::errno::{Errno, Result};
-use crate::sys;
+use crate::{io, sys};
 
 /// An open file; closed when dropped.
 pub struct File(i32);
@@ -86,6 +86,21 @@ pub fn read_to_end(fd: i32) -> Result<Vec<u8>> {
 /// What the kernel answers.
 pub fn read_file(path: &[u8]) -> Result<Vec<u8>> {
     read_to_end(File::open(path)?.descriptor())
+}
+
+/// Makes `content` the content of a file: whoever reads it sees the old or the new one, never a part.
+///
+/// # Errors
+/// What the kernel answers.
+pub fn replace_file(path: &[u8], content: &[u8]) -> Result<()> {
+    let temporary = [path, b".new"].concat();
+    let written = File::open_with(&temporary, O_WRONLY | O_CREAT | O_TRUNC)
+        .and_then(|file| io::write_all(file.descriptor(), content))
+        .and_then(|()| sys::rename(&temporary, path));
+    if written.is_err() {
+        let _ = sys::unlink(&temporary);
+    }
+    written
 }
 
 /// A pipe: what is written to the second file is read from the first.

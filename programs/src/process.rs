@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::abi::WNOHANG;
+use crate::args::Args;
 use crate::errno::{Errno, Result};
 use crate::{eprintln, io, signal, sys};
 
@@ -114,4 +115,11 @@ pub fn execute(path: &[u8], arguments: &[CString], environment: &[CString]) -> i
     let error = sys::execve(path, arguments, environment);
     eprintln!("{}: {error}", io::Text(path));
     if error == Errno::ENOENT { 127 } else { 126 }
+}
+
+/// Becomes `xl COMMAND` with this program's arguments: for programs whose name is also a command about domains.
+pub fn become_xl(command: &'static str, args: &Args) -> i32 {
+    let words = [&b"xl"[..], command.as_bytes()].into_iter().chain(args.rest());
+    let environment: Vec<&[u8]> = args.environment().collect();
+    execute(b"/bin/xl", &c_strings(words), &c_strings(environment.into_iter()))
 }

@@ -114,8 +114,10 @@ pub fn prepare(content: &Content, work: &Path) -> Result<BootImage> {
     if is_default {
         let kernel = modules[0].file.clone();
         let initrd = initrd::of_domain(&work.join(DOMAIN_INITRD))?;
-        for file in [kernel, initrd] {
-            modules.push(for_domains(modules.len() - 2, file, "")?);
+        // Domains that name no initial file system get this one.
+        let kernel_args = format!("initrd={DOMAIN_INITRD}");
+        for (file, args) in [(kernel, kernel_args.as_str()), (initrd, "")] {
+            modules.push(for_domains(modules.len() - 2, file, args)?);
         }
     }
     Ok(BootImage {
@@ -126,10 +128,13 @@ pub fn prepare(content: &Content, work: &Path) -> Result<BootImage> {
 }
 
 /// File name of the default initial file system for other domains.
-const DOMAIN_INITRD: &str = "domu.cpio";
+pub const DOMAIN_INITRD: &str = "domu.cpio";
 
 /// The module of number `n` after Domain0's own: its command line begins with the file's name.
-fn for_domains(n: usize, file: PathBuf, args: &str) -> Result<Module> {
+///
+/// # Errors
+/// A file name that cannot be a word.
+pub fn for_domains(n: usize, file: PathBuf, args: &str) -> Result<Module> {
     let name = file.file_name().and_then(|name| name.to_str());
     let name = name.filter(|name| !name.contains(char::is_whitespace));
     let name =

@@ -48,17 +48,22 @@ const DOMAIN_PROGRAMS: [&str; 17] = [
 /// When a program cannot be built or a file not be read.
 pub fn of_domain(out: &Path) -> Result<PathBuf> {
     let tree = tempfile::tempdir().context("cannot create a temporary directory")?;
-    make_directories(tree.path())?;
+    populate_domain(tree.path())?;
+    from_user(tree.path(), out)
+}
+
+/// Fills the empty directory `root` with the default tree for other domains.
+///
+/// # Errors
+/// When a program cannot be built or a file not be copied.
+pub fn populate_domain(root: &Path) -> Result<()> {
+    make_directories(root)?;
     for (name, file) in build::PROGRAMS.build()? {
         if DOMAIN_PROGRAMS.contains(&name.as_str()) {
-            add_program(tree.path(), &name, &file)?;
+            add_program(root, &name, &file)?;
         }
     }
-    copy_tree(
-        &crate::workspace::root().join("programs/domain-root"),
-        tree.path(),
-    )?;
-    from_user(tree.path(), out)
+    copy_tree(&crate::workspace::root().join("programs/domain-root"), root)
 }
 
 /// Fills the empty directory `root` with the default tree: our programs in `bin`, and the files of `programs/root`.
@@ -78,7 +83,7 @@ pub fn populate(root: &Path) -> Result<()> {
 
 fn make_directories(root: &Path) -> Result<()> {
     fs::set_permissions(root, fs::Permissions::from_mode(0o755))?;
-    for dir in ["bin", "dev", "etc", "proc", "tmp"] {
+    for dir in ["bin", "dev", "etc", "proc", "run", "tmp"] {
         fs::create_dir(root.join(dir))
             .with_context(|| format!("cannot create {dir} in {}", root.display()))?;
     }

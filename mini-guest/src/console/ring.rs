@@ -7,9 +7,9 @@
 
 use core::cell::Cell;
 use core::ptr;
-use core::sync::atomic::AtomicU32;
+use core::sync::atomic::{AtomicU32, Ordering};
 
-use guest_abi::addr::INVALID_FRAME;
+use guest_abi::addr::{INVALID_FRAME, PAGE_SIZE};
 use guest_abi::event_channel::Send;
 use guest_abi::io::byte_ring::ByteRing;
 use guest_abi::io::console::{ConsoleRing, IN_BYTES, IN_CONS, IN_PROD, OUT_BYTES, OUT_CONS, OUT_PROD};
@@ -62,6 +62,16 @@ impl Ring {
         assert!(offset.is_multiple_of(4) && offset + 4 <= size_of::<ConsoleRing>());
         // SAFETY: inside the page, which is mapped for ever, aligned, and reached by atomics alone.
         unsafe { AtomicU32::from_ptr((self.page as *mut u8).wrapping_add(offset).cast()) }
+    }
+
+    /// Takes the request in the word at `offset`, which lies behind the ring: 0 is none.
+    #[must_use]
+    pub fn take_request(&self, offset: usize) -> u32 {
+        let is_behind = (size_of::<ConsoleRing>()..=PAGE_SIZE - 4).contains(&offset);
+        assert!(is_behind && offset.is_multiple_of(4));
+        // SAFETY: as for `word`.
+        let word = unsafe { AtomicU32::from_ptr((self.page as *mut u8).wrapping_add(offset).cast()) };
+        word.swap(0, Ordering::AcqRel)
     }
 
     fn output(&self) -> ByteRing<'static> {

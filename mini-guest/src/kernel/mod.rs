@@ -47,6 +47,7 @@ mod exec;
 mod fault;
 mod life;
 mod procfs;
+mod requests;
 mod schedule;
 mod signal;
 mod terminal;

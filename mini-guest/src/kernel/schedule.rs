@@ -157,6 +157,7 @@ impl Kernel {
             self.must_yield = self.queue.is_slice_over(time::now_ns());
         }
         if console {
+            self.take_requests();
             self.random.stir(time::tsc());
             self.read_console();
             self.show_echo();

@@ -1,13 +1,16 @@
-//! `uptime`: how long the system has run, from `/proc/uptime`.
+//! `uptime`: how long the system has run, from `/proc/uptime`. With arguments, in Domain0: `xl uptime`, which tells about domains.
 #![no_std]
 #![no_main]
 
 use programs::args::Args;
-use programs::{clock, eprintln, println, procfs};
+use programs::{clock, eprintln, println, process, procfs};
 
 programs::program!(main);
 
-fn main(_args: &Args) -> i32 {
+fn main(args: &Args) -> i32 {
+    if args.len() > 1 {
+        return process::become_xl("uptime", args);
+    }
     let up = match procfs::uptime_centiseconds() {
         Ok(up) => up,
         Err(error) => {

@@ -1,7 +1,7 @@
 //! Calls about files and directories.
 
 use super::{address, address_mut, c_string, call};
-use crate::abi::{AT_FDCWD, STATX_BASIC_STATS, Statx, nr};
+use crate::abi::{AT_FDCWD, PollFd, STATX_BASIC_STATS, Statx, nr};
 use crate::errno::Result;
 
 /// Reads into `buffer`.
@@ -141,4 +141,45 @@ pub fn statx(directory: i32, path: &[u8], flags: u32) -> Result<Statx> {
 /// What the kernel answers.
 pub fn stat(path: &[u8]) -> Result<Statx> {
     statx(AT_FDCWD, path, 0)
+}
+
+/// Removes a file's name.
+///
+/// # Errors
+/// What the kernel answers.
+pub fn unlink(path: &[u8]) -> Result<()> {
+    let path = c_string(path)?;
+    call(nr::UNLINK, &[address(path.as_bytes_with_nul())]).map(drop)
+}
+
+/// Makes a directory.
+///
+/// # Errors
+/// What the kernel answers.
+pub fn mkdir(path: &[u8], mode: u32) -> Result<()> {
+    let path = c_string(path)?;
+    call(nr::MKDIR, &[address(path.as_bytes_with_nul()), mode]).map(drop)
+}
+
+/// Gives a file another name, in place of the file that had it.
+///
+/// # Errors
+/// What the kernel answers.
+pub fn rename(from: &[u8], to: &[u8]) -> Result<()> {
+    let (from, to) = (c_string(from)?, c_string(to)?);
+    let args = [address(from.as_bytes_with_nul()), address(to.as_bytes_with_nul())];
+    call(nr::RENAME, &args).map(drop)
+}
+
+/// Waits until one of the descriptors is ready, or for so many milliseconds (negative: without end); says how many are.
+///
+/// # Errors
+/// EINTR and what else the kernel answers.
+pub fn poll(descriptors: &mut [PollFd], milliseconds: i32) -> Result<usize> {
+    let count = descriptors.len() as u32;
+    call(
+        nr::POLL,
+        &[address_mut(descriptors), count, milliseconds.cast_unsigned()],
+    )
+    .map(|ready| ready as usize)
 }

@@ -108,7 +108,7 @@ impl fmt::Display for Step {
             Self::Addresses => "setting its machine-to-phys entries",
             Self::Pin => "validating its page tables",
             Self::Limit => "setting its memory limit",
-            Self::Weight => "setting its weight",
+            Self::Weight => "setting its weight (sched=rrobin has none)",
             Self::Assist => "switching on writable page tables",
             Self::Start => "setting its first context",
         })
@@ -287,8 +287,14 @@ impl<P: Privileged> Unfinished<'_, P> {
             };
             self.privileged.control(&limit).map_err(at(Step::Limit))?;
         }
-        if let Some(weight) = request.weight {
-            set_weight(self.privileged, self.id, weight).map_err(at(Step::Weight))?;
+        match set_weight(
+            self.privileged,
+            self.id,
+            request.weight.unwrap_or(weight::ORDINARY),
+        ) {
+            // A scheduler without weights gives everybody the ordinary share.
+            Err(Errno::EINVAL) if request.weight.is_none() => {}
+            done => done.map_err(at(Step::Weight))?,
         }
         if flags.contains(ImageFlags::WRITABLE_PAGE_TABLES) {
             let assist = SetDomainVmAssist {
@@ -380,6 +386,20 @@ pub fn set_weight<P: Privileged>(privileged: &P, domain: DomId, weight: u32) -> 
     params.direction = Direction::PUT;
     params.mcu_advance = weight::to_advance(weight);
     privileged.control(&params).map(drop)
+}
+
+/// Gives Domain0 its share in the tools' scale, unless somebody said what it is to have; see [`weight`].
+///
+/// # Errors
+/// What the hypervisor answers; a scheduler without weights is none.
+pub fn scale_domain0<P: Privileged>(privileged: &P) -> Result<()> {
+    match scheduling(privileged, DomId::DOM0) {
+        Ok(params) if params.mcu_advance == weight::UNSAID_ADVANCE => {
+            set_weight(privileged, DomId::DOM0, weight::ORDINARY)
+        }
+        Ok(_) | Err(Errno::EINVAL) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// A domain's scheduling parameters.

@@ -48,7 +48,7 @@ fn a_domain_finds_what_it_needs() {
     );
     assert_eq!(
         (domain.limit_kib, domain.advance, domain.assisted),
-        (Some(16_384), 5, true)
+        (Some(16_384), weight::to_advance(512), true)
     );
     let numbers: Vec<u32> = domain.frames.iter().map(|frame| domain.numbers[frame]).collect();
     assert_eq!(numbers, (0..2048).collect::<Vec<_>>());
@@ -164,4 +164,33 @@ fn what_cannot_be_is_refused_before_anything_exists() {
         words,
         "not enough free memory: 1048576 KiB wanted, 65536 KiB free; destroy a domain, or shrink one by mem-set"
     );
+}
+
+#[test]
+fn shares_are_in_one_scale() {
+    let privileged = Mock::default();
+    privileged
+        .state
+        .borrow_mut()
+        .domains
+        .insert(0, mock::Domain::default());
+    let advance = |id| privileged.state.borrow().domains[&id].advance;
+    privileged.state.borrow_mut().domains.get_mut(&0).unwrap().advance = weight::UNSAID_ADVANCE;
+    scale_domain0(&privileged).unwrap();
+    assert_eq!(advance(0), weight::ORDINARY_ADVANCE);
+    set_weight(&privileged, DomId::DOM0, 512).unwrap();
+    scale_domain0(&privileged).unwrap();
+    assert_eq!(advance(0), weight::to_advance(512), "what was said stays");
+
+    // A scheduler without weights: what nobody asked for is no error, what somebody asked for is.
+    let kernel = Image::sample().bytes();
+    privileged.state.borrow_mut().has_weights = false;
+    scale_domain0(&privileged).unwrap();
+    let ordinary = Request {
+        weight: None,
+        ..request(&kernel, b"")
+    };
+    build(&privileged, &ordinary).unwrap();
+    let failure = build(&privileged, &request(&kernel, b"")).unwrap_err();
+    assert_eq!(failure, Failure::Refused(Step::Weight, Errno::EINVAL));
 }

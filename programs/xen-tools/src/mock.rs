@@ -53,14 +53,26 @@ pub struct Domain {
 }
 
 /// What there is.
-#[derive(Default)]
 pub struct State {
     /// The domains.
     pub domains: BTreeMap<u16, Domain>,
+    /// The scheduler has weights.
+    pub has_weights: bool,
     /// Calls made so far.
     pub calls: u32,
     /// The call that is refused, counted from 1, and how.
     pub refuse: Option<(u32, Errno)>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            domains: BTreeMap::new(),
+            has_weights: true,
+            calls: 0,
+            refuse: None,
+        }
+    }
 }
 
 /// The mock.
@@ -148,6 +160,9 @@ impl Mock {
             }
             Dom0Cmd::ADJUSTDOM => {
                 let mut args: AdjustDom = op.args();
+                if !self.state.borrow().has_weights {
+                    return Err(Errno::EINVAL);
+                }
                 if args.direction == Direction::PUT {
                     return self.with(args.domain, |domain| domain.advance = args.mcu_advance);
                 }

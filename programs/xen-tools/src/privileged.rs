@@ -80,7 +80,7 @@ macro_rules! plain {
 }
 
 plain! {
-    AdjustDom CreateDomain DestroyDomain GetSchedId PauseDomain PhysInfo SchedCtl SetDomainMaxMem SetDomainVmAssist
+    AdjustDom CreateDomain DestroyDomain GetCrash GetSchedId PauseDomain PhysInfo SchedCtl SetDomainMaxMem SetDomainVmAssist
     UnpauseDomain
 }
 

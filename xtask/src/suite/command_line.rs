@@ -1,7 +1,7 @@
 //! The launcher as a person uses it: a program with arguments, standard input and an exit status.
 
 use super::Stop;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -103,5 +103,65 @@ pub fn launch(launcher: &Path, args: &[&str], stdin: Stdin) -> Result<Finished, 
         status: output.status.code().unwrap_or(-1),
         output: String::from_utf8_lossy(&output.stdout).into_owned(),
         complaints: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
+}
+
+/// Runs the launcher to its end and types like a person: each text when the output behind the one before has what is waited
+/// for. After the last one the input ends.
+///
+/// # Errors
+/// When it cannot be run.
+pub fn dialog(launcher: &Path, args: &[&str], steps: &[(&str, &[u8])]) -> Result<Finished, Stop> {
+    let mut command = Command::new(launcher);
+    command
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    let mut keys = child.stdin.take();
+    let mut screen = child.stdout.take().expect("piped");
+    let mut errors = child.stderr.take().expect("piped");
+    let complaints = std::thread::spawn(move || {
+        let mut text = Vec::new();
+        // What was read before an error is what there is to tell.
+        let _ = errors.read_to_end(&mut text);
+        String::from_utf8_lossy(&text).into_owned()
+    });
+    let (mut seen, mut from, mut steps) = (String::new(), 0, steps.iter());
+    let mut next = steps.next();
+    let mut buffer = [0; 4096];
+    loop {
+        while let Some((awaited, text)) = next {
+            let Some(at) = seen[from..].find(awaited) else {
+                break;
+            };
+            from += at + awaited.len();
+            if let Some(keys) = &mut keys {
+                keys.write_all(text)?;
+            }
+            next = steps.next();
+        }
+        if next.is_none() {
+            keys = None;
+        }
+        match screen.read(&mut buffer) {
+            Ok(0) | Err(_) => break,
+            Ok(count) => seen.push_str(&String::from_utf8_lossy(&buffer[..count])),
+        }
+    }
+    drop(keys);
+    let status = child.wait()?.code().unwrap_or(-1);
+    let complaints = complaints.join().expect("the reader does not panic");
+    if let Some((awaited, _)) = next {
+        let tail = super::fixture::tail(&seen);
+        return Err(Stop::Fail(format!(
+            "waited in vain for {awaited:?}\n{tail}\n{complaints}"
+        )));
+    }
+    Ok(Finished {
+        status,
+        output: seen,
+        complaints,
     })
 }

@@ -100,6 +100,19 @@ pub fn programs() -> Result<PathBuf, Stop> {
         .map_err(Stop::Fail)
 }
 
+/// The default initial file system for other domains, packed.
+///
+/// # Errors
+/// A failed build.
+pub fn domain_initrd() -> Result<PathBuf, Stop> {
+    static PACKED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let pack = || crate::initrd::of_domain(&workspace::scratch()?.join(crate::boot_image::DOMAIN_INITRD));
+    PACKED
+        .get_or_init(|| pack().map_err(|error| format!("{error:#}")))
+        .clone()
+        .map_err(Stop::Fail)
+}
+
 /// Makes sure of tools, one test at a time; what cannot be had is a reason to skip.
 ///
 /// # Errors

@@ -59,8 +59,12 @@ const BUILTINS: &[(&[u8], &str, Builtin)] = &[
     ),
 ];
 
-/// The builtin of that name.
-pub fn find(name: &[u8]) -> Option<Builtin> {
+/// The builtin that a command is. `reboot` with words behind it is the program, which asks domains.
+pub fn find(words: &[Vec<u8>]) -> Option<Builtin> {
+    let (name, rest) = words.split_first()?;
+    if name == b"reboot" && !rest.is_empty() {
+        return None;
+    }
     BUILTINS
         .iter()
         .find(|builtin| builtin.0 == name)
@@ -211,6 +215,9 @@ fn help(shell: &mut Shell, _: &[Vec<u8>]) -> i32 {
             }
             println!();
         }
+    }
+    if find::program(shell, b"xl").is_some() {
+        println!("\nDomains are managed by create, list, console and others; `xl help` explains them.");
     }
     let syntax = "\nA | B, A && B, A || B, ! A, A; B, A &, < FILE, > FILE, >> FILE, 2> FILE, 2>&1, NAME=VALUE, $NAME, $?, $$, \
                   $!,\n'quotes', \"quotes\", *, ?, [a-z], # comment. Keys: backspace, Ctrl-U, Ctrl-W, Ctrl-C, Ctrl-D, up, down.\n";

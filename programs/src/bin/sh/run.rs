@@ -94,7 +94,7 @@ impl Shell {
         let commands = self.expand(pipeline);
         let (status, interrupted) = match &commands[..] {
             [command] if command.words.is_empty() => (self.assign(command), false),
-            [command] => match builtins::find(&command.words[0]) {
+            [command] => match builtins::find(&command.words) {
                 Some(builtin) => (self.run_builtin(command, builtin), false),
                 None => self.run_in_foreground(&commands),
             },
@@ -285,7 +285,7 @@ impl Shell {
         let Some(name) = command.words.first() else {
             return 0;
         };
-        if let Some(builtin) = builtins::find(name) {
+        if let Some(builtin) = builtins::find(&command.words) {
             let status = builtin(self, &command.words);
             return self.leave.unwrap_or(status);
         }

@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use guest_abi::domctl::{CrashCode, GetCrash};
 use guest_abi::vcpu::GuestRegs;
 use serde::Serialize;
 
@@ -121,6 +122,8 @@ pub struct DomainInfo {
     pub weight: Option<u32>,
     /// What it was to be, where the tools made it.
     pub settings: Option<Settings>,
+    /// Why the hypervisor or its own kernel ended it.
+    pub crash: Option<String>,
     /// Lines of the hypervisor's log about its end.
     pub log: Vec<String>,
     /// Its registers; `None` where the hypervisor gives none.
@@ -172,6 +175,7 @@ impl DomainInfo {
             self.page_table_frame
                 .map(|frame| ("page_tables", format!("frame {frame:#x}"))),
         );
+        known.extend(self.crash.clone().map(|crash| ("crash", crash)));
         let mut text = lines(&known);
         for line in &self.log {
             text += &format!("{:<23}: {line}\n", "log");
@@ -186,6 +190,17 @@ impl DomainInfo {
         }
         text
     }
+}
+
+/// A crash in words.
+pub fn crash(crash: &GetCrash) -> String {
+    if crash.code == CrashCode::REQUESTED {
+        return "its kernel gave up".into();
+    }
+    format!(
+        "{} ({:#x}), after vector {:#x} with error code {:#x}",
+        crash.code, crash.detail, crash.vector, crash.error_code
+    )
 }
 
 impl Registers {
@@ -246,6 +261,13 @@ mod tests {
             },
             weight: Some(512),
             settings: Some(Settings::new("web", "mini-guest")),
+            crash: Some(crash(&GetCrash {
+                code: CrashCode::NO_HANDLER,
+                detail: 14,
+                vector: 14,
+                error_code: 2,
+                ..GetCrash::default()
+            })),
             log: vec!["d3 killed: it has no handler for vector 0xe".into()],
             registers: Some(Registers {
                 eip: 0xC010_0000,
@@ -268,6 +290,7 @@ mod tests {
             "cpu_weight             : 512",
             "on_crash               : destroy",
             "page_tables            : frame 0x1234",
+            "crash                  : no handler (0xe), after vector 0xe with error code 0x2",
             "log                    : d3 killed: it has no handler for vector 0xe",
             "registers              : cs:eip e019:c0100000 ss:esp 0000:00000000 eflags 00000000",
             "                       : ds 0000 es 0000 fs 0000 gs 0033",

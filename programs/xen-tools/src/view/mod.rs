@@ -10,7 +10,7 @@ use alloc::string::String;
 use guest_abi::domctl::{DomainFlags, GetDomainInfo};
 use serde::Serialize;
 
-pub use self::info::{DomainInfo, MachineInfo, Registers};
+pub use self::info::{DomainInfo, MachineInfo, Registers, crash};
 pub use self::list::{list, names, uptimes};
 pub use self::sched::{Policy, SchedRow, sched};
 pub use self::top::{Sample, TopRow, rows, screen};

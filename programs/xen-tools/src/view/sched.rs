@@ -34,8 +34,8 @@ pub struct SchedRow {
     pub mcu_advance: u32,
     /// It may warp.
     pub warp: bool,
-    /// Virtual time taken off while it warps.
-    pub warp_value: i32,
+    /// How much earlier it counts while it warps, in µs of an ordinary domain's time.
+    pub warp_us: u64,
     /// Longest time to warp, 0 for no limit.
     pub warp_limit_ns: u64,
     /// Shortest time between two warps.
@@ -51,7 +51,7 @@ impl SchedRow {
             weight: weight::from_advance(params.mcu_advance),
             mcu_advance: params.mcu_advance,
             warp: params.warpback != 0,
-            warp_value: params.warpvalue,
+            warp_us: weight::from_warp(params.warpvalue),
             warp_limit_ns: params.warpl_ns,
             unwarp_ns: params.warpu_ns,
         }
@@ -70,7 +70,7 @@ pub fn sched(policy: &Policy) -> String {
     }
     text += &format!(
         "{:<33} {:>4} {:>6} {:>4} {:>9} {:>11} {:>12}\n",
-        "Name", "ID", "Weight", "Warp", "Warpvalue", "Warp(us)", "Unwarp(us)"
+        "Name", "ID", "Weight", "Warp", "By(us)", "For(us)", "Pause(us)"
     );
     for row in &policy.domains {
         text += &format!(
@@ -79,7 +79,7 @@ pub fn sched(policy: &Policy) -> String {
             row.id,
             row.weight,
             if row.warp { "on" } else { "off" },
-            row.warp_value,
+            row.warp_us,
             row.warp_limit_ns / 1000,
             row.unwarp_ns / 1000,
         );
@@ -107,13 +107,13 @@ mod tests {
             weight: 512,
             mcu_advance: 5,
             warp: true,
-            warp_value: -7,
+            warp_us: 5000,
             warp_limit_ns: 2_000_000,
             unwarp_ns: 50_000_000,
         });
         let expected = "Scheduler: bvt\n\
-             Name                                ID Weight Warp Warpvalue    Warp(us)   Unwarp(us)\n\
-             web                                  3    512   on        -7        2000        50000\n";
+             Name                                ID Weight Warp    By(us)     For(us)    Pause(us)\n\
+             web                                  3    512   on      5000        2000        50000\n";
         assert_eq!(sched(&policy), expected);
     }
 }

@@ -1,5 +1,6 @@
 //! System tests: the whole of it, as a person uses it. Keys go in at the console, and what the screen shows is judged.
 
+mod domains;
 mod programs;
 mod templates;
 
@@ -29,7 +30,10 @@ pub fn tests(launcher: &Path) -> Vec<Test> {
             let launcher = Arc::clone(&launcher);
             move || typed_commands(&launcher)
         }),
-        Test::new("system::end_of_input_powers_off", move || end_of_input(&launcher)),
+        Test::new("system::end_of_input_powers_off", {
+            let launcher = Arc::clone(&launcher);
+            move || end_of_input(&launcher)
+        }),
         Test::new("system::many_lines_arrive_whole", many_lines),
         Test::new("system::a_carriage_return_ends_a_line", carriage_return),
         Test::new("system::reboot_is_orderly", reboot),
@@ -42,6 +46,7 @@ pub fn tests(launcher: &Path) -> Vec<Test> {
         Test::new("system::template_in_rust", templates::rust),
         Test::new("system::template_in_c", templates::c),
     ];
+    tests.extend(domains::tests(&launcher));
     for program in programs::CHECKERS {
         let name = format!("system::program_{program}");
         tests.push(Test::new(name.clone(), move || programs::checker(&name, program)));
@@ -105,13 +110,13 @@ fn machines() -> Vec<(&'static str, Machine, &'static str)> {
     ]
 }
 
-/// The hypervisor with the mini-guest as Domain0.
+/// The hypervisor with the mini-guest as Domain0, which starts no other domains.
 fn image(initrd: &Path, append: &str) -> Result<BootImage, Stop> {
     Ok(BootImage {
         hypervisor: fixture::hypervisor()?,
         append: format!("loglvl=debug {append}").trim().into(),
         modules: vec![
-            fixture::module("dom0", &fixture::mini_guest()?, ""),
+            fixture::module("dom0", &fixture::mini_guest()?, "autostart=no"),
             fixture::module("initrd", initrd, ""),
         ],
     })

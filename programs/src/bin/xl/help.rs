@@ -1,0 +1,233 @@
+//! The commands in a table: what each is called, takes and does.
+
+use alloc::format;
+use alloc::string::String;
+
+use programs::{eprintln, print};
+
+use crate::{Outcome, console, create, daemon, dmesg, info, life, listing, requests, sched, top};
+
+/// A command.
+pub struct Command {
+    /// Its name, and other names of it.
+    pub names: &'static [&'static str],
+    /// What it takes.
+    takes: &'static str,
+    /// What it does.
+    does: &'static str,
+    /// More about it, line by line.
+    more: &'static [&'static str],
+    /// Does it.
+    pub run: fn(&[&str]) -> Outcome,
+}
+
+impl Command {
+    /// What `--help` prints.
+    pub fn usage(&self) -> String {
+        let mut text = format!("usage: {} {}\n{}.\n", self.names[0], self.takes, self.does);
+        for line in self.more {
+            text += &format!("  {line}\n");
+        }
+        text
+    }
+}
+
+const COMMANDS: &[Command] = &[
+    Command {
+        names: &["create"],
+        takes: "NAME|CONFIG [OPTION...]",
+        does: "Creates a domain and starts it",
+        more: &[
+            "NAME is the new domain's; /etc/xen/NAME.cfg is read if it is there and no --kernel is given.",
+            "CONFIG is a configuration file (it has a slash or ends in .cfg).",
+            "--kernel MODULE|FILE   its kernel; `ls /boot` shows the boot modules",
+            "--initrd MODULE|FILE   its initial file system; --no-initrd for none",
+            "--append TEXT          more words for its kernel's command line",
+            "--memory SIZE          16M, 512K, 1G; a plain number is megabytes",
+            "--maxmem SIZE          how much it may ask for later",
+            "--weight N             its share of the processor; 256 is the ordinary one",
+            "--on-poweroff ACTION, --on-reboot ACTION, --on-crash ACTION   destroy, restart or preserve",
+            "--show                 its console's lines appear here, its name before each",
+            "--paused, -p           leave it paused",
+            "--console, -c          go to its console at once",
+            "--dry-run, -n          only print what would be created, as JSON",
+        ],
+        run: create::create,
+    },
+    Command {
+        names: &["list", "vm-list"],
+        takes: "[--json] [--long] [NAME|ID...]",
+        does: "Lists domains",
+        more: &[
+            "States: r running, b blocked, p paused, s shut down, c crashed, d dying.",
+            "--long, -l prints everything that `info` knows, as JSON.",
+        ],
+        run: listing::list,
+    },
+    Command {
+        names: &["info"],
+        takes: "[--json] [NAME|ID...]",
+        does: "Shows the machine, or everything about domains: settings, reason of the end, registers, stack",
+        more: &[],
+        run: info::info,
+    },
+    Command {
+        names: &["console"],
+        takes: "NAME|ID",
+        does: "Connects this terminal with a domain's console; Ctrl-\\ comes back",
+        more: &["--show NAME, --hide NAME   whether its lines appear here while nobody is connected"],
+        run: console::console,
+    },
+    Command {
+        names: &["pause"],
+        takes: "NAME|ID...",
+        does: "Stops domains until they are unpaused",
+        more: &[],
+        run: life::pause,
+    },
+    Command {
+        names: &["unpause"],
+        takes: "NAME|ID...",
+        does: "Lets paused domains go on",
+        more: &[],
+        run: life::unpause,
+    },
+    Command {
+        names: &["shutdown"],
+        takes: "[--wait] [--all|-a] NAME|ID...",
+        does: "Asks domains to end in good order",
+        more: &["--wait, -w comes back when they have ended."],
+        run: requests::shutdown,
+    },
+    Command {
+        names: &["reboot"],
+        takes: "[--wait] [--all|-a] NAME|ID...",
+        does: "Asks domains to end and to be started again",
+        more: &["--wait, -w comes back when they have ended."],
+        run: requests::reboot,
+    },
+    Command {
+        names: &["destroy"],
+        takes: "NAME|ID...",
+        does: "Ends domains at once, whatever they do; everything they hold is given back",
+        more: &[],
+        run: life::destroy,
+    },
+    Command {
+        names: &["top"],
+        takes: "[-n COUNT] [-d SECONDS] [-b] [--json]",
+        does: "Shows who uses processor and memory, again and again; q leaves",
+        more: &[
+            "-n COUNT    so many times (once, where the output is no terminal)",
+            "-d SECONDS  time between two looks, 1 if not given",
+            "-b          plain, one look below the other",
+        ],
+        run: top::top,
+    },
+    Command {
+        names: &["sched"],
+        takes: "[--json] [NAME|ID [OPTION...]] [--slice US]",
+        does: "Shows the scheduler and each domain's parameters, or sets them",
+        more: &[
+            "The policy is the hypervisor's argument sched=; round robin has no parameters for a domain.",
+        ],
+        run: sched::sched,
+    },
+    Command {
+        names: &["dmesg"],
+        takes: "[--clear|-c]",
+        does: "Prints the hypervisor's log",
+        more: &[],
+        run: dmesg::dmesg,
+    },
+    Command {
+        names: &["mem-set"],
+        takes: "NAME|ID SIZE",
+        does: "Asks a domain to shrink or to grow to SIZE",
+        more: &[],
+        run: requests::mem_set,
+    },
+    Command {
+        names: &["mem-max"],
+        takes: "NAME|ID SIZE",
+        does: "Sets how much memory a domain may have",
+        more: &[],
+        run: requests::mem_max,
+    },
+    Command {
+        names: &["uptime"],
+        takes: "[--json] [NAME|ID...]",
+        does: "Shows how long domains have been there",
+        more: &[],
+        run: listing::uptime,
+    },
+    Command {
+        names: &["domid"],
+        takes: "NAME",
+        does: "Prints a domain's number",
+        more: &[],
+        run: listing::domid,
+    },
+    Command {
+        names: &["domname"],
+        takes: "ID",
+        does: "Prints a domain's name",
+        more: &[],
+        run: listing::domname,
+    },
+    Command {
+        names: &["rename"],
+        takes: "NAME|ID NEW-NAME",
+        does: "Gives a domain another name",
+        more: &[],
+        run: life::rename,
+    },
+    Command {
+        names: &["autostart"],
+        takes: "",
+        does: "Creates the domains of /etc/xen/auto and starts the daemon, as at boot",
+        more: &["The word autostart=no on Domain0's kernel line keeps it from doing anything."],
+        run: daemon::autostart,
+    },
+    Command {
+        names: &["daemon"],
+        takes: "[--foreground]",
+        does: "Waits for domains to end and does what their settings say",
+        more: &["Its log is /run/xen/daemon.log."],
+        run: daemon::command,
+    },
+];
+
+/// The command of that name.
+pub fn find(name: &str) -> Option<&'static Command> {
+    COMMANDS.iter().find(|command| command.names.contains(&name))
+}
+
+/// All commands, a line each.
+pub fn overview() -> String {
+    let mut text =
+        String::from("usage: xl COMMAND [ARGUMENT...]; most commands can be called by their names alone\n");
+    for command in COMMANDS {
+        text += &format!("  {:<10} {}\n", command.names[0], command.does);
+    }
+    text += "`xl help COMMAND` or `COMMAND --help` says more.\n";
+    text
+}
+
+/// `xl help [COMMAND]`.
+pub fn show(words: &[&str]) -> i32 {
+    let Some(name) = words.first() else {
+        print!("{}", overview());
+        return 0;
+    };
+    match find(name) {
+        Some(command) => {
+            print!("{}", command.usage());
+            0
+        }
+        None => {
+            eprintln!("xl: there is no command `{name}`");
+            2
+        }
+    }
+}
