@@ -1,7 +1,8 @@
 //! Grant tables: how a domain lets another use its frames. Call 20 and the shared table.
 //!
 //! EBX [`GrantCmd`], ECX array of the command's records, EDX how many. The call returns 0 when every record
-//! has its own status ([`GrantStatus`]), −EFAULT for an unreadable array, −ENOSYS for another command.
+//! has its own status ([`GrantStatus`]), −EFAULT for a record that cannot be read or answered, −ENOSYS for another
+//! command.
 //!
 //! The table is a few frames of [`GrantEntry`] that the hypervisor owns and the granter maps, writable. To
 //! publish: write `domid` and `frame`, then `flags` with release. To withdraw: compare-exchange `flags` to
@@ -47,11 +48,11 @@ open_number! {
     GrantStatus: i16 {
         /// Done.
         OKAY = 0, "okay";
-        /// Refused for a reason without a number of its own.
+        /// Refused for a reason without a number of its own; the entry does not grant this, among others.
         GENERAL_ERROR = -1, "general_error";
         /// No such domain, or not one that may be named.
         BAD_DOMAIN = -2, "bad_domain";
-        /// The reference is beyond the table, or its entry does not grant this.
+        /// The reference is beyond the table, or nothing is asked for.
         BAD_GNTREF = -3, "bad_gntref";
         /// No such mapping.
         BAD_HANDLE = -4, "bad_handle";
@@ -165,6 +166,8 @@ bitflags! {
         const APPLICATION_MAP = 1 << 3;
         /// `host_addr` is the machine address of an L1 entry.
         const CONTAINS_PTE = 1 << 4;
+        /// Bits 11:9 of the entry that maps the frame: the mapper's own.
+        const GUEST_AVAILABLE = 7 << 16;
     }
 }
 
@@ -180,7 +183,7 @@ pub struct UnmapGrantRef {
     pub handle: u32,
     /// *Out*.
     pub status: GrantStatus,
-    /// Must be 0.
+    /// Means nothing.
     pub pad: u16,
 }
 
@@ -192,13 +195,13 @@ layout!(UnmapGrantRef, size 24, host_addr @ 0, dev_bus_addr @ 8, handle @ 16, st
 pub struct SetupTable {
     /// Whose; another than the caller needs privilege.
     pub dom: DomId,
-    /// Must be 0.
+    /// Means nothing.
     pub pad0: u16,
     /// How many frames the table shall have.
     pub nr_frames: u32,
     /// *Out*.
     pub status: GrantStatus,
-    /// Must be 0.
+    /// Means nothing.
     pub pad1: u16,
     /// *Out*: `nr_frames` machine frame numbers are written there.
     pub frame_list: GuestVirt,
@@ -214,13 +217,13 @@ pub struct Transfer {
     pub mfn: Mfn,
     /// To whom.
     pub domid: DomId,
-    /// Must be 0.
+    /// Means nothing.
     pub pad0: u16,
     /// The receiver's reference, of kind [`GrantFlags::ACCEPT_TRANSFER`].
     pub reference: u32,
     /// *Out*.
     pub status: GrantStatus,
-    /// Must be 0.
+    /// Means nothing.
     pub pad1: u16,
 }
 
@@ -254,7 +257,7 @@ pub struct GrantCopy {
     pub flags: CopyFlags,
     /// *Out*.
     pub status: GrantStatus,
-    /// Must be 0.
+    /// Means nothing.
     pub pad: u16,
 }
 
@@ -280,7 +283,7 @@ bitflags! {
 pub struct QuerySize {
     /// Whose; another than the caller needs privilege.
     pub dom: DomId,
-    /// Must be 0.
+    /// Means nothing.
     pub pad0: u16,
     /// *Out*: how many frames the table has.
     pub nr_frames: u32,
@@ -288,7 +291,7 @@ pub struct QuerySize {
     pub max_nr_frames: u32,
     /// *Out*.
     pub status: GrantStatus,
-    /// Must be 0.
+    /// Means nothing.
     pub pad1: u16,
 }
 

@@ -3,6 +3,7 @@
 use crate::{
     crash::CrashRecord,
     event::EventChannels,
+    grant::Grants,
     io_rights::IoRights,
     life::{Building, Teardown},
     mm::Relinquish,
@@ -77,6 +78,8 @@ pub struct Domain {
     pub crash: Option<CrashRecord>,
     /// Its event channels.
     pub events: EventChannels,
+    /// What it grants, and what it has mapped by grants.
+    pub grants: Grants,
     /// Whether it can run, and how long it did.
     pub run: RunState,
     /// Its virtual CPUs (one, for now).
@@ -106,8 +109,18 @@ impl Domain {
             io: IoRights::NONE,
             crash: None,
             events: EventChannels::new(),
+            grants: Grants::NONE,
             run: RunState::new(),
             vcpus: [Vcpu::new()],
+        }
+    }
+
+    /// Whether it may own `pages` frames, beside those that the hypervisor needs for it beyond everyone's due.
+    #[must_use]
+    pub const fn may_own(&self, pages: u32) -> bool {
+        match pages.checked_add(self.grants.charged()) {
+            Some(total) => total <= self.max_pages,
+            None => false,
         }
     }
 }

@@ -119,6 +119,13 @@ impl Hypervisor {
         self.domains.get_mut(slot)?.as_deref_mut()
     }
 
+    /// The domain in `slot`, to look at.
+    #[inline(always)]
+    #[must_use]
+    pub fn domain_in(&self, slot: usize) -> Option<&Domain> {
+        self.domains.get(slot)?.as_deref()
+    }
+
     /// The slot of domain `id`, unless it is being destroyed: nobody gets hold of anything of it any more.
     #[inline(always)]
     #[must_use]

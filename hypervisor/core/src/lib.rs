@@ -6,7 +6,7 @@
 //! ```text
 //!  hypercall   decode and check, one module per call group
 //!     |
-//!  objects     mm (frames, page tables), life, segment, trap, event, sched, time
+//!  objects     mm (frames, page tables), life, segment, trap, event, grant, sched, time
 //!     |
 //!  platform    what the objects need of the machine, as traits
 //! ```
@@ -28,6 +28,7 @@ pub mod event;
 pub mod exit;
 pub mod firmware;
 pub mod fpu;
+pub mod grant;
 pub mod guest_mem;
 pub mod hypercall;
 pub mod hypervisor;

@@ -109,6 +109,9 @@ pub trait FrameMemory {
     fn fetch_or_u32(&self, frame: Mfn, offset: usize, bits: u32) -> u32;
     /// Atomically clears `bits` in the 4-byte word at `offset` and gives its old value.
     fn fetch_clear_u32(&self, frame: Mfn, offset: usize, bits: u32) -> u32;
+    /// Copies `len` bytes from one place, frame and offset, to another; neither leaves its frame. Where both are in the
+    /// same frame they may overlap: what was there before is what arrives.
+    fn copy_bytes(&self, from: (Mfn, usize), to: (Mfn, usize), len: usize);
     /// Sets the machine-to-phys entry of `frame`.
     fn set_m2p(&self, frame: Mfn, value: u32);
 }

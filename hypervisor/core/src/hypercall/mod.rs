@@ -16,8 +16,7 @@
 //! | [`console`] | console_io 18 |
 //! | [`dom0`] | dom0_op 7 |
 //! | [`physdev`] | physdev_op 19 |
-//!
-//! Call 20, grant_table_op, is −ENOSYS until there is a second domain to grant anything to.
+//! | [`grant_table`] | grant_table_op 20 |
 //!
 //! The entry code has a table of thunks, one per call; each is [`call`] with its own number, so that a common call
 //! is its handler and a counter, and nothing else. Only `Outcome::Return` is on that path; every other end goes
@@ -30,6 +29,7 @@ pub mod console;
 pub mod cpu;
 pub mod dom0;
 pub mod event_channel;
+pub mod grant_table;
 pub mod memory;
 pub mod mmu;
 pub mod multicall;
@@ -251,6 +251,7 @@ fn handle<P: Platform, const NUMBER: u32>(cx: &mut Context<'_, P>, args: Args) -
         17 => version::xen_version(cx, args),
         18 => console::console_io(cx, args),
         19 => physdev::physdev_op(cx, args),
+        20 => grant_table::grant_table_op(cx, args),
         21 => version::vm_assist(cx, args),
         22 => mmu::update_va_mapping_otherdomain(cx, args),
         _ => Err(HvError::NotImplemented),

@@ -67,7 +67,7 @@ impl<P: Platform> Mmu<'_, P> {
         domain
             .total_pages
             .checked_add(pages)
-            .filter(|&total| total <= domain.max_pages)
+            .filter(|&total| domain.may_own(total))
             .ok_or(MmError::OverQuota)?;
         let claimant = Claimant {
             id,

@@ -10,13 +10,14 @@
 use super::{
     Mm,
     frame::{FrameInfo, Kind, OwnerWord, TypeWord},
-    pte::{CACHE, P, RW, US, frame_number},
+    pte::{CACHE, GRANTED, P, RW, US, frame_number},
 };
 use crate::{domain::DomId, hypervisor::Hypervisor, life, platform::FrameMemory};
 use core::ops::Range;
 use guest_abi::addr::Mfn;
 
 mod free;
+mod grants;
 
 /// References found to one frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,6 +88,22 @@ pub enum Difference {
         /// Whose it is.
         owner: DomId,
     },
+    /// What is in use of a grant is not what handles say.
+    Grant {
+        /// The granter.
+        domain: DomId,
+        /// Its reference.
+        reference: u32,
+    },
+    /// Handles of mappings are lost, or name nothing.
+    Handles {
+        /// Whose.
+        domain: DomId,
+        /// How many it believes to have in use.
+        kept: u32,
+        /// Found.
+        found: u32,
+    },
     /// The free lists are broken, or do not hold as many frames as the allocator believes.
     FreeList {
         /// What the allocator believes.
@@ -132,9 +149,11 @@ pub fn audit<M: FrameMemory>(
         audit.tallies.fill(Tally::default());
         audit.count_frames();
         audit.count_domains();
+        audit.count_grants();
         audit.compare();
     }
     audit.check_charges();
+    audit.check_grants();
     audit.check_free_lists();
 }
 
@@ -199,6 +218,7 @@ impl<M: FrameMemory, R: FnMut(Difference)> Audit<'_, M, R> {
             let is_good = match kind {
                 Kind::L1 if entry & P == 0 => rules.admits_non_present(entry),
                 _ if entry & P == 0 => rules.admits_non_present_directory(entry),
+                Kind::L1 if entry & GRANTED != 0 => self.granted_entry_is_good(table, index, entry),
                 Kind::L1 => self.l1_entry_is_good(table, entry),
                 Kind::L3 => entry & rules.l3_refused == 0 && self.names_a_table(table, entry),
                 _ => entry & rules.l2_refused == 0 && self.names_a_table(table, entry),

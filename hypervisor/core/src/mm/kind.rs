@@ -197,6 +197,12 @@ impl TypeWord {
         self.0 & (Self::MAX_COUNT | Self::PARTIAL) != 0
     }
 
+    /// How many of its first entries hold references though nobody uses the table.
+    #[must_use]
+    pub const fn held_entries(self) -> usize {
+        if self.has(Self::PARTIAL) { self.index() } else { 0 }
+    }
+
     /// Entries below this index hold references (of a partial frame).
     #[must_use]
     pub const fn index(self) -> usize {

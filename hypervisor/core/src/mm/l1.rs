@@ -9,7 +9,7 @@ use super::{
     error::{MmError, Preempted, Stop},
     frame::{FrameInfo, Kind},
     mmu::{Mmu, Owner, page_refusal},
-    pte::{CACHE, EntryRules, FRAME, P, RW, frame_number, near_frame},
+    pte::{CACHE, EntryRules, FRAME, GRANTED, P, RW, frame_number, near_frame},
     table::FrameTable,
     tlb::FlushClock,
     types::Stopped,
@@ -98,7 +98,9 @@ impl<P_: Platform> Mmu<'_, P_> {
                 return Err(MmError::LeakyNonPresent { level: 1 });
             }
         } else if new & self.hv.mm.rules.l1_refused == 0 && (old ^ new) & (FRAME | P | RW) == 0 {
-            // What it holds stays the same, whoever's that is.
+            // What it holds stays the same, whoever's that is; a grant's mark stays as well.
+            return self.swap_entry(table, index, old, new | old & GRANTED);
+        } else if is_granted_again(old, new, self.hv.mm.rules.l1_refused) {
             return self.swap_entry(table, index, old, new);
         } else {
             self.take_any(new, owner)?;
@@ -291,6 +293,11 @@ fn take_ordinary(frames: FrameTable, refused: u64, entry: u64, owner: DomId) -> 
         return false;
     }
     entry & RW == 0 || info.get_valid(Kind::Writable) || give_back(info)
+}
+
+/// Whether a guest that changes an entry of a grant in place has left the mark in it, as it read it.
+const fn is_granted_again(old: u64, new: u64, refused: u64) -> bool {
+    old & new & GRANTED != 0 && new & refused & !GRANTED == 0 && (old ^ new) & (FRAME | P | RW) == 0
 }
 
 /// Gives back a reference that was just taken beside others.

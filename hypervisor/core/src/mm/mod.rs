@@ -23,6 +23,7 @@
 //!  update                one word by machine address, whatever the frame is
 //!  emulate               a write to a live page table, done as an update
 //!  transfer              frames that change owner
+//!  granted               frames in use by leave of their owner
 //!  relinquish            all of a domain's memory, when it dies
 //!  audit                 everything counted anew
 //! ```
@@ -37,6 +38,7 @@ mod descriptors;
 pub mod emulate;
 mod error;
 pub mod frame;
+mod granted;
 mod kind;
 mod l1;
 mod l2;
@@ -60,6 +62,7 @@ pub use self::{
     descriptors::check_ldt,
     error::{MmError, Preempted, Stop},
     frame::{FrameInfo, Kind},
+    granted::{Granted, Place, granted_entry},
     mmu::{Mmu, Owner},
     relinquish::Relinquish,
     table::FrameTable,

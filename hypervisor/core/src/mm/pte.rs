@@ -32,6 +32,8 @@ pub const LARGE: u64 = PteFlags::PAT_OR_LARGE.bits();
 pub const NX: u64 = PteFlags::NO_EXECUTE.bits();
 /// The frame.
 pub const FRAME: u64 = Pte::FRAME_MASK;
+/// Bit 59: the entry maps a frame by a grant.
+pub const GRANTED: u64 = 1 << 59;
 /// The hypervisor's own bits.
 pub const OURS: u64 = PteFlags::HYPERVISOR.bits();
 

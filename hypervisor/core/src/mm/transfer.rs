@@ -22,29 +22,35 @@ impl<P: Platform> Mmu<'_, P> {
     /// No such domain, or one being destroyed, or one that may not own more; no frame of the caller's, or one in
     /// use.
     pub fn reassign(&mut self, n: u64, to: DomId) -> Result<(), MmError> {
-        let info = self.movable(n)?;
-        let from = self.caller().id;
-        let receiver = self.receiver(to)?;
-        if to == from {
+        let info = self.judge_move(n, to)?;
+        if to == self.caller().id {
             return Ok(());
         }
-        if receiver.total_pages >= receiver.max_pages {
-            return Err(MmError::OverQuota);
-        }
-        receiver.gain(n as u32..n as u32 + 1);
+        self.receiver(to)?.gain(n as u32..n as u32 + 1);
         self.caller_domain().total_pages -= 1;
         info.set_owner_word(OwnerWord::of(to, OwnerWord::ALLOCATED));
         Ok(())
     }
 
-    /// Gives frame number `n` of the calling domain to domain `to`, which must have invited it by a grant.
+    /// Whether [`Mmu::reassign`] would do what it is asked.
     ///
     /// # Errors
-    /// Those of [`Mmu::reassign`]; no such grant. Domains have no grant tables yet, so none ever invites.
-    pub fn transfer(&mut self, n: u64, to: DomId) -> Result<(), MmError> {
-        self.movable(n)?;
-        self.receiver(to)?;
-        Err(MmError::NotInvited)
+    /// Those of it.
+    pub fn may_reassign(&mut self, n: u64, to: DomId) -> Result<(), MmError> {
+        self.judge_move(n, to).map(|_| ())
+    }
+
+    /// The frame, if it may go to `to`.
+    fn judge_move(&mut self, n: u64, to: DomId) -> Result<&'static FrameInfo, MmError> {
+        let info = self.movable(n)?;
+        let from = self.caller().id;
+        let receiver = self.receiver(to)?;
+        let total = receiver.total_pages.checked_add(1);
+        if to == from || total.is_some_and(|total| receiver.may_own(total)) {
+            Ok(info)
+        } else {
+            Err(MmError::OverQuota)
+        }
     }
 
     /// Frame number `n`, if it is the calling domain's and nothing but its allocation refers to it.

@@ -181,6 +181,10 @@ impl FrameMemory for Machine {
         self.store_u32(frame, offset, old & !bits);
         old
     }
+    fn copy_bytes(&self, (from, at): (Mfn, usize), (to, into): (Mfn, usize), len: usize) {
+        let bytes = self.bytes(from, |b| b[at..at + len].to_vec());
+        self.bytes(to, |b| b[into..into + len].copy_from_slice(&bytes));
+    }
     fn set_m2p(&self, _: Mfn, _: u32) {}
 }
 

@@ -253,6 +253,13 @@ impl FrameMemory for TestMachine {
         self.store_u32(frame, offset, old & !bits);
         old
     }
+    fn copy_bytes(&self, (from, at): (Mfn, usize), (to, into): (Mfn, usize), len: usize) {
+        assert!(at + len <= 4096 && into + len <= 4096);
+        let bytes: Vec<u8> = (at..at + len).map(|offset| self.load_u8(from, offset)).collect();
+        for (offset, byte) in (into..).zip(bytes) {
+            self.store_u8(to, offset, byte);
+        }
+    }
     fn set_m2p(&self, frame: Mfn, value: u32) {
         self.m2p.borrow_mut()[frame.index()] = value;
     }

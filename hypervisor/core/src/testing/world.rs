@@ -4,6 +4,7 @@ use super::machine::TestMachine;
 use crate::{
     context::Context,
     domain::{DomId, Domain},
+    grant::end::{Pending, end_mappings, end_table},
     hypercall::{Args, CallResult, PackedCall, dispatch},
     hypervisor::Hypervisor,
     mm::{
@@ -280,10 +281,12 @@ impl World {
         self.machine.activate_root(root.expect("a root"));
     }
 
-    /// Takes all memory from `guest`, which does not run.
+    /// Takes all memory from `guest`, which does not run. Its grants go as far as nobody uses them.
     pub fn relinquish(&mut self, guest: &Guest) {
         assert_ne!(self.hv.current, guest.slot);
+        while end_mappings(&mut self.mmu(), guest.slot).is_err() {}
         while self.mmu().relinquish(guest.slot).is_err() {}
+        while end_table(&mut self.mmu(), guest.slot) == Err(Pending::Preempted) {}
     }
 
     /// Ends `guest`, which does not run and of which nobody maps anything.

@@ -3,6 +3,7 @@
 use super::batch::Batch;
 use crate::{
     domain::DomId,
+    grant::{Halt, Refusal, transfer::transfer},
     mm::{Kind, MmError, Mmu, Owner, Stop},
     platform::Platform,
 };
@@ -96,8 +97,8 @@ impl<P: Platform> Batch<'_, P> {
             Extended::TransferPage {
                 frame: address,
                 domain,
-                ..
-            } => Ok(self.mmu.transfer(frame(address), DomId(domain.raw()))?),
+                reference,
+            } => self.transfer(frame(address), DomId(domain.raw()), reference),
         }
     }
 
@@ -151,6 +152,20 @@ impl<P: Platform> Batch<'_, P> {
         }
         self.mmu.platform.flush_data_caches();
         Ok(())
+    }
+
+    fn transfer(&mut self, n: u64, to: DomId, reference: u32) -> Result<(), Stop> {
+        match transfer(&mut self.mmu, n, to, reference, || Ok(())) {
+            Ok(()) => {
+                // The giver may still have the page cached.
+                self.flush = true;
+                Ok(())
+            }
+            Err(Halt::Preempted) => Err(Stop::Preempted),
+            Err(Halt::Refused(Refusal::BadFrame(why))) => Err(why.into()),
+            Err(Halt::Refused(Refusal::NoSuchDomain)) => Err(MmError::NoSuchDomain.into()),
+            Err(_) => Err(MmError::NotInvited.into()),
+        }
     }
 
     fn reassign(&mut self, n: u64) -> Result<(), MmError> {
