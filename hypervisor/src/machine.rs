@@ -221,7 +221,10 @@ impl FrameMemory for Machine {
 
     fn copy_bytes(&self, (from, at): (Mfn, usize), (to, into): (Mfn, usize), len: usize) {
         assert!(at <= 4096 && len <= 4096 - at && into <= 4096 && len <= 4096 - into);
-        let (from, to) = (frame_address(from).wrapping_add(at), frame_address(to).wrapping_add(into));
+        let (from, to) = (
+            frame_address(from).wrapping_add(at),
+            frame_address(to).wrapping_add(into),
+        );
         // SAFETY: both ranges lie inside frames of RAM. They may overlap, and a device may write one meanwhile; then
         // what arrives is of no one's concern but theirs.
         unsafe { from.copy_to(to, len) }

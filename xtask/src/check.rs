@@ -177,21 +177,21 @@ fn feature_args(package: &Package) -> Vec<String> {
 
 /// Loom replaces the atomics, which needs builds of their own.
 fn model() -> Result<()> {
-    let target = workspace::root().join("target/loom");
-    let mut command = host_cargo();
-    command
-        .args([
-            "test",
-            "--release",
-            "-p",
-            "guest-abi",
-            "--lib",
-            "loom",
-            "--target-dir",
-        ])
-        .arg(target)
-        .env("RUSTFLAGS", "--cfg loom");
-    quietly("Running the models", &mut command)
+    let models: [(&str, &[&str]); 2] = [
+        ("guest-abi", &["--lib", "loom"]),
+        ("hv-core", &["--test", "grant_loom"]),
+    ];
+    for (package, which) in models {
+        let mut command = host_cargo();
+        command
+            .args(["test", "--release", "-p", package])
+            .args(which)
+            .arg("--target-dir")
+            .arg(workspace::root().join("target/loom"))
+            .env("RUSTFLAGS", "--cfg loom");
+        quietly(&format!("Running the models of {package}"), &mut command)?;
+    }
+    Ok(())
 }
 
 fn test() -> Result<()> {
