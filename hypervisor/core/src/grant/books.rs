@@ -26,6 +26,8 @@ pub const MAX_HANDLE_FRAMES: u32 = FRAMES_LISTED - FIRST_HANDLES;
 /// Frames that do not count against what a domain may own: those of one page of grants and one of handles.
 pub const FREE_FRAMES: u32 = 4;
 
+/// Entry checks that a frame counts for.
+const FRAME_COST: u32 = 20;
 const FRAMES_LISTED: u32 = 512;
 const FIRST_ACTIVE: u32 = MAX_TABLE_FRAMES;
 const FIRST_HANDLES: u32 = 2 * MAX_TABLE_FRAMES;
@@ -143,6 +145,17 @@ impl Grants {
         }
     }
 
+    /// Calls `each` with every frame that the hypervisor keeps for this.
+    pub fn own_frames<M: FrameMemory>(&self, memory: &M, mut each: impl FnMut(Mfn)) {
+        self.directory.into_iter().for_each(&mut each);
+        let actives = FIRST_ACTIVE..FIRST_ACTIVE + self.table_frames();
+        let handles = FIRST_HANDLES..FIRST_HANDLES + u32::from(self.handle_frames);
+        actives
+            .chain(handles)
+            .filter_map(|at| self.listed(memory, at))
+            .for_each(each);
+    }
+
     /// Frame `n` of the handles, if there are so many.
     #[inline(always)]
     pub(super) fn handle_frame<M: FrameMemory>(&self, memory: &M, n: u32) -> Option<Mfn> {
@@ -194,10 +207,10 @@ fn add_table_frame<P: Platform>(mmu: &mut Mmu<'_, P>, slot: usize) -> Result<(),
     let directory = directory(mmu, slot, 2)?;
     let id = domain(mmu, slot).id;
     let n = of(mmu, slot).table_frames();
-    let active = mmu.allocate_kept(0)?;
+    let active = own_frame(mmu)?;
     let shared = mmu
         .allocate_shared(id)
-        .inspect_err(|_: &Stop| mmu.release_kept(active))?;
+        .inspect_err(|_: &Stop| mmu.free_own_frame(active))?;
     let platform = mmu.platform;
     platform.write_entry(directory, n as usize, shared.raw().into());
     platform.write_entry(directory, (FIRST_ACTIVE + n) as usize, active.raw().into());
@@ -210,9 +223,10 @@ pub(super) fn drop_table_frame<P: Platform>(mmu: &mut Mmu<'_, P>, slot: usize) {
     let grants = *of(mmu, slot);
     let n = grants.table_frames() - 1;
     of(mmu, slot).table_frames -= 1;
-    for at in [n, FIRST_ACTIVE + n] {
-        drop_listed(mmu, grants, at);
+    if let Some(shared) = grants.listed(mmu.platform, n) {
+        mmu.release_shared(shared);
     }
+    drop_own(mmu, grants, FIRST_ACTIVE + n);
 }
 
 /// Adds a frame of handles.
@@ -226,7 +240,7 @@ pub(super) fn add_handle_frame<P: Platform>(mmu: &mut Mmu<'_, P>, slot: usize) -
         other => other,
     };
     let directory = directory(mmu, slot, 1).map_err(no_memory)?;
-    let frame = match mmu.allocate_kept(0) {
+    let frame = match own_frame(mmu) {
         Ok(frame) => frame,
         Err(stop) => {
             drop_directory(mmu, slot);
@@ -247,13 +261,19 @@ pub(super) fn drop_handle_frame<P: Platform>(mmu: &mut Mmu<'_, P>, slot: usize) 
     let grants = *of(mmu, slot);
     let n = u32::from(grants.handle_frames) - 1;
     of(mmu, slot).handle_frames -= 1;
-    drop_listed(mmu, grants, FIRST_HANDLES + n);
+    drop_own(mmu, grants, FIRST_HANDLES + n);
 }
 
-fn drop_listed<P: Platform>(mmu: &mut Mmu<'_, P>, grants: Grants, at: u32) {
+fn drop_own<P: Platform>(mmu: &mut Mmu<'_, P>, grants: Grants, at: u32) {
     if let Some(frame) = grants.listed(mmu.platform, at) {
-        mmu.release_kept(frame);
+        mmu.free_own_frame(frame);
     }
+}
+
+/// A zeroed frame that the hypervisor keeps for a domain.
+fn own_frame<P: Platform>(mmu: &mut Mmu<'_, P>) -> Result<Mfn, Stop> {
+    mmu.reserve(FRAME_COST)?;
+    Ok(mmu.take_own_frame()?)
 }
 
 /// The directory of a domain that is about to get `more` frames, made if need be.
@@ -269,7 +289,7 @@ fn directory<P: Platform>(mmu: &mut Mmu<'_, P>, slot: usize, more: u32) -> Resul
     match domain.grants.directory {
         Some(directory) => Ok(directory),
         None => {
-            let directory = mmu.allocate_kept(0)?;
+            let directory = own_frame(mmu)?;
             of(mmu, slot).directory = Some(directory);
             Ok(directory)
         }
@@ -283,6 +303,6 @@ pub(super) fn drop_directory<P: Platform>(mmu: &mut Mmu<'_, P>, slot: usize) {
         && grants.handle_frames == 0
         && let Some(directory) = grants.directory.take()
     {
-        mmu.release_kept(directory);
+        mmu.free_own_frame(directory);
     }
 }

@@ -50,7 +50,6 @@ use crate::{
     hypervisor::Hypervisor,
     mm::{MmError, Preempted, Stop},
     platform::Fault,
-    sched::Held,
 };
 
 /// Why an operation on a grant is refused. Nothing has changed.
@@ -134,19 +133,5 @@ fn partner(hv: &Hypervisor, id: DomId) -> Result<usize, Refusal> {
     if running.id == id {
         return Ok(hv.current);
     }
-    other(hv, id)
-}
-
-/// The slot of another domain than the caller, which does not die.
-///
-/// # Errors
-/// There is none.
-pub fn other(hv: &Hypervisor, id: DomId) -> Result<usize, Refusal> {
-    let slot = hv.slot_of(id).ok_or(Refusal::NoSuchDomain)?;
-    let domain = hv.domain_in(slot).ok_or(Refusal::NoSuchDomain)?;
-    if domain.run.held.contains(Held::DYING) {
-        Err(Refusal::NoSuchDomain)
-    } else {
-        Ok(slot)
-    }
+    hv.slot_of(id).ok_or(Refusal::NoSuchDomain)
 }

@@ -14,7 +14,7 @@ use crate::{
     domain::DomId,
     error::HvError,
     grant::{
-        self, Halt, MAX_TABLE_FRAMES, Refusal,
+        Halt, MAX_TABLE_FRAMES, Refusal,
         active::Uses,
         books,
         copy::{End, Part, copy},
@@ -260,7 +260,7 @@ fn subject<P: Platform>(mmu: &Mmu<'_, P>, id: WireId) -> Result<usize, Refusal> 
     if !caller.is_privileged {
         return Err(Refusal::Denied);
     }
-    grant::other(mmu.hv, id)
+    mmu.hv.slot_of(id).ok_or(Refusal::NoSuchDomain)
 }
 
 fn setup_table<P: Platform>(mmu: &mut Mmu<'_, P>, at: GuestPtr<SetupTable>) -> Done {

@@ -24,8 +24,9 @@ use crate::{domain::Domain, platform::FrameMemory};
 use guest_abi::addr::Mfn;
 
 /// Calls `each` with every frame that the hypervisor keeps for `domain`.
-pub fn own_frames<M: FrameMemory>(domain: &Domain, _memory: &M, mut each: impl FnMut(Mfn)) {
+pub fn own_frames<M: FrameMemory>(domain: &Domain, memory: &M, mut each: impl FnMut(Mfn)) {
     domain.record.into_iter().for_each(&mut each);
     domain.events.frame().into_iter().for_each(&mut each);
     domain.io.ports.into_iter().flatten().for_each(&mut each);
+    domain.grants.own_frames(memory, each);
 }

@@ -183,18 +183,17 @@ impl<P_: Platform> Mmu<'_, P_> {
         Ok(mfn)
     }
 
-    /// Gives a frame of the hypervisor back. One that is shared becomes an ordinary frame of its owner's and goes
-    /// like one: at once, or when nobody maps it any more.
-    pub fn release_kept(&mut self, mfn: Mfn) {
+    /// Takes back the hypervisor's part in what [`Mmu::allocate_shared`] gave: it becomes an ordinary frame of its owner's and
+    /// goes like one, at once, or when nobody maps it any more.
+    pub fn release_shared(&mut self, mfn: Mfn) {
         let info = self.frames.at(mfn);
         let owner = info.owner_word().owner();
-        info.clear_flag(OwnerWord::KEPT);
-        if owner != DomId::NONE {
-            if let Some(domain) = self.domain(owner) {
-                domain.total_pages += 1;
-            }
-            info.put_writable(self.hv.mm.clock);
+        let slot = self.hv.slot_of_any(owner);
+        if let Some(domain) = slot.and_then(|slot| self.hv.domain_at(slot)) {
+            domain.total_pages += 1;
         }
+        info.clear_flag(OwnerWord::KEPT);
+        info.put_writable(self.hv.mm.clock);
         self.put_page(mfn, info);
     }
 }
