@@ -7,6 +7,7 @@
 //! | module | what for |
 //! |---|---|
 //! | [`raw`] | calls with any arguments, and the judging of their answers |
+//! | [`grants`] | a grant table, and records for it |
 //! | [`pages`] | pages of one's own: their frames, their entries, what they hold |
 //! | [`probe`] | a trap handler that only takes notes |
 //! | [`tables`] | page tables under construction, and requests to change them |
@@ -17,6 +18,7 @@
 //! test, and each is a program of one page that is read as a whole. Pages are only ever reached by volatile accesses.
 #![no_std]
 
+pub mod grants;
 pub mod pages;
 pub mod probe;
 pub mod random;

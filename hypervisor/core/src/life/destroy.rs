@@ -1,10 +1,11 @@
 //! The end of a domain: one list of steps, each of which can pause and be asked again.
 //!
 //! From the first step on nobody finds the domain by its number any more ([`Hypervisor::slot_of`]), so nothing new can lead
-//! to it. Its slot and its record stay as long as somebody else still maps a frame of it; [`reap`] frees them after that.
+//! to it. Its slot and its record stay as long as somebody else still maps a frame of it or uses a grant; [`reap`] frees them after that.
 
 use crate::{
     event,
+    grant::end::{Pending, end_mappings, end_table},
     hypervisor::Hypervisor,
     io_rights,
     mm::{Mmu, Preempted},
@@ -20,6 +21,8 @@ pub enum Teardown {
     NotBegun,
     /// Its ports, from this one on; peers wait for it again.
     Ports(u16),
+    /// What others granted it, and it has mapped.
+    Mappings,
     /// Its memory: what its vCPUs hold, its page tables, its frames, its shared page.
     Memory,
     /// The frames of its tables that the hypervisor kept.
@@ -48,6 +51,10 @@ pub fn destroy<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize) -> R
             }
             Teardown::Ports(at) => {
                 close_ports(hv, platform, slot, at)?;
+                Teardown::Mappings
+            }
+            Teardown::Mappings => {
+                end_mappings(&mut Mmu::new(hv, platform), slot)?;
                 Teardown::Memory
             }
             Teardown::Memory => {
@@ -55,6 +62,10 @@ pub fn destroy<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize) -> R
                 Teardown::OwnFrames
             }
             Teardown::OwnFrames => {
+                // Where others use what it granted, the table stays until they do not.
+                if end_table(&mut Mmu::new(hv, platform), slot) == Err(Pending::Preempted) {
+                    return Err(Preempted);
+                }
                 event::free_table(hv, platform, slot);
                 io_rights::free_bitmap(hv, platform, slot);
                 hv.zombies += 1;
@@ -99,8 +110,10 @@ fn close_ports<P: Platform>(
 
 /// Frees the record of the domain in `slot`, from which everything was taken, unless others still map a frame of it.
 fn bury<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize) {
-    let is_empty = hv.domain_at(slot).is_some_and(|domain| domain.total_pages == 0);
-    if is_empty && let Some(record) = hv.remove(slot) {
+    let is_empty = |hv: &Hypervisor| hv.domain_in(slot).is_some_and(|domain| domain.total_pages == 0);
+    // Nobody may use its grants any more either; and a frame of their table may be mapped still.
+    let is_over = is_empty(hv) && end_table(&mut Mmu::new(hv, platform), slot).is_ok() && is_empty(hv);
+    if is_over && let Some(record) = hv.remove(slot) {
         let frame = platform.unplace_record(record);
         Mmu::new(hv, platform).free_record_frame(frame);
         hv.mm.allocator.note_death();

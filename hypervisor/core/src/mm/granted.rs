@@ -70,12 +70,22 @@ impl<P_: Platform> Mmu<'_, P_> {
         })
     }
 
+    /// Whose frame `n` must be that `owner` grants: its own.
+    #[inline(always)]
+    fn granter(&self, n: u32, owner: DomId) -> DomId {
+        match self.frames.near(n) {
+            Some(info) if cfg!(feature = "mutant-grant-owner") => info.owner_word().owner(),
+            _ => owner,
+        }
+    }
+
     /// Takes a reference to frame number `n`, a frame of `owner`.
     ///
     /// # Errors
     /// No such frame, not the owner's, or a count at its limit.
     #[inline(always)]
     pub fn hold(&self, n: u32, owner: DomId) -> Result<(), MmError> {
+        let owner = self.granter(n, owner);
         self.get_page_number(u64::from(n), owner).map(|_| ())
     }
 
@@ -85,6 +95,7 @@ impl<P_: Platform> Mmu<'_, P_> {
     /// Those of [`Mmu::hold`]; a frame in use as something else.
     #[inline(always)]
     pub fn hold_writable(&mut self, n: u32, owner: DomId) -> Result<(), MmError> {
+        let owner = self.granter(n, owner);
         let (mfn, info) = self.get_page_number(u64::from(n), owner)?;
         if info.get_valid(Kind::Writable) {
             return Ok(());
@@ -190,7 +201,7 @@ impl<P_: Platform> Mmu<'_, P_> {
         let owner = info.owner_word().owner();
         let slot = self.hv.slot_of_any(owner);
         if let Some(domain) = slot.and_then(|slot| self.hv.domain_at(slot)) {
-            domain.total_pages += 1;
+            domain.gain(mfn.raw()..mfn.raw() + 1);
         }
         info.clear_flag(OwnerWord::KEPT);
         info.put_writable(self.hv.mm.clock);
