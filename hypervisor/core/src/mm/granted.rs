@@ -9,7 +9,7 @@
 use super::{
     error::{MmError, Stop},
     frame::{Kind, OwnerWord},
-    mmu::{Mmu, Owner},
+    mmu::{Mmu, Owner, ZERO_COST},
     pte::{GRANTED, P, RW, near_frame},
 };
 use crate::{
@@ -189,7 +189,8 @@ impl<P_: Platform> Mmu<'_, P_> {
     /// # Errors
     /// No frame; or a pause.
     pub fn allocate_shared(&mut self, owner: DomId) -> Result<Mfn, Stop> {
-        let mfn = self.allocate_kept(0)?;
+        self.reserve(ZERO_COST)?;
+        let mfn = self.take_own_frame()?;
         self.frames.share(mfn, owner);
         Ok(mfn)
     }

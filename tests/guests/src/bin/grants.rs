@@ -109,10 +109,7 @@ fn mappings(table: Table, space: Space) {
         GrantStatus::BAD_VIRT_ADDR
     );
     check_eq!(unmap(unmap_record(done.handle, window.0)), OKAY);
-    check!(
-        catch(|| peek32(window.0)).is_err(),
-        "unmapped, and still there"
-    );
+    check!(catch(|| peek32(window.0)).is_err(), "unmapped, and still there");
     check_eq!(table.flags(10), ACCESS | GrantFlags::READING);
     check_eq!(unmap(unmap_record(reader.handle, second.0)), OKAY);
     check_eq!(table.flags(10), ACCESS);
