@@ -14,6 +14,7 @@
 
 mod calls;
 mod events;
+mod grants;
 mod memory;
 mod ring3;
 mod routine;
@@ -37,6 +38,7 @@ fn main(start_info: &'static StartInfo) -> ! {
     traps::measure();
     ring3::measure();
     events::measure();
+    grants::measure();
     if !is_trace {
         stretch::measure();
     }

@@ -84,6 +84,7 @@ routines! {
     SEND_MASKED = bench_send_masked_full, bench_send_masked_empty;
     SEND_DELIVERED = bench_send_delivered_full, bench_send_delivered_empty;
     ALLOC_CLOSE = bench_alloc_close_full, bench_alloc_close_empty;
+    GRANT = bench_grant_full, bench_grant_empty;
     MULTICALL = bench_multicall_full, bench_multicall_empty;
     TRAP_TABLE = bench_trap_table_full, bench_trap_table_empty;
     DESCRIPTOR = bench_descriptor_full, bench_descriptor_empty;

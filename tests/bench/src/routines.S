@@ -174,6 +174,23 @@ bench_\op\()_empty:
     HYPERCALL
 .endm
 
+# args: map's record, unmap's record
+.macro grant
+    mov eax, 20
+    xor ebx, ebx
+    mov ecx, [{ARGS}]
+    mov edx, 1
+    HYPERCALL
+    mov ebx, [{ARGS}]
+    mov edx, [ebx + 20]
+    mov ecx, [{ARGS} + 4]
+    mov [ecx + 16], edx
+    mov eax, 20
+    mov ebx, 1
+    mov edx, 1
+    HYPERCALL
+.endm
+
 # args: entries; how many
 .macro multicall
     mov eax, 13
@@ -214,7 +231,7 @@ bench_\op\()_empty:
 .endm
 
 .section .text.bench_routines, "ax", @progbits
-.irp op, null, unknown, stack_switch, mmu_update, mmu_batch, update_va, table_write, pin_unpin, page_fault, undefined, breakpoint, send_masked, send_delivered, alloc_close, multicall, trap_table, descriptor, timer, yield
+.irp op, null, unknown, stack_switch, mmu_update, mmu_batch, update_va, table_write, pin_unpin, page_fault, undefined, breakpoint, send_masked, send_delivered, alloc_close, grant, multicall, trap_table, descriptor, timer, yield
 ROUTINE \op
 .endr
 

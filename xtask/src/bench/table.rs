@@ -147,7 +147,7 @@ const ROWS: [Row; 26] = [
         &[],
         &[450],
     )),
-    optional(row("grant map + unmap", &["grant_map_unmap"], &[2827], &[550])),
+    row("grant map + unmap", &["grant_map_unmap"], &[2827], &[550]),
     with_unit(
         optional(row(
             "domain create + destroy, 4 MB, builder excluded",
