@@ -15,7 +15,7 @@ use super::{Halt, Refusal, active::Active, entry::InFrame};
 use crate::{
     domain::Domain,
     mm::{Mmu, Stop},
-    platform::{FrameMemory, Platform},
+    platform::{FrameMemory, FrameWords, Platform},
 };
 use guest_abi::{addr::Mfn, grant_table::ENTRIES_PER_FRAME};
 
@@ -133,6 +133,14 @@ impl Grants {
             active: self.listed(memory, FIRST_ACTIVE + frame)?,
             index: (reference % ENTRIES_PER_FRAME) as usize,
         })
+    }
+
+    /// Whether anything is in use of what frame `n` of the table grants.
+    pub(super) fn is_used<M: FrameMemory>(&self, memory: &M, n: u32) -> bool {
+        let words = self
+            .listed(memory, FIRST_ACTIVE + n)
+            .map(|frame| memory.words(frame));
+        words.is_some_and(|words| (0..ENTRIES_PER_FRAME as usize).any(|at| words.read(at) != 0))
     }
 
     /// Frame `n` of the shared table, if it has so many.

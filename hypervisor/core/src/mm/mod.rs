@@ -63,7 +63,7 @@ pub use self::{
     error::{MmError, Preempted, Stop},
     frame::{FrameInfo, Kind},
     granted::{Granted, Place, granted_entry},
-    mmu::{Mmu, Owner},
+    mmu::{Mmu, Owner, STRETCH},
     relinquish::Relinquish,
     table::FrameTable,
 };
