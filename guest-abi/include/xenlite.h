@@ -679,6 +679,7 @@ _Static_assert(offsetof(struct xl_evtchn_status, remote_port) == 16, "Status");
 #define XL_GNTMAP_READ_ONLY 0x4u
 #define XL_GNTMAP_APPLICATION_MAP 0x8u
 #define XL_GNTMAP_CONTAINS_PTE 0x10u
+#define XL_GNTMAP_GUEST_AVAILABLE 0x70000u
 #define XL_GNTCOPY_SOURCE_GREF 0x1u
 #define XL_GNTCOPY_DEST_GREF 0x2u
 
