@@ -77,13 +77,16 @@ pub fn handle(vector: u8) {
                 console::interrupt(line);
                 input_arrived();
             }
-            Some(line) => {
-                if !event::raise_line(&mut state::lock(), &Machine, line) {
-                    log::warn!("interrupt line {line} asks, but belongs to nobody: it is held back");
-                }
-            }
+            Some(line) => give_to_owners(line),
             None => {}
         },
+    }
+}
+
+/// Raises the ports that are bound to `line`.
+fn give_to_owners(line: u8) {
+    if !event::raise_line(&mut state::lock(), &Machine, line) {
+        log::warn!("interrupt line {line} asks, but belongs to nobody: it is held back");
     }
 }
 

@@ -83,10 +83,9 @@ pub fn init() -> u64 {
         iomap_base: NO_BITMAP,
     };
     // SAFETY: only this CPU uses it, and the processor does not before `ltr`.
-    unsafe {
-        (*PLACE.0.get()).tss = tss;
-        (*PLACE.0.get()).end = 0xFF;
-    }
+    let area = unsafe { &mut *PLACE.0.get() };
+    area.tss = tss;
+    area.end = 0xFF;
     PLACE.0.get() as u64
 }
 
@@ -101,6 +100,6 @@ pub fn load_io_bitmap(bitmap: Option<[&[u8; BITMAP_BYTES / 2]; 2]>) {
     } else {
         NO_BITMAP
     };
-    // SAFETY: as above. The field is not aligned in the packed structure, hence the raw write.
-    unsafe { (&raw mut (*area).tss.iomap_base).write_unaligned(base) };
+    // SAFETY: as above. (A field of a packed structure, which is not aligned.)
+    unsafe { (*area).tss.iomap_base = base };
 }

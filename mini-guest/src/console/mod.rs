@@ -24,7 +24,7 @@ pub fn write(bytes: &[u8]) {
     }
 }
 
-/// How many bytes [`write`] takes without waiting for room.
+/// How many bytes [`write()`] takes without waiting for room.
 #[must_use]
 pub fn room() -> usize {
     ring::get().map_or(usize::MAX, |ring| ring.room())

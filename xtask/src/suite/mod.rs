@@ -188,9 +188,10 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// Fails a test with a formatted reason, unless the condition holds.
 #[macro_export]
 macro_rules! check {
-    ($condition:expr, $($why:tt)+) => {
-        if !$condition {
+    ($condition:expr, $($why:tt)+) => {{
+        let is_so: bool = $condition;
+        if !is_so {
             return Err($crate::suite::Stop::Fail(format!($($why)+)));
         }
-    };
+    }};
 }

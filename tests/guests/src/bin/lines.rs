@@ -16,6 +16,7 @@ use guest_abi::physdev::{
     PciInitialiseDevice, PciProbeRootBuses, PhysdevArgs, PhysdevOp,
 };
 use guest_abi::start_info::StartInfo;
+use guest_abi::version::INTERFACE_VERSION;
 use mini_guest::shared;
 use test_guests::pages::{self, Page, WRITABLE, peek32, poke32};
 use test_guests::raw::remap;
@@ -61,7 +62,9 @@ fn bind(pirq: u32) -> Result<u32, Errno> {
 fn comes(port: u32) -> bool {
     (0..200).any(|_| {
         // Calls, so that the emulator looks at its devices.
-        (0..100).for_each(|_| drop(hypercall::xen_version()));
+        for _ in 0..100 {
+            check_eq!(hypercall::xen_version(), Ok(INTERFACE_VERSION));
+        }
         let bit = 1 << (port % 32);
         shared::pending_word(port as usize / 32).fetch_and(!bit, SeqCst) & bit != 0
     })
