@@ -101,12 +101,17 @@ pub fn allow_ports<P: Platform>(
         None if !is_given || ports.is_empty() => return Ok(()),
         None => make_bitmap(hv, platform, slot)?,
     };
-    for port in ports {
+    // A word at a time, so that even all ports are no long stretch.
+    let mut port = ports.start;
+    while port < ports.end {
+        let next = ports.end.min((port / 64 + 1) * 64);
+        let bits = (u64::MAX >> (64 - (next - port))) << (port % 64);
         let frame = bitmap[(port / PORTS_PER_FRAME) as usize];
-        let (word, bit) = ((port % PORTS_PER_FRAME / 64) as usize, 1 << (port % 64));
+        let word = (port % PORTS_PER_FRAME / 64) as usize;
         let old = platform.read_entry(frame, word);
-        let new = if is_given { old & !bit } else { old | bit };
+        let new = if is_given { old & !bits } else { old | bits };
         platform.write_entry(frame, word, new);
+        port = next;
     }
     if slot == hv.current {
         platform.load_io_bitmap(Some(bitmap));

@@ -5,6 +5,7 @@ use crate::{
     domain::DomId,
     error::HvError,
     guest_mem::GuestSlice,
+    hypervisor::Hypervisor,
     life::{self, Building},
     mm::{FrameInfo, Kind, Mmu, Stop, frame::TypeWord},
     platform::Platform,
@@ -22,6 +23,8 @@ use guest_abi::{
 const LISTING: u32 = 0xC0E1_0000;
 /// In ECX: a domain's growth is being undone.
 const SHRINKING: u32 = 0xC0E2_0000;
+/// In ECX: types are being told. EDX is the place in the list that is next.
+const TYPING: u32 = 0xC0E3_0000;
 /// Frames looked at for the price of one entry check.
 const FRAMES_PER_CHECK: u32 = 8;
 /// Entry checks that telling one frame's type counts for.
@@ -126,7 +129,7 @@ impl<P: Platform> Command<'_, '_, P> {
         must_be_0(&[args.pad.into()])?;
         let slot = self.slot(args.domain).map_err(|_| HvError::Invalid)?;
         let id = self.domain(slot)?.id;
-        let info = self.info_of(args.frame.raw(), id).ok_or(HvError::Invalid)?;
+        let info = info_of(self.cx.hv, args.frame.raw(), id).ok_or(HvError::Invalid)?;
         let word = info.type_word();
         args.info = if word.count() == 0 { 0 } else { type_code(word) };
         self.op.set_args(&args);
@@ -143,9 +146,18 @@ impl<P: Platform> Command<'_, '_, P> {
         }
         let id = self.domain(slot)?.id;
         let words = GuestSlice::<u32>::new(args.array.raw(), args.num)?;
-        for index in (0..args.num).map_while(|index| words.get(index)) {
-            let frame = index.read(self.cx.platform)? & frame_info::FRAME_MASK;
-            let found = match self.info_of(frame, id) {
+        let first = match self.state {
+            [TYPING, first, ..] => first,
+            _ => 0,
+        };
+        let mut mmu = Mmu::new(self.cx.hv, self.cx.platform);
+        for n in first..args.num {
+            if mmu.reserve(INFO_COST).is_err() {
+                return Ok(Answer::Pause([TYPING, n, 0, 0]));
+            }
+            let Some(index) = words.get(n) else { break };
+            let frame = index.read(mmu.platform)? & frame_info::FRAME_MASK;
+            let found = match info_of(mmu.hv, frame, id) {
                 None => frame_info::INVALID,
                 Some(info) => {
                     let word = info.type_word();
@@ -157,21 +169,16 @@ impl<P: Platform> Command<'_, '_, P> {
                     type_code(word) | pinned
                 }
             };
-            index.write(self.cx.platform, &(frame | found))?;
+            index.write(mmu.platform, &(frame | found))?;
         }
-        const {
-            assert!(
-                MAX_FRAME_INFOS * INFO_COST <= 2048,
-                "a few stretches without a pause"
-            )
-        };
         Ok(Answer::Done)
     }
+}
 
-    fn info_of(&self, frame: u32, id: DomId) -> Option<&'static FrameInfo> {
-        let info = self.cx.hv.mm.frames.get(Mfn::new(frame))?;
-        info.owner_word().is_owned_by(id).then_some(info)
-    }
+/// Frame number `frame`, if it is one of domain `id`'s.
+fn info_of(hv: &Hypervisor, frame: u32, id: DomId) -> Option<&'static FrameInfo> {
+    let info = hv.mm.frames.get(Mfn::new(frame))?;
+    info.owner_word().is_owned_by(id).then_some(info)
 }
 
 /// The code of the table that a frame is.
