@@ -44,6 +44,18 @@ impl Target {
     }
 }
 
+/// The profile of what is built quickly: without optimization across crates, and incrementally.
+const QUICK: &str = "quick";
+
+/// While one works on a change, this variable builds everything for the machine by the profile [`QUICK`]: seconds instead of minutes. The machine is
+/// slower then; what it costs is measured on the release profile only.
+const QUICK_VARIABLE: &str = "XENLITE_QUICK";
+
+/// Whether the person at the keyboard asked for quick builds.
+pub fn quick() -> bool {
+    std::env::var_os(QUICK_VARIABLE).is_some_and(|value| !value.is_empty() && value != "0")
+}
+
 /// The environment of an inner cargo that stays: where cargo keeps its downloads, and how it talks.
 const KEPT: [&str; 3] = ["CARGO_HOME", "CARGO_TERM_COLOR", "CARGO_NET_OFFLINE"];
 
@@ -110,7 +122,7 @@ pub struct Package<'a> {
     pub features: &'a [&'a str],
     /// Features of a mutant; they become part of its name.
     pub variant: &'a [&'a str],
-    /// The profile: `release`, or `mutant` for what is built quickly to run once.
+    /// The profile: `release`, or [`QUICK`] for what is built quickly to run once.
     pub profile: &'a str,
 }
 
@@ -143,7 +155,7 @@ impl<'a> Package<'a> {
     pub const fn mutant(self, variant: &'a [&'a str]) -> Self {
         Self {
             variant,
-            profile: "mutant",
+            profile: QUICK,
             ..self
         }
     }
@@ -164,9 +176,10 @@ impl<'a> Package<'a> {
         tools::require(&[Tool::RustSources, Tool::Lld])?;
         let toolchain = toolchain::find().context("no toolchain")?;
         let mut command = cargo(&toolchain, "build", self.target)?;
+        let profile = if quick() { QUICK } else { self.profile };
         command.args([
             "--profile",
-            self.profile,
+            profile,
             "--bins",
             "-p",
             self.name,
@@ -176,9 +189,9 @@ impl<'a> Package<'a> {
         if !features.is_empty() {
             command.arg("--features").arg(features.join(","));
         }
-        let variant = match (self.profile, self.variant) {
+        let variant = match (profile, self.variant) {
             ("release", []) => String::new(),
-            (_, []) => format!("-{}-none", self.profile),
+            (_, []) => format!("-{profile}-none"),
             (_, features) => format!("-{}", features.join("-")),
         };
         let _lock = lock()?;

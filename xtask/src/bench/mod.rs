@@ -9,7 +9,7 @@
 pub mod table;
 
 use crate::boot_image::{BootImage, Module};
-use crate::build::{BENCH_GUEST, HYPERVISOR};
+use crate::build::{self, BENCH_GUEST, HYPERVISOR};
 use crate::cli::BenchArgs;
 use crate::console::{Console, Record};
 use crate::keyboard::Keyboard;
@@ -80,6 +80,10 @@ fn readme() -> Result<PathBuf> {
 
 /// Runs the machine twice, and adds what the launcher measures by itself.
 fn measure() -> Result<Numbers> {
+    ensure!(
+        !build::quick(),
+        "XENLITE_QUICK is set: costs are those of the release profile; unset it and measure again"
+    );
     let machine = Machine {
         icount: true,
         ..Machine::default()
