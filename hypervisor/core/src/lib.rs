@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Objects never name `hypercall`: another guest interface can be laid over the same objects.
-#![cfg_attr(not(any(test, feature = "testing")), no_std)]
+#![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
 /// Log target of lines about what a guest did. What it can cause at will is `debug` there; the logger limits how
@@ -35,8 +35,6 @@ pub mod hypervisor;
 pub mod io_rights;
 pub mod life;
 pub mod mm;
-#[cfg(test)]
-mod mock;
 pub mod outcome;
 pub mod pci;
 pub mod platform;
@@ -46,8 +44,8 @@ pub mod segment;
 pub mod shared_info;
 mod slot_heap;
 pub mod switch;
-#[cfg(any(test, feature = "testing"))]
-pub mod testing;
+#[cfg(test)]
+mod testing;
 pub mod time;
 pub mod trap;
 pub mod vcpu;

@@ -1,8 +1,8 @@
 use super::*;
 use crate::{
     guest_mem::in_guest_range,
-    mock::{INNER_ESP, KERNEL_ESP, World, ring1_regs, ring3_regs},
     platform::FrameMemory,
+    testing::{INNER_ESP, KERNEL_ESP, World, ring1_regs, ring3_regs},
 };
 use guest_abi::{addr::HV_START, segment::Selector, shared_info::offset};
 use proptest::prelude::*;
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 const FLAGS: u32 = eflags::IF | eflags::RESERVED;
 
 fn in_ring(ring: u8) -> World {
-    let mut world = World::new();
+    let mut world = World::running();
     world.regs = if ring == 1 { ring1_regs() } else { ring3_regs() };
     world
 }
@@ -94,7 +94,7 @@ fn an_event_masks_events_and_leaves_the_pending_flag() {
     let mut world = in_ring(3);
     world
         .machine
-        .store_u8(crate::mock::SHARED, offset::EVTCHN_UPCALL_PENDING, 1);
+        .store_u8(world.shared(0), offset::EVTCHN_UPCALL_PENDING, 1);
     deliver_event(&mut world.cx()).expect("delivered");
     assert_eq!(world.regs.rip, 0x51_0000);
     assert_eq!(world.regs.rsp, u64::from(KERNEL_ESP - 20));
@@ -124,11 +124,11 @@ fn failsafe_pushes_the_four_selectors_first_and_leaves_the_mask() {
 fn refused(
     mut world: World,
     why: CrashReason,
-    deliver: impl FnOnce(&mut Context<'_, crate::mock::Machine>) -> Result<(), CrashReason>,
+    deliver: impl FnOnce(&mut Context<'_, crate::testing::Machine>) -> Result<(), CrashReason>,
 ) {
     let before = world.snapshot();
     assert_eq!(deliver(&mut world.cx()), Err(why));
-    assert_eq!(world.snapshot(), before);
+    world.assert_unchanged_since(&before);
 }
 
 /// Defect 18 of the old implementation: it jumped to offset 0.
@@ -197,8 +197,8 @@ fn a_stack_that_cannot_take_the_frame_is_refused() {
 
 #[test]
 fn a_read_only_stack_is_refused() {
-    let world = in_ring(3);
-    world.machine.map(0x80, false);
+    let mut world = in_ring(3);
+    world.protect(KERNEL_ESP - 4096);
     let why = CrashReason::BadKernelStack {
         ss: 0xE021,
         esp: KERNEL_ESP,
@@ -209,8 +209,7 @@ fn a_read_only_stack_is_refused() {
 /// A GDT of one page with `descriptor` as entry 5 (selector 0x29), and the kernel stack on it.
 fn with_segment(descriptor: u64, esp: u32) -> World {
     let mut world = in_ring(3);
-    let frame = guest_abi::addr::Mfn::new(0x200);
-    world.machine.add_frame(frame);
+    let frame = world.mmu().take_own_frame().expect("a frame");
     world.machine.write_entry(frame, 5, descriptor);
     let vcpu = world.vcpu();
     vcpu.gdt_frames[0] = Some(frame);
@@ -252,7 +251,7 @@ fn a_segment_that_cannot_be_a_ring_1_stack_is_refused() {
             Err(CrashReason::BadKernelStack { ss: 0x29, esp }),
             "{what}"
         );
-        assert_eq!(world.snapshot(), before);
+        world.assert_unchanged_since(&before);
     }
     // An entry beyond the registered length does not count, good as it may be.
     let mut world = with_segment(0x0040_B208_0000_0FFF, 0x1000);
@@ -287,11 +286,11 @@ proptest! {
         (vcpu.kernel_ss, vcpu.kernel_esp) = (ss, esp);
         vcpu.gates[40].cs = Selector::new(handler_cs & !3 | 1);
         vcpu.gates[40].address = handler_eip | 1;
-        let before = world.snapshot();
+        let before = world.regs;
         match deliver_exception(&mut world.cx(), 40, error, cr2) {
             Err(why) => {
                 prop_assert_eq!(why, CrashReason::BadKernelStack { ss, esp });
-                prop_assert_eq!(world.snapshot().regs, before.regs);
+                prop_assert_eq!(world.regs, before);
             }
             Ok(()) => {
                 let r = world.regs;

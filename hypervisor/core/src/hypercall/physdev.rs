@@ -110,13 +110,13 @@ fn function_and_register<P: Platform>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mock::{ARGS, World};
+    use crate::testing::{ARGS, World};
     use guest_abi::{errno::Errno, physdev::PhysdevArgs};
 
     /// Makes the call and gives EAX and the block.
     fn call<A: PhysdevArgs>(world: &mut World, args: &A) -> (u32, A) {
         world.write(ARGS, &PhysdevOp::new(args));
-        let eax = world.call(19, [ARGS, 0, 0, 0, 0]);
+        let eax = world.hypercall(19, [ARGS, 0, 0, 0, 0]);
         (eax, world.read::<PhysdevOp>(ARGS).args())
     }
 
@@ -133,7 +133,8 @@ mod tests {
 
     #[test]
     fn configuration_space_needs_the_right_then_a_possible_register_then_a_device() {
-        let mut world = World::new();
+        let mut world = World::running();
+        world.domain(0).has_devices = false;
         let (eax, args) = call(&mut world, &read(0, 0, 0, 0, 4));
         assert_eq!((eax, args.value), (Errno::Perm.to_eax(), u32::MAX));
         world.domain(0).has_devices = true;
@@ -206,7 +207,7 @@ mod tests {
 
     #[test]
     fn registers_of_a_function_are_read_and_written() {
-        let mut world = World::new();
+        let mut world = World::running();
         world.domain(0).has_devices = true;
         world.machine.devices.add([0, 3, 0], &[(2, 0x29), (3, 0x12)]);
         let (eax, args) = call(&mut world, &read(0, 3, 0, 0, 4));
@@ -226,17 +227,17 @@ mod tests {
 
     #[test]
     fn a_block_that_takes_no_answer_lets_nothing_happen() {
-        let mut world = World::new();
+        let mut world = World::running();
         world.domain(0).has_devices = true;
         world.machine.devices.add([0, 3, 0], &[]);
         world.write(ARGS, &PhysdevOp::new(&write(3, 0x10, 4, 1)));
-        world.machine.map(ARGS / 4096, false);
+        world.protect(ARGS);
         world.refused(19, [ARGS, 0, 0, 0, 0], Errno::Fault);
     }
 
     #[test]
     fn a_functions_line_is_made_level_triggered() {
-        let mut world = World::new();
+        let mut world = World::running();
         world.domain(0).has_devices = true;
         let (line, pin) = (0x3C, 0x3D);
         world.machine.devices.add([0, 3, 0], &[(line, 11), (pin, 1)]);
@@ -255,7 +256,7 @@ mod tests {
 
     #[test]
     fn buses_with_devices_are_known_to_their_owner() {
-        let mut world = World::new();
+        let mut world = World::running();
         let (header, secondary) = (0x0E, 0x19);
         let devices = &world.machine.devices;
         devices.add([0, 0, 0], &[]);
@@ -266,6 +267,7 @@ mod tests {
         devices.add([40, 0, 0], &[(header, 0x01), (secondary, 0)]);
         world.hv.pci_buses = pci::find_buses(&world.machine);
         let none = PciProbeRootBuses { busmask: [9; 8] };
+        world.domain(0).has_devices = false;
         assert_eq!(call(&mut world, &none), (0, PciProbeRootBuses::default()));
         world.domain(0).has_devices = true;
         let (eax, found) = call(&mut world, &none);
@@ -274,7 +276,7 @@ mod tests {
 
     #[test]
     fn what_needs_no_device_is_answered() {
-        let mut world = World::new();
+        let mut world = World::running();
         assert_eq!(call(&mut world, &guest_abi::physdev::IrqUnmaskNotify {}).0, 0);
         let query = |irq| IrqStatusQuery { irq, flags: 0 };
         assert_eq!(
@@ -286,7 +288,7 @@ mod tests {
 
     #[test]
     fn bad_blocks_are_refused() {
-        let mut world = World::new();
+        let mut world = World::running();
         world.write(
             ARGS,
             &PhysdevOp {
@@ -302,7 +304,7 @@ mod tests {
         world.refused(19, [0, 0, 0, 0, 0], Errno::Fault);
         world.refused(19, [0xFC00_0000 - 39, 0, 0, 0, 0], Errno::Fault);
         world.write(ARGS, &PhysdevOp::new(&PciProbeRootBuses::default()));
-        world.machine.map(ARGS / 4096, false);
+        world.protect(ARGS);
         world.refused(19, [ARGS, 0, 0, 0, 0], Errno::Fault);
     }
 }

@@ -128,7 +128,7 @@ fn bad_put(info: &FrameInfo) -> ! {
     );
 }
 
-#[cfg(any(test, feature = "testing"))]
+#[cfg(test)]
 impl FrameInfo {
     /// Breaks the links of a free block.
     pub fn break_links(&self) {

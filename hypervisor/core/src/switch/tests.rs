@@ -4,8 +4,8 @@
 use super::*;
 use crate::{
     domain::DomId,
-    mock::{Machine, World},
     platform::FastTrap,
+    testing::{Machine, World},
     vcpu::{DataSegments, FpuState},
 };
 use guest_abi::debugreg::dr6;
@@ -20,7 +20,7 @@ const TRAP: FastTrap = FastTrap {
 
 /// Domain0 in the state that `busy` gives it runs, and then a domain in the state that `next` gives.
 fn switched(busy: impl FnOnce(&mut Vcpu), next: impl FnOnce(&mut Vcpu)) -> (World, usize) {
-    let mut world = World::new();
+    let mut world = World::running();
     let other = world.add_domain(DomId(1), false);
     busy(&mut world.domain(0).vcpus[0]);
     next(&mut world.domain(other).vcpus[0]);
@@ -53,14 +53,14 @@ fn all(vcpu: &mut Vcpu) {
 #[test]
 fn registers_and_segments_are_the_next_ones() {
     let (world, _) = switched(all, |_| {});
-    assert_eq!(world.regs, crate::mock::ring1_regs());
-    assert_eq!(world.machine.segments.get(), Vcpu::new().segments);
+    assert_eq!(world.regs, crate::testing::ring1_regs());
+    assert_eq!(world.machine.cpu.segments.get(), Vcpu::new().segments);
 }
 
 #[test]
 fn fpu_and_sse_registers_are_the_next_ones() {
     let (mut world, _) = switched(all, |_| {});
-    assert_eq!(*world.machine.fpu.borrow(), Some(FpuState::CLEAN));
+    assert_eq!(*world.machine.cpu.fpu.borrow(), Some(FpuState::CLEAN));
     assert_eq!(
         world.domain(0).vcpus[0].fpu,
         FpuState([0xA5; 512]),
@@ -71,15 +71,15 @@ fn fpu_and_sse_registers_are_the_next_ones() {
 #[test]
 fn task_switched_is_that_of_who_runs() {
     let (world, _) = switched(all, |_| {});
-    assert!(!world.machine.task_switched.get());
+    assert!(!world.machine.cpu.task_switched.get());
     let (world, _) = switched(|_| {}, |next| next.fpu_trap_armed = true);
-    assert!(world.machine.task_switched.get());
+    assert!(world.machine.cpu.task_switched.get());
 }
 
 #[test]
 fn no_breakpoint_of_another_is_on() {
     let (mut world, other) = switched(all, |_| {});
-    assert_eq!(world.machine.debug_registers.get()[7], 0);
+    assert_eq!(world.machine.cpu.debug_registers.get()[7], 0);
     // Even where the processor marks one that is off during a step, nobody is told.
     let hit = dr6::STEP | 1;
     crate::trap::handle_guest_trap(&mut world.cx(), 1, 0, u64::from(hit)).expect("delivered");
@@ -92,71 +92,75 @@ fn no_breakpoint_of_another_is_on() {
 #[test]
 fn breakpoints_switched_on_after_another_used_his_are_ones_own() {
     let (mut world, _) = switched(all, |next| next.debug_registers[0] = 0x9000);
-    assert_eq!(world.call(8, [7, 0x401, 0, 0, 0]), 0);
-    let [first, second, .., on] = world.machine.debug_registers.get();
+    assert_eq!(world.hypercall(8, [7, 0x401, 0, 0, 0]), 0);
+    let [first, second, .., on] = world.machine.cpu.debug_registers.get();
     assert_eq!((first, second, on), (0x9000, 0, 0x401));
 }
 
 #[test]
 fn no_page_of_anothers_ldt_is_left() {
     let (world, _) = switched(all, |_| {});
-    let ldt = world.machine.ldt.borrow();
+    let ldt = world.machine.cpu.ldt.borrow();
     assert!(ldt.0.is_empty() && ldt.1 == 0, "{ldt:?}");
     drop(ldt);
     let (world, _) = switched(all, |next| {
         next.ldt_entries = 600;
         next.ldt_frames[1] = Some(Mfn::new(80));
     });
-    let ldt = world.machine.ldt.borrow();
+    let ldt = world.machine.cpu.ldt.borrow();
     assert_eq!((ldt.0.len(), ldt.0[&1], ldt.1), (1, Mfn::new(80), 600));
 }
 
 #[test]
 fn no_page_of_anothers_gdt_is_left() {
     let (world, _) = switched(all, |_| {});
-    assert_eq!(*world.machine.gdt.borrow(), (vec![], 0));
+    assert_eq!(*world.machine.cpu.gdt.borrow(), (vec![], 0));
 }
 
 #[test]
 fn no_fast_trap_of_another_is_armed() {
     let (world, _) = switched(all, |_| {});
-    assert_eq!(world.machine.fast_trap.get(), None);
+    assert_eq!(world.machine.cpu.fast_trap.get(), None);
     assert_eq!(
-        world.machine.kernel_stack.get(),
-        (0xE021, crate::mock::KERNEL_ESP)
+        world.machine.cpu.kernel_stack.get(),
+        (0xE021, crate::testing::KERNEL_ESP)
     );
     let (world, _) = switched(all, |next| next.fast_trap = Some(TRAP));
-    assert_eq!(world.machine.fast_trap.get(), None, "asked for, but not armed");
+    assert_eq!(
+        world.machine.cpu.fast_trap.get(),
+        None,
+        "asked for, but not armed"
+    );
 }
 
 #[test]
 fn the_ports_are_those_of_who_runs() {
-    let mut world = World::new();
+    let mut world = World::running();
     let other = world.add_domain(DomId(1), false);
     let ports = Some([Mfn::new(90), Mfn::new(91)]);
     world.domain(0).io.ports = ports;
     enter(&mut world.cx(), 0);
-    assert_eq!(world.machine.io_bitmap.get(), ports);
+    assert_eq!(world.machine.cpu.io_bitmap.get(), ports);
     switch_to(&mut world.cx(), other);
-    assert_eq!(world.machine.io_bitmap.get(), None);
+    assert_eq!(world.machine.cpu.io_bitmap.get(), None);
     switch_to(&mut world.cx(), 0);
-    assert_eq!(world.machine.io_bitmap.get(), ports);
+    assert_eq!(world.machine.cpu.io_bitmap.get(), ports);
 }
 
 /// What of the machine belongs to who runs. Breakpoint addresses and DR6 count only while breakpoints are on.
 fn state(machine: &Machine) -> impl PartialEq + core::fmt::Debug + use<> {
-    let debug = machine.debug_registers.get();
+    let debug = machine.cpu.debug_registers.get();
     (
-        machine.segments.get(),
-        machine.fpu.borrow().clone(),
-        machine.task_switched.get(),
+        machine.cpu.segments.get(),
+        machine.cpu.fpu.borrow().clone(),
+        machine.cpu.task_switched.get(),
         if debug[7] == 0 { [0; 8] } else { debug },
-        machine.ldt.borrow().clone(),
-        machine.gdt.borrow().clone(),
-        machine.fast_trap.get(),
-        machine.kernel_stack.get(),
-        machine.shared_info.get(),
-        machine.root.get(),
+        machine.cpu.ldt.borrow().clone(),
+        machine.cpu.gdt.borrow().clone(),
+        machine.cpu.fast_trap.get(),
+        machine.cpu.kernel_stack.get(),
+        machine.cpu.shared_info.get(),
+        machine.cpu.root.get(),
     )
 }
 

@@ -1,20 +1,76 @@
-//! A machine without devices.
+//! The machine's devices: interrupt lines and PCI functions.
 
-use super::machine::TestMachine;
+use super::machine::Machine;
 use crate::{
     pci::{Function, Register},
     platform::{InterruptLines, PciConfig},
 };
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+};
 
-impl InterruptLines for TestMachine {
-    fn unmask_line(&self, _line: u8) {}
-    fn mask_line(&self, _line: u8) {}
-    fn make_level(&self, _line: u8) {}
+/// What there is of them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Devices {
+    /// Lines that are not held back, a bit each.
+    pub open_lines: Cell<u16>,
+    /// Level-triggered lines, a bit each.
+    pub level_lines: Cell<u16>,
+    /// Registers of each function that exists.
+    pub functions: RefCell<BTreeMap<u16, Vec<u8>>>,
 }
 
-impl PciConfig for TestMachine {
-    fn read_pci(&self, _function: Function, register: Register) -> u32 {
-        u32::MAX >> (32 - 8 * u32::from(register.len()))
+impl Devices {
+    /// Adds a function with these bytes in its registers; all others are 0.
+    pub fn add(&self, [bus, device, function]: [u32; 3], bytes: &[(usize, u8)]) {
+        let function = Function::new(bus, device, function).expect("a function's numbers");
+        let mut registers = vec![0; 256];
+        registers[0] = 0x86;
+        bytes.iter().for_each(|&(at, byte)| registers[at] = byte);
+        self.functions.borrow_mut().insert(function.raw(), registers);
     }
-    fn write_pci(&self, _function: Function, _register: Register, _value: u32) {}
+
+    /// Whether `line` is not held back.
+    pub fn is_open(&self, line: u8) -> bool {
+        self.open_lines.get() >> line & 1 != 0
+    }
+}
+
+impl InterruptLines for Machine {
+    fn unmask_line(&self, line: u8) {
+        let lines = &self.devices.open_lines;
+        lines.set(lines.get() | 1 << line);
+    }
+    fn mask_line(&self, line: u8) {
+        let lines = &self.devices.open_lines;
+        lines.set(lines.get() & !(1 << line));
+    }
+    fn make_level(&self, line: u8) {
+        let lines = &self.devices.level_lines;
+        lines.set(lines.get() | 1 << line);
+    }
+}
+
+impl PciConfig for Machine {
+    fn read_pci(&self, function: Function, register: Register) -> u32 {
+        let functions = self.devices.functions.borrow();
+        let mut bytes = [0; 4];
+        let len = usize::from(register.len());
+        match functions.get(&function.raw()) {
+            Some(registers) => {
+                bytes[..len].copy_from_slice(&registers[usize::from(register.offset())..][..len])
+            }
+            None => bytes[..len].fill(0xFF),
+        }
+        u32::from_le_bytes(bytes)
+    }
+    fn write_pci(&self, function: Function, register: Register, value: u32) {
+        let mut functions = self.devices.functions.borrow_mut();
+        let registers = functions
+            .get_mut(&function.raw())
+            .expect("only what exists is written");
+        let len = usize::from(register.len());
+        registers[usize::from(register.offset())..][..len].copy_from_slice(&value.to_le_bytes()[..len]);
+    }
 }

@@ -1,24 +1,40 @@
-//! A hypervisor with domains on a [`TestMachine`].
+//! A hypervisor with domains on a [`Machine`].
 
-use super::machine::TestMachine;
+use super::{
+    guest::{Guest, entry},
+    machine::Machine,
+};
 use crate::{
     context::Context,
     domain::{DomId, Domain},
-    grant::end::{Pending, end_mappings, end_table},
-    hypercall::{Args, CallResult, PackedCall, dispatch},
+    hypercall::{self, Args, CallResult, PackedCall, dispatch},
     hypervisor::Hypervisor,
     mm::{
-        FrameInfo, FrameTable, Kind, Mm, Mmu, Owner,
+        FrameInfo, FrameTable, Mm, Mmu, Owner,
         audit::{Difference, Tally, audit},
         pte::{DeniedIo, EntryRules, P, RW, US},
     },
     outcome::Outcome,
-    platform::{FrameMemory, GuestMemory, Tlb},
-    regs::UserRegs,
+    platform::{FrameMemory, GuestMemory, GuestPod, Tlb},
+    regs::{UserRegs, eflags},
+    sched::{self, Held},
     segment::SegmentLimits,
+    vcpu::Vcpu,
 };
-use guest_abi::addr::{GuestVirt, Mfn};
+use guest_abi::{
+    addr::{GuestVirt, Mfn},
+    errno::Errno,
+    segment::Selector,
+};
 use std::{boxed::Box, vec::Vec};
+use zerocopy::{Immutable, IntoBytes};
+
+/// Top of the kernel stack that vCPUs have; the page below is mapped in [`World::running`].
+pub const KERNEL_ESP: u32 = 0x8_1000;
+/// Stack pointer of an interrupted kernel; the page below is mapped too.
+pub const INNER_ESP: u32 = 0x9_1000;
+/// Two pages for arguments.
+pub const ARGS: u32 = 0x10_0000;
 
 /// A hypervisor and its machine: frames 0 to 15 are a device's, 16 to 31 the hypervisor's, of which 24 to 27 are shown
 /// to privileged domains; the others are free or domains'.
@@ -26,140 +42,20 @@ pub struct World {
     /// All state.
     pub hv: Hypervisor,
     /// The machine.
-    pub machine: TestMachine,
+    pub machine: Machine,
     /// What the caller's registers are.
     pub regs: UserRegs,
 }
 
-/// A domain as [`World::add_guest`] builds it.
-///
-/// Frame `n` of its frames is mapped at [`Guest::va`]`(n)`, writable but for the page tables: 0 the L3, 1 the L2 of slot
-/// 0, 2 the top L2, 3 the L1 at [`Guest::BASE`], 4 the L1 at address 0, which maps nothing.
-#[derive(Clone, Debug)]
-pub struct Guest {
-    /// Its number.
-    pub id: DomId,
-    /// Its slot.
-    pub slot: usize,
-    /// Its frames, in the order of their mapping.
-    pub frames: Vec<Mfn>,
+type Thunk = fn(&mut Context<'_, Machine>, Args) -> u32;
+
+macro_rules! thunks {
+    ($($number:literal)*) => { [$(hypercall::call::<Machine, $number>),*] };
 }
 
-impl Guest {
-    /// Where frame 0 is mapped.
-    pub const BASE: u32 = 0xC000_0000;
-    /// First frame that is not a page table.
-    pub const DATA: usize = 5;
+static THUNKS: [Thunk; 23] = thunks!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22);
 
-    /// Where frame `n` is mapped.
-    #[must_use]
-    pub const fn va(n: usize) -> u32 {
-        Self::BASE + (n as u32) * 4096
-    }
-
-    /// The L3.
-    #[must_use]
-    pub fn l3(&self) -> Mfn {
-        self.frames[0]
-    }
-    /// The L2 of slot 0.
-    #[must_use]
-    pub fn l2(&self) -> Mfn {
-        self.frames[1]
-    }
-    /// The L2 of slot 3.
-    #[must_use]
-    pub fn top_l2(&self) -> Mfn {
-        self.frames[2]
-    }
-    /// The L1 of the region at [`Guest::BASE`].
-    #[must_use]
-    pub fn l1(&self) -> Mfn {
-        self.frames[3]
-    }
-    /// The L1 of the region at 0.
-    #[must_use]
-    pub fn low_l1(&self) -> Mfn {
-        self.frames[4]
-    }
-}
-
-/// An entry for `mfn` with `flags`.
-#[must_use]
-pub fn entry(mfn: Mfn, flags: u64) -> u64 {
-    mfn.addr().raw() | flags
-}
-
-/// Everything a refused call must leave as it was.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Snapshot {
-    memory: Vec<u64>,
-    m2p: Vec<u32>,
-    types: Vec<u64>,
-    owners: Vec<u64>,
-    domains: Vec<Domain>,
-    root: Option<Mfn>,
-}
-
-impl core::fmt::Debug for Snapshot {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("Snapshot")
-    }
-}
-
-impl Snapshot {
-    /// Leaves words of a frame out of the comparison.
-    pub fn forget_word(&mut self, frame: Mfn, words: core::ops::Range<usize>) {
-        for word in words {
-            self.memory[frame.index() * 512 + word] = 0;
-        }
-    }
-
-    /// What differs, in words.
-    #[must_use]
-    pub fn differences(&self, other: &Self) -> Vec<String> {
-        use std::format;
-        let mut out = Vec::new();
-        for (n, (a, b)) in self
-            .memory
-            .iter()
-            .zip(&other.memory)
-            .enumerate()
-            .filter(|(_, (a, b))| a != b)
-        {
-            out.push(format!("frame {} word {}: {a:#x} -> {b:#x}", n / 512, n % 512));
-        }
-        for (n, (a, b)) in self
-            .types
-            .iter()
-            .zip(&other.types)
-            .enumerate()
-            .filter(|(_, (a, b))| a != b)
-        {
-            out.push(format!("type word of {n}: {a:#x} -> {b:#x}"));
-        }
-        for (n, (a, b)) in self
-            .owners
-            .iter()
-            .zip(&other.owners)
-            .enumerate()
-            .filter(|(_, (a, b))| a != b)
-        {
-            out.push(format!("owner word of {n}: {a:#x} -> {b:#x}"));
-        }
-        if self.m2p != other.m2p {
-            out.push("machine-to-phys table".into());
-        }
-        if self.domains != other.domains {
-            out.push("domain records".into());
-        }
-        if self.root != other.root {
-            out.push("root".into());
-        }
-        out
-    }
-}
-
+/// Worlds and their domains.
 impl World {
     /// A world of `frames` frames without domains.
     #[must_use]
@@ -179,8 +75,8 @@ impl World {
         hv.mm = mm;
         Self {
             hv,
-            machine: TestMachine::new(frames as usize),
-            regs: UserRegs::ZERO,
+            machine: Machine::new(frames as usize),
+            regs: ring1_regs(),
         }
     }
 
@@ -189,112 +85,99 @@ impl World {
     pub fn with_dom0() -> (Self, Guest) {
         let mut world = Self::new(512);
         let dom0 = world.add_guest(0, true, 40);
+        world.hv.sched.begin(dom0.slot);
         (world, dom0)
     }
 
-    /// The page-table engine on this world.
-    pub fn mmu(&mut self) -> Mmu<'_, TestMachine> {
-        Mmu::new(&mut self.hv, &self.machine)
-    }
-
-    /// The frame table.
+    /// A world for tests that care little for memory: Domain0 runs in ring 1, with pages of zeroes below [`KERNEL_ESP`]
+    /// and [`INNER_ESP`] and two at [`ARGS`].
     #[must_use]
-    pub fn table(&self) -> FrameTable {
-        self.hv.mm.frames
+    pub fn running() -> Self {
+        let (mut world, dom0) = Self::with_dom0();
+        let (table, owner) = (dom0.low_l1(), world.owner(dom0.slot));
+        let pages = [KERNEL_ESP - 4096, INNER_ESP - 4096, ARGS, ARGS + 4096];
+        for (at, &frame) in pages.into_iter().zip(&dom0.frames[Guest::DATA..]) {
+            world.machine.zero(frame);
+            let mapped = world
+                .mmu()
+                .update_l1(table, at as usize / 4096, entry(frame, P | RW | US), owner);
+            mapped.expect("a frame of its own");
+        }
+        world
     }
 
-    /// What is known about `mfn`.
-    #[must_use]
-    pub fn info(&self, mfn: Mfn) -> &'static FrameInfo {
-        self.hv.mm.frames.at(mfn)
-    }
-
-    /// Builds a domain of `pages` frames in the next slot, its root pinned and loaded, and makes it the one that runs.
-    pub fn add_guest(&mut self, id: u16, is_privileged: bool, pages: usize) -> Guest {
+    /// Adds a domain without memory in the next free slot, able to run, with [handlers](handlers) registered. It has no
+    /// tables either: its addresses are Domain0's.
+    pub fn add_domain(&mut self, id: DomId, is_privileged: bool) -> usize {
         let slot = self
             .hv
             .domains
             .iter()
             .position(Option::is_none)
             .expect("a free slot");
-        let shared_info = self.mmu().take_shared_page(DomId(id)).expect("a frame");
-        let mut domain = Domain::new(DomId(id), shared_info);
+        let shared_info = self.mmu().take_shared_page(id).expect("a frame");
+        self.machine.zero(shared_info);
+        let mut domain = Domain::new(id, shared_info);
         domain.is_privileged = is_privileged;
-        domain.has_devices = is_privileged;
-        domain.max_pages = if is_privileged {
-            u32::MAX
-        } else {
-            pages as u32 + 64
-        };
-        domain.born = self.hv.mm.allocator.deaths();
+        handlers(&mut domain.vcpus[0]);
+        domain.vcpus[0].roots[0] = self.hv.domain_in(0).and_then(|dom0| dom0.vcpus[0].roots[0]);
         self.hv.insert(slot, Box::leak(Box::new(domain)));
-        self.hv.current = slot;
-        let frames: Vec<Mfn> = (0..pages)
-            .map(|_| self.mmu().allocate(DomId(id), 0).expect("a frame"))
-            .collect();
-        let guest = Guest {
-            id: DomId(id),
-            slot,
-            frames,
-        };
-        for (n, &mfn) in guest.frames.iter().enumerate() {
-            self.machine.set_m2p(mfn, n as u32);
-            let flags = if n < Guest::DATA { P | US } else { P | US | RW };
-            if n < Guest::DATA {
-                self.machine.zero_frame(mfn);
-            }
-            self.machine.poke(guest.l1(), n, entry(mfn, flags));
+        sched::change(&mut self.hv, &self.machine, slot, |run| run.held = Held::empty());
+        self.hv.sched.wants_pick = false;
+        self.machine.cpu.exit_work.set(false);
+        slot
+    }
+}
+
+/// Handlers for all vectors at 0x50_0000 + vector, for events at 0x51_0000 and for failsafe at 0x52_0000, and a stack.
+fn handlers(vcpu: &mut Vcpu) {
+    for (vector, gate) in vcpu.gates.iter_mut().enumerate() {
+        gate.address = 0x50_0000 + vector as u32;
+    }
+    vcpu.event_callback.eip = 0x51_0000;
+    vcpu.failsafe_callback.eip = 0x52_0000;
+    vcpu.kernel_esp = KERNEL_ESP;
+    vcpu.regs = ring1_regs();
+}
+
+/// The guest's kernel, interrupted.
+#[must_use]
+pub fn ring1_regs() -> UserRegs {
+    UserRegs {
+        rip: 0x40_0002,
+        cs: Selector::FLAT_RING1_CS.raw().into(),
+        rflags: (eflags::IF | eflags::RESERVED).into(),
+        rsp: INNER_ESP.into(),
+        ss: Selector::FLAT_RING1_DS.raw().into(),
+        ..UserRegs::ZERO
+    }
+}
+
+/// An application, interrupted.
+#[must_use]
+pub fn ring3_regs() -> UserRegs {
+    UserRegs {
+        cs: Selector::FLAT_RING3_CS.raw().into(),
+        rsp: 0x7000_0000,
+        ss: Selector::FLAT_RING3_DS.raw().into(),
+        ..ring1_regs()
+    }
+}
+
+/// Ways in.
+impl World {
+    /// What the entry code hands to a handler.
+    pub fn cx(&mut self) -> Context<'_, Machine> {
+        Context {
+            hv: &mut self.hv,
+            platform: &self.machine,
+            regs: &mut self.regs,
         }
-        for n in pages..512 {
-            self.machine.poke(guest.l1(), n, 0);
-        }
-        self.machine.poke(guest.l3(), 0, entry(guest.l2(), P));
-        self.machine.poke(guest.l3(), 3, entry(guest.top_l2(), P));
-        self.machine
-            .poke(guest.l2(), 0, entry(guest.low_l1(), P | RW | US));
-        self.machine
-            .poke(guest.top_l2(), 0, entry(guest.l1(), P | RW | US));
-        let owner = self.owner(slot);
-        let l3 = u64::from(guest.l3().raw());
-        self.mmu().pin(l3, Kind::L3, owner).expect("a good root");
-        self.mmu().load_root(l3, owner).expect("a good root");
-        guest
     }
 
-    /// A third domain, small enough to fit in beside the others.
-    pub fn add_bystander(&mut self) -> Guest {
-        self.add_guest(9, false, Guest::DATA + 1)
-    }
-
-    /// The domain in `slot` as owner of frames.
-    #[must_use]
-    pub fn owner(&self, slot: usize) -> Owner {
-        Owner::of(self.hv.domains[slot].as_deref().expect("a domain"))
-    }
-
-    /// Makes `guest` the one that runs.
-    pub fn switch_to(&mut self, guest: &Guest) {
-        self.hv.current = guest.slot;
-        let root = self.hv.domains[guest.slot]
-            .as_deref()
-            .and_then(|d| d.vcpus[0].roots[0]);
-        self.machine.activate_root(root.expect("a root"));
-    }
-
-    /// Takes all memory from `guest`, which does not run. Its grants go as far as nobody uses them.
-    pub fn relinquish(&mut self, guest: &Guest) {
-        assert_ne!(self.hv.current, guest.slot);
-        while end_mappings(&mut self.mmu(), guest.slot).is_err() {}
-        while self.mmu().relinquish(guest.slot).is_err() {}
-        while end_table(&mut self.mmu(), guest.slot) == Err(Pending::Preempted) {}
-    }
-
-    /// Ends `guest`, which does not run and of which nobody maps anything.
-    pub fn destroy(&mut self, guest: &Guest) {
-        self.relinquish(guest);
-        let domain = self.hv.remove(guest.slot).expect("a domain");
-        assert_eq!(domain.total_pages, 0);
-        self.hv.mm.allocator.note_death();
+    /// The page-table engine on this world.
+    pub fn mmu(&mut self) -> Mmu<'_, Machine> {
+        Mmu::new(&mut self.hv, &self.machine)
     }
 
     /// Makes call `number` as the running domain, again and again while it pauses.
@@ -317,23 +200,59 @@ impl World {
     /// # Errors
     /// Those of the call.
     pub fn call_once(&mut self, number: u32, args: Args) -> CallResult {
-        let mut cx = Context {
-            hv: &mut self.hv,
-            platform: &self.machine,
-            regs: &mut self.regs,
+        dispatch(&mut self.cx(), PackedCall::new(number, args))
+    }
+
+    /// Makes a call as the entry code does, once and through the thunk of its own, and gives the new EAX.
+    pub fn hypercall(&mut self, number: u32, args: Args) -> u32 {
+        self.regs.rax = u64::from(number);
+        let eax = match THUNKS.get(number as usize) {
+            Some(thunk) => thunk(&mut self.cx(), args),
+            None => hypercall::unknown(&mut self.hv),
         };
-        dispatch(&mut cx, PackedCall::new(number, args))
+        self.regs.set_eax(eax);
+        eax
     }
 
-    /// Reads a word as the guest's kernel.
+    /// Makes such a call that must be refused with `error`, and have changed nothing.
+    #[track_caller]
+    pub fn refused(&mut self, number: u32, args: Args, error: Errno) {
+        let (before, regs) = (self.snapshot(), self.regs);
+        let eax = self.hypercall(number, args);
+        self.regs = regs;
+        assert_eq!(eax, error.to_eax(), "{eax:#x}");
+        self.assert_unchanged_since(&before);
+    }
+}
+
+/// Looking at it.
+impl World {
+    /// The domain in `slot`.
+    pub fn domain(&mut self, slot: usize) -> &mut Domain {
+        self.hv.domain_at(slot).expect("a domain")
+    }
+
+    /// The vCPU that runs.
+    pub fn vcpu(&mut self) -> &mut Vcpu {
+        &mut self.hv.running_mut().vcpus[0]
+    }
+
+    /// The domain in `slot` as owner of frames.
     #[must_use]
-    pub fn guest_read(&self, at: u32) -> Option<u32> {
-        self.machine.read::<u32>(GuestVirt::new(at)).ok()
+    pub fn owner(&self, slot: usize) -> Owner {
+        Owner::of(self.hv.domain_in(slot).expect("a domain"))
     }
 
-    /// Writes a word as the guest's kernel; whether that was possible.
-    pub fn guest_write(&self, at: u32, value: u32) -> bool {
-        self.machine.write::<u32>(GuestVirt::new(at), &value).is_ok()
+    /// The frame table.
+    #[must_use]
+    pub fn table(&self) -> FrameTable {
+        self.hv.mm.frames
+    }
+
+    /// What is known about `mfn`.
+    #[must_use]
+    pub fn info(&self, mfn: Mfn) -> &'static FrameInfo {
+        self.hv.mm.frames.at(mfn)
     }
 
     /// What an audit finds wrong.
@@ -347,26 +266,57 @@ impl World {
         found
     }
 
-    /// Everything that a refused call must leave as it was. The kind and stamp of a frame without typed use do not count:
-    /// they only say what it was used as last.
+    /// The page that the domain in `slot` shares with the hypervisor.
     #[must_use]
-    pub fn snapshot(&self) -> Snapshot {
-        let frames = || (0..self.table().len()).map(|n| self.info(Mfn::new(n as u32)));
-        let typed = |info: &FrameInfo| {
-            let word = info.type_word();
-            if info.owner_word().is_free() || !word.is_held() {
-                0
-            } else {
-                word.with_stamp(0).0
-            }
-        };
-        Snapshot {
-            memory: self.machine.memory(),
-            m2p: self.machine.m2p.borrow().clone(),
-            types: frames().map(typed).collect(),
-            owners: frames().map(|info| info.owner_word().0).collect(),
-            domains: self.hv.domains.iter().flatten().map(|d| (**d).clone()).collect(),
-            root: self.machine.root(),
-        }
+    pub fn shared(&self, slot: usize) -> Mfn {
+        self.hv.domain_in(slot).expect("a domain").shared_info
+    }
+
+    /// A byte of that page.
+    #[must_use]
+    pub fn shared_u8(&self, slot: usize, offset: usize) -> u8 {
+        self.machine.load_u8(self.shared(slot), offset)
+    }
+
+    /// A word of that page.
+    #[must_use]
+    pub fn shared_u32(&self, slot: usize, offset: usize) -> u32 {
+        self.machine.load_u32(self.shared(slot), offset)
+    }
+}
+
+/// The running guest's memory.
+impl World {
+    /// Reads at an address that is mapped.
+    #[must_use]
+    pub fn read<T: GuestPod>(&self, at: u32) -> T {
+        self.machine.read(GuestVirt::new(at)).expect("mapped")
+    }
+
+    /// Writes at an address that is mapped writable.
+    pub fn write<T: IntoBytes + Immutable>(&self, at: u32, value: &T) {
+        let done = self.machine.write_bytes(GuestVirt::new(at), value.as_bytes());
+        done.expect("mapped");
+    }
+
+    /// Reads a word as the guest's kernel.
+    #[must_use]
+    pub fn guest_read(&self, at: u32) -> Option<u32> {
+        self.machine.read::<u32>(GuestVirt::new(at)).ok()
+    }
+
+    /// Writes a word as the guest's kernel; whether that was possible.
+    pub fn guest_write(&self, at: u32, value: u32) -> bool {
+        self.machine.write::<u32>(GuestVirt::new(at), &value).is_ok()
+    }
+
+    /// Makes the page at `at` read-only.
+    pub fn protect(&mut self, at: u32) {
+        let owner = self.owner(self.hv.current);
+        let mut mmu = Mmu::new(&mut self.hv, &self.machine);
+        let (table, index) = mmu.find_l1(GuestVirt::new(at)).expect("a table");
+        let entry = self.machine.peek(table, index) & !RW;
+        mmu.update_l1(table, index, entry, owner).expect("its own page");
+        self.machine.flush();
     }
 }

@@ -1,9 +1,9 @@
 use super::*;
-use crate::{domain::DomId, hypervisor::MAX_DOMAINS, mock::World};
+use crate::{domain::DomId, hypervisor::MAX_DOMAINS, testing::World};
 use guest_abi::shared_info::offset;
 use proptest::prelude::*;
 
-fn record(world: &World, slot: u32) -> TimeRecord {
+fn record(world: &World, slot: usize) -> TimeRecord {
     let word = |field: usize| u64::from(world.shared_u32(slot, offset::TIME + field));
     let long = |field: usize| word(field) | word(field + 4) << 32;
     TimeRecord {
@@ -17,7 +17,7 @@ fn record(world: &World, slot: u32) -> TimeRecord {
     }
 }
 
-fn timer_pending(world: &World, slot: u32) -> bool {
+fn timer_pending(world: &World, slot: usize) -> bool {
     world.shared_u32(slot, offset::EVTCHN_PENDING) & 1 != 0
 }
 
@@ -29,7 +29,7 @@ fn fire(world: &mut World, now_ns: u64) {
 
 #[test]
 fn the_record_has_equal_versions_and_the_clock_of_that_instant() {
-    let mut world = World::new();
+    let mut world = World::running();
     world.machine.now_ns.set(2_750_000_000);
     refresh(&mut world.hv, &world.machine, 0);
     refresh(&mut world.hv, &world.machine, 0);
@@ -49,7 +49,7 @@ fn the_record_has_equal_versions_and_the_clock_of_that_instant() {
 
 #[test]
 fn the_wall_clock_can_be_set() {
-    let mut world = World::new();
+    let mut world = World::running();
     world.hv.time.set_wall_clock(5_000, 999_999, 1_000_000_000);
     world.machine.now_ns.set(1_000_001_000);
     refresh(&mut world.hv, &world.machine, 0);
@@ -63,8 +63,8 @@ fn the_wall_clock_can_be_set() {
 
 #[test]
 fn a_version_that_the_guest_spoiled_spoils_nothing_else() {
-    let mut world = World::new();
-    let shared = crate::mock::SHARED;
+    let mut world = World::running();
+    let shared = world.shared(0);
     crate::platform::FrameMemory::store_u32(&world.machine, shared, offset::TIME_VERSION1, u32::MAX);
     refresh(&mut world.hv, &world.machine, 0);
     let now = record(&world, 0);
@@ -73,8 +73,8 @@ fn a_version_that_the_guest_spoiled_spoils_nothing_else() {
 
 #[test]
 fn a_timer_fires_once_at_its_time_and_not_before() {
-    let mut world = World::new();
-    world.call(15, [0, 5_000_000, 0, 0, 0]);
+    let mut world = World::running();
+    world.hypercall(15, [0, 5_000_000, 0, 0, 0]);
     assert_eq!(world.machine.timer.get(), Some(5_000_000));
     fire(&mut world, 4_999_999);
     assert!(!timer_pending(&world, 0));
@@ -89,28 +89,28 @@ fn a_timer_fires_once_at_its_time_and_not_before() {
 
 #[test]
 fn a_later_time_or_none_leaves_the_hardware_timer_alone() {
-    let mut world = World::new();
-    world.call(15, [0, 5_000_000, 0, 0, 0]);
-    world.call(15, [0, 9_000_000, 0, 0, 0]);
+    let mut world = World::running();
+    world.hypercall(15, [0, 5_000_000, 0, 0, 0]);
+    world.hypercall(15, [0, 9_000_000, 0, 0, 0]);
     assert_eq!(world.machine.timer.get(), Some(5_000_000));
     fire(&mut world, 5_000_000);
     assert!(!timer_pending(&world, 0));
     assert_eq!(world.machine.timer.get(), Some(9_000_000));
-    world.call(15, [0; 5]);
+    world.hypercall(15, [0; 5]);
     fire(&mut world, 9_000_000);
     assert!(!timer_pending(&world, 0));
     assert_eq!(world.machine.timer.get(), None);
-    world.call(15, [0, 1, 0, 0, 0]);
+    world.hypercall(15, [0, 1, 0, 0, 0]);
     assert_eq!(world.machine.timer.get(), Some(1), "a past time too");
 }
 
 #[test]
 fn the_hardware_timer_serves_the_earliest_of_all_domains() {
-    let mut world = World::new();
+    let mut world = World::running();
     let other = world.add_domain(DomId(1), false);
-    world.call(15, [0, 7_000_000, 0, 0, 0]);
+    world.hypercall(15, [0, 7_000_000, 0, 0, 0]);
     world.hv.current = other;
-    world.call(15, [0, 6_000_000, 0, 0, 0]);
+    world.hypercall(15, [0, 6_000_000, 0, 0, 0]);
     assert_eq!(world.machine.timer.get(), Some(6_000_000));
     fire(&mut world, 6_500_000);
     assert!(timer_pending(&world, 1) && !timer_pending(&world, 0));
@@ -123,9 +123,9 @@ fn the_hardware_timer_serves_the_earliest_of_all_domains() {
 
 #[test]
 fn an_expired_timer_wakes_its_domain() {
-    let mut world = World::new();
-    world.call(15, [0, 5_000_000, 0, 0, 0]);
-    world.call(6, [1, 0, 0, 0, 0]);
+    let mut world = World::running();
+    world.hypercall(15, [0, 5_000_000, 0, 0, 0]);
+    world.hypercall(6, [1, 0, 0, 0, 0]);
     assert!(!world.domain(0).run.is_runnable());
     fire(&mut world, 5_000_000);
     assert!(world.domain(0).run.is_runnable());
@@ -133,21 +133,21 @@ fn an_expired_timer_wakes_its_domain() {
 
 #[test]
 fn an_earlier_time_is_kept_and_so_is_one_after_an_expiry() {
-    let mut world = World::new();
-    world.call(15, [0, 5_000_000, 0, 0, 0]);
-    world.call(15, [0, 3_000_000, 0, 0, 0]);
+    let mut world = World::running();
+    world.hypercall(15, [0, 5_000_000, 0, 0, 0]);
+    world.hypercall(15, [0, 3_000_000, 0, 0, 0]);
     assert_eq!(world.machine.timer.get(), Some(3_000_000));
     fire(&mut world, 3_000_000);
     assert!(timer_pending(&world, 0));
     assert_eq!(world.machine.timer.get(), None);
-    world.call(15, [0, 4_000_000, 0, 0, 0]);
+    world.hypercall(15, [0, 4_000_000, 0, 0, 0]);
     assert_eq!(world.machine.timer.get(), Some(4_000_000));
 }
 
 #[test]
 fn a_slice_ends_by_the_same_timer() {
-    let mut world = World::new();
-    world.call(15, [0, 7_000_000, 0, 0, 0]);
+    let mut world = World::running();
+    world.hypercall(15, [0, 7_000_000, 0, 0, 0]);
     set_slice_end(&mut world.hv, &world.machine, 5_000_000);
     assert_eq!(world.machine.timer.get(), Some(5_000_000));
     fire(&mut world, 4_999_999);
@@ -160,7 +160,7 @@ fn a_slice_ends_by_the_same_timer() {
 
 #[test]
 fn of_very_many_timers_due_at_once_each_fires_in_the_end() {
-    let mut world = World::new();
+    let mut world = World::running();
     let slots: Vec<usize> = (1..)
         .map(|id| world.add_domain(DomId(id), false))
         .take((MAX_DOMAINS - 1).min(3 * BATCH as usize))
@@ -169,7 +169,7 @@ fn of_very_many_timers_due_at_once_each_fires_in_the_end() {
     for round in 0..3 {
         for &slot in &slots {
             world.hv.current = slot;
-            world.call(15, [0, 1_000_000 + round * 1_000_000, 0, 0, 0]);
+            world.hypercall(15, [0, 1_000_000 + round * 1_000_000, 0, 0, 0]);
         }
         world.machine.now_ns.set(u64::from(1_000_000 + round * 1_000_000));
         let mut looks = 0;

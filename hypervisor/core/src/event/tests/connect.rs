@@ -5,7 +5,7 @@ use super::*;
 /// Defect 10: DOMID_SELF was stored as it came, so the port could never be bound.
 #[test]
 fn an_unbound_port_for_oneself_can_be_bound() {
-    let mut world = World::new();
+    let mut world = World::running();
     let port1 = unbound(&mut world, SELF);
     assert_eq!(status_of(&mut world, port1).detail, 0, "the caller's own number");
     let bound = op(
@@ -29,7 +29,7 @@ fn an_unbound_port_for_oneself_can_be_bound() {
 /// Defect 10: the other domain's existence was not checked.
 #[test]
 fn a_port_for_a_domain_that_does_not_exist_is_refused() {
-    let mut world = World::new();
+    let mut world = World::running();
     refused(
         &mut world,
         &AllocUnbound {
@@ -44,7 +44,7 @@ fn a_port_for_a_domain_that_does_not_exist_is_refused() {
 /// Defect 11: an unprivileged domain could not name itself by number, nor make a loop.
 #[test]
 fn an_unprivileged_domain_may_make_a_loop_by_either_name() {
-    let mut world = World::new();
+    let mut world = World::running();
     world.hv.current = world.add_domain(DomId(5), false);
     for me in [SELF, WireId::new(5)] {
         for (dom1, dom2) in [(me, SELF), (SELF, me)] {
@@ -81,7 +81,7 @@ fn an_unprivileged_domain_may_make_a_loop_by_either_name() {
 
 #[test]
 fn a_named_free_port_is_taken_and_a_new_one_for_the_other_end_avoids_it() {
-    let mut world = World::new();
+    let mut world = World::running();
     let bound = op(
         &mut world,
         &BindInterdomain {
@@ -136,7 +136,7 @@ fn a_named_free_port_is_taken_and_a_new_one_for_the_other_end_avoids_it() {
 
 #[test]
 fn ports_that_are_connected_as_asked_are_a_success() {
-    let mut world = World::new();
+    let mut world = World::running();
     let (port1, port2) = looped(&mut world);
     for (ask1, ask2) in [(port1, port2), (port1, 0), (0, port2)] {
         let args = BindInterdomain {
@@ -163,7 +163,7 @@ fn ports_that_are_connected_as_asked_are_a_success() {
 
 #[test]
 fn two_domains_connect_through_a_port_that_waits() {
-    let mut world = World::new();
+    let mut world = World::running();
     let slot = world.add_domain(DomId(5), false);
     let port0 = unbound(&mut world, WireId::new(5));
     let wrong = unbound(&mut world, SELF);
@@ -203,7 +203,7 @@ fn two_domains_connect_through_a_port_that_waits() {
 
 #[test]
 fn only_a_privileged_domain_acts_on_others() {
-    let mut world = World::new();
+    let mut world = World::running();
     let slot = world.add_domain(DomId(5), false);
     let port = unbound(&mut world, SELF);
     world.hv.current = slot;

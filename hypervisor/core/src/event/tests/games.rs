@@ -7,12 +7,9 @@
 use super::*;
 use crate::{
     exit::{BeforeGuest, before_guest},
-    mock::{SHARED, ring1_regs},
+    testing::ring1_regs,
 };
-use guest_abi::{
-    addr::Mfn,
-    physdev::{IrqUnmaskNotify, PhysdevOp},
-};
+use guest_abi::physdev::{IrqUnmaskNotify, PhysdevOp};
 use proptest::prelude::*;
 
 const GUESTS: usize = 3;
@@ -63,14 +60,14 @@ struct Game {
 
 impl Game {
     fn new() -> Self {
-        let mut world = World::new();
+        let mut world = World::running();
         for slot in 0..GUESTS {
             if slot > 0 {
                 world.add_domain(DomId(10 + slot as u16), false);
             }
             world.domain(slot).io.lines = u16::MAX;
             // Only what the play sends is to be seen: VIRQ_TIMER, which is not bound, stays masked.
-            let shared = Mfn::new(SHARED.raw() + slot as u32);
+            let shared = world.shared(slot);
             world.machine.store_u32(shared, offset::EVTCHN_MASK, 1);
         }
         let mut game = Self {
@@ -131,27 +128,25 @@ impl Game {
     }
 
     fn load(&self, slot: usize, at: usize) -> u32 {
-        self.world.shared_u32(slot as u32, at)
+        self.world.shared_u32(slot, at)
     }
 
     fn set(&self, slot: usize, at: usize, bits: u32) {
-        let frame = Mfn::new(SHARED.raw() + slot as u32);
+        let frame = self.world.shared(slot);
         self.world.machine.fetch_or_u32(frame, at, bits);
     }
 
     fn clear(&self, slot: usize, at: usize, bits: u32) -> u32 {
-        let frame = Mfn::new(SHARED.raw() + slot as u32);
+        let frame = self.world.shared(slot);
         self.world.machine.fetch_clear_u32(frame, at, bits)
     }
 
     fn set_flag(&self, slot: usize, at: usize, value: u8) {
-        self.world
-            .machine
-            .store_u8(Mfn::new(SHARED.raw() + slot as u32), at, value);
+        self.world.machine.store_u8(self.world.shared(slot), at, value);
     }
 
     fn flag(&self, slot: usize, at: usize) -> bool {
-        self.world.shared_u8(slot as u32, at) != 0
+        self.world.shared_u8(slot, at) != 0
     }
 
     /// The way back to a guest after a call or an interrupt.
@@ -259,7 +254,7 @@ impl Game {
                 local_port: channel.ends[end].1,
             }),
         );
-        let eax = self.world.call(16, [ARGS, 0, 0, 0, 0]);
+        let eax = self.world.hypercall(16, [ARGS, 0, 0, 0, 0]);
         if channel.closed.is_some() {
             assert_eq!(eax, Errno::Inval.to_eax());
         } else {
@@ -309,7 +304,7 @@ impl Game {
     }
 
     fn call(&mut self, number: u32, ebx: u32) {
-        assert_eq!(self.world.call(number, [ebx, 0, 0, 0, 0]) as i32 >> 31, 0);
+        assert_eq!(self.world.hypercall(number, [ebx, 0, 0, 0, 0]) as i32 >> 31, 0);
         self.exit();
     }
 

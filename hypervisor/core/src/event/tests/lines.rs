@@ -7,7 +7,7 @@ const LINE: u8 = 5;
 
 /// A machine on which every domain may bind lines; slots 0 and up are domains 0, 11, 12 ...
 fn with_owners(others: u16) -> World {
-    let mut world = World::new();
+    let mut world = World::running();
     for n in 1..=others {
         world.add_domain(DomId(10 + n), false);
     }
@@ -46,19 +46,19 @@ fn ask(world: &mut World, line: u8) -> bool {
 fn notify(world: &mut World, slot: usize) {
     world.hv.current = slot;
     world.write(ARGS, &PhysdevOp::new(&IrqUnmaskNotify {}));
-    assert_eq!(world.call(19, [ARGS, 0, 0, 0, 0]), 0);
+    assert_eq!(world.hypercall(19, [ARGS, 0, 0, 0, 0]), 0);
 }
 
 /// The domain in `slot` takes the event of `port`.
-fn take(world: &World, slot: u32, port: u32) {
+fn take(world: &World, slot: usize, port: u32) {
     let at = offset::EVTCHN_PENDING + port as usize / 32 * 4;
-    let frame = guest_abi::addr::Mfn::new(crate::mock::SHARED.raw() + slot);
+    let frame = world.shared(slot);
     world.machine.fetch_clear_u32(frame, at, 1 << (port % 32));
 }
 
-fn mask(world: &World, slot: u32, port: u32, on: bool) {
+fn mask(world: &World, slot: usize, port: u32, on: bool) {
     let at = offset::EVTCHN_MASK + port as usize / 32 * 4;
-    let frame = guest_abi::addr::Mfn::new(crate::mock::SHARED.raw() + slot);
+    let frame = world.shared(slot);
     if on {
         world.machine.fetch_or_u32(frame, at, 1 << (port % 32));
     } else {
@@ -83,7 +83,7 @@ fn close_port(world: &mut World, port: u32) {
 
 #[test]
 fn only_lines_that_were_given_and_nobody_has_are_bound() {
-    let mut world = World::new();
+    let mut world = World::running();
     refused(&mut world, &request(128, 0), Errno::Inval);
     refused(&mut world, &request(0, 2), Errno::Inval);
     refused(&mut world, &request(5, 0), Errno::Perm);
@@ -224,7 +224,7 @@ fn an_interrupt_wakes_its_domain() {
     });
     ask(&mut world, LINE);
     assert!(world.domain(1).run.is_runnable());
-    assert!(world.machine.exit_work.get());
+    assert!(world.machine.cpu.exit_work.get());
 }
 
 #[test]

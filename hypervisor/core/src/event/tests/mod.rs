@@ -9,8 +9,8 @@ mod storm;
 
 use super::*;
 use crate::{
-    mock::{ARGS, World},
     platform::{FrameMemory, InterruptLines},
+    testing::{ARGS, World},
 };
 use guest_abi::{
     domain::DomId as WireId,
@@ -28,7 +28,7 @@ const SELF: WireId = WireId::SELF;
 #[track_caller]
 fn op<A: EvtchnArgs>(world: &mut World, args: &A) -> A {
     world.write(ARGS, &EvtchnOp::new(args));
-    assert_eq!(world.call(16, [ARGS, 0, 0, 0, 0]), 0);
+    assert_eq!(world.hypercall(16, [ARGS, 0, 0, 0, 0]), 0);
     world.read::<EvtchnOp>(ARGS).args()
 }
 
@@ -67,6 +67,6 @@ fn looped(world: &mut World) -> (u32, u32) {
     (bound.port1, bound.port2)
 }
 
-fn pending(world: &World, slot: u32, port: u32) -> bool {
+fn pending(world: &World, slot: usize, port: u32) -> bool {
     world.shared_u32(slot, offset::EVTCHN_PENDING + port as usize / 32 * 4) & 1 << (port % 32) != 0
 }

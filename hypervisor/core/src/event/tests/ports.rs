@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn ports_are_given_lowest_first_and_never_port_0() {
-    let mut world = World::new();
+    let mut world = World::running();
     assert_eq!(
         [
             unbound(&mut world, SELF),
@@ -41,7 +41,7 @@ fn ports_are_given_lowest_first_and_never_port_0() {
 
 #[test]
 fn the_table_doubles_up_to_1024_ports_and_then_is_full() {
-    let mut world = World::new();
+    let mut world = World::running();
     refused(
         &mut world,
         &Status {
@@ -117,7 +117,7 @@ fn the_table_doubles_up_to_1024_ports_and_then_is_full() {
 
 #[test]
 fn what_cannot_be_closed_or_sent_on() {
-    let mut world = World::new();
+    let mut world = World::running();
     for port in [0, 3, 16, 1024, u32::MAX] {
         refused(
             &mut world,
@@ -146,12 +146,12 @@ fn what_cannot_be_closed_or_sent_on() {
 /// Defect 12: pending and mask bits of a closed port stayed.
 #[test]
 fn close_clears_both_bits() {
-    let mut world = World::new();
+    let mut world = World::running();
     let (port1, port2) = looped(&mut world);
     op(&mut world, &Send { local_port: port1 });
     world
         .machine
-        .fetch_or_u32(crate::mock::SHARED, offset::EVTCHN_MASK, 1 << port2);
+        .fetch_or_u32(world.shared(0), offset::EVTCHN_MASK, 1 << port2);
     assert!(pending(&world, 0, port2));
     op(
         &mut world,
@@ -167,7 +167,7 @@ fn close_clears_both_bits() {
 
 #[test]
 fn bad_blocks_are_refused() {
-    let mut world = World::new();
+    let mut world = World::running();
     for at in [0, 0xFBFF_FFF0, 0xFC00_0000, u32::MAX] {
         world.refused(16, [at, 0, 0, 0, 0], Errno::Fault);
     }
@@ -219,7 +219,7 @@ fn bad_blocks_are_refused() {
 
 #[test]
 fn no_port_is_bound_when_its_number_cannot_be_told() {
-    let mut world = World::new();
+    let mut world = World::running();
     world.write(
         ARGS,
         &EvtchnOp::new(&AllocUnbound {
@@ -228,6 +228,6 @@ fn no_port_is_bound_when_its_number_cannot_be_told() {
             port: 0,
         }),
     );
-    world.machine.map(ARGS / 4096, false);
+    world.protect(ARGS);
     world.refused(16, [ARGS, 0, 0, 0, 0], Errno::Fault);
 }

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn virtual_interrupts_arrive_on_their_port_or_on_port_0() {
-    let mut world = World::new();
+    let mut world = World::running();
     send_virq(&mut world.hv, &world.machine, 0, Virq::Timer);
     assert!(pending(&world, 0, 0));
     let port = op(
@@ -84,9 +84,9 @@ fn numbers_of_virtual_interrupts_are_the_interfaces() {
 
 #[test]
 fn a_port_is_raised_in_the_order_of_the_interface() {
-    let mut world = World::new();
+    let mut world = World::running();
     let (port1, port2) = looped(&mut world);
-    let shared = crate::mock::SHARED;
+    let shared = world.shared(0);
     let flag = |world: &World| world.shared_u8(0, offset::EVTCHN_UPCALL_PENDING);
     let selector = |world: &World| world.shared_u32(0, offset::EVTCHN_PENDING_SEL);
 
@@ -116,7 +116,7 @@ fn a_port_is_raised_in_the_order_of_the_interface() {
 
 #[test]
 fn ports_above_31_have_their_own_word() {
-    let mut world = World::new();
+    let mut world = World::running();
     let ports: Vec<u32> = (0..99).map(|_| unbound(&mut world, SELF)).collect();
     let last = *ports.last().expect("some");
     let bound = op(
@@ -144,11 +144,11 @@ fn what_was_typed_before_anybody_listened_is_announced_at_the_bind() {
         virq: WireVirq::CONSOLE,
         port: 0,
     };
-    let mut quiet = World::new();
+    let mut quiet = World::running();
     let port = op(&mut quiet, &console).port;
     assert!(!pending(&quiet, 0, port));
 
-    let mut typed = World::new();
+    let mut typed = World::running();
     typed.machine.input.borrow_mut().push_back(b'x');
     let port = op(&mut typed, &console).port;
     assert!(pending(&typed, 0, port));

@@ -3,13 +3,10 @@
 use super::*;
 use crate::{
     exit::{BeforeGuest, before_guest},
-    mock::{SHARED, ring1_regs},
     sched::policy::ChosenPolicy,
+    testing::ring1_regs,
 };
-use guest_abi::{
-    addr::Mfn,
-    physdev::{IrqUnmaskNotify, PhysdevOp},
-};
+use guest_abi::physdev::{IrqUnmaskNotify, PhysdevOp};
 
 const RINGERS: [usize; 2] = [0, 1];
 const WORKER: usize = 2;
@@ -40,7 +37,7 @@ struct Storm {
 
 impl Storm {
     fn new(policy: &str) -> Self {
-        let mut world = World::new();
+        let mut world = World::running();
         world.hv.sched.policy = ChosenPolicy::by_name(policy).expect("a policy");
         for n in 1..4 {
             world.add_domain(DomId(n), false);
@@ -84,7 +81,7 @@ impl Storm {
         assert_ne!(before_guest(&mut self.world.cx()), BeforeGuest::Idle);
         self.world.regs = ring1_regs();
         // The guests look at their bits when they run.
-        let shared = Mfn::new(SHARED.raw() + self.world.hv.current as u32);
+        let shared = self.world.shared(self.world.hv.current);
         for flag in [offset::EVTCHN_UPCALL_PENDING, offset::EVTCHN_UPCALL_MASK] {
             self.world.machine.store_u8(shared, flag, 0);
         }
@@ -145,15 +142,15 @@ impl Storm {
     fn act(&mut self, slot: usize, then: Then) {
         if slot == WAITER {
             self.world.write(ARGS, &PhysdevOp::new(&IrqUnmaskNotify {}));
-            assert_eq!(self.world.call(19, [ARGS, 0, 0, 0, 0]), 0);
-            assert_eq!(self.world.call(6, [1, 0, 0, 0, 0]), 0);
+            assert_eq!(self.world.hypercall(19, [ARGS, 0, 0, 0, 0]), 0);
+            assert_eq!(self.world.hypercall(6, [1, 0, 0, 0, 0]), 0);
             return;
         }
         let local_port = self.ports[slot];
         op(&mut self.world, &Send { local_port });
         match then {
-            Then::Block => assert_eq!(self.world.call(6, [1, 0, 0, 0, 0]), 0),
-            Then::Yield => assert_eq!(self.world.call(6, [0, 0, 0, 0, 0]), 0),
+            Then::Block => assert_eq!(self.world.hypercall(6, [1, 0, 0, 0, 0]), 0),
+            Then::Yield => assert_eq!(self.world.hypercall(6, [0, 0, 0, 0, 0]), 0),
             Then::GoOn => {}
         }
     }

@@ -148,7 +148,7 @@ pub fn refused<T: IntoBytes + Immutable + FromBytes + Copy>(world: &mut World, c
         world.call(20, [command, RECORDS, 1, 0, 0]),
         Ok(Outcome::Return(0))
     );
-    assert_eq!(world.snapshot().differences(&before), Vec::<String>::new());
+    world.assert_unchanged_since(&before);
     assert_sound(world);
 }
 
@@ -157,7 +157,7 @@ pub fn refused<T: IntoBytes + Immutable + FromBytes + Copy>(world: &mut World, c
 pub fn fails(world: &mut World, args: [u32; 5], error: HvError) {
     let before = world.snapshot();
     assert_eq!(world.call(20, args), Err(error));
-    assert_eq!(world.snapshot().differences(&before), Vec::<String>::new());
+    world.assert_unchanged_since(&before);
 }
 
 #[track_caller]

@@ -188,7 +188,7 @@ fn call_1_says_invalid_and_changes_nothing() {
         let before = pair.world.snapshot();
         let done = pair.world.call(1, [RECORDS, 1, 0, 0, 0]);
         assert_eq!(done, Err(HvError::Mm(why)));
-        assert_eq!(pair.world.snapshot().differences(&before), Vec::<String>::new());
+        pair.world.assert_unchanged_since(&before);
     }
 }
 

@@ -107,12 +107,12 @@ mod tests {
     use super::*;
     use crate::{
         hypercall::dom0::tests::{op, refused},
-        mock::World,
+        testing::World,
     };
     use guest_abi::{domain::DomId as WireId, errno::Errno};
 
     fn round_robin() -> World {
-        let mut world = World::new();
+        let mut world = World::running();
         world.hv.sched.policy = ChosenPolicy::by_name("rrobin").expect("a policy");
         world
     }
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn the_policy_that_was_chosen_is_told() {
         assert_eq!(
-            op(&mut World::new(), &GetSchedId::default()).sched_id,
+            op(&mut World::running(), &GetSchedId::default()).sched_id,
             SchedId::BVT
         );
         assert_eq!(
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn the_policys_parameter_is_set_and_read() {
         for (mut world, sched_id, other, default) in [
-            (World::new(), SchedId::BVT, SchedId::RROBIN, 5_000_000),
+            (World::running(), SchedId::BVT, SchedId::RROBIN, 5_000_000),
             (round_robin(), SchedId::RROBIN, SchedId::BVT, 10_000_000),
         ] {
             let ctl = |sched_id, direction, slice_ns| SchedCtl {
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_domains_parameters_are_set_and_read() {
-        let mut world = World::new();
+        let mut world = World::running();
         world.add_domain(DomId(5), false);
         let five = WireId::new(5);
         let fresh = op(&mut world, &AdjustDom { domain: five, ..GET });
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn what_the_policy_refuses_is_told_and_changes_nothing() {
-        let mut world = World::new();
+        let mut world = World::running();
         for wrong in [
             AdjustDom {
                 mcu_advance: 0,

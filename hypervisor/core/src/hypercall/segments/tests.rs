@@ -67,10 +67,10 @@ fn gdt_refused(world: &mut World, frames: &[Mfn], entries: u32) -> HvError {
         assert!(world.guest_write(Guest::va(LIST) + n as u32 * 4, frame.raw()));
     }
     let before = world.snapshot();
-    let loaded = world.machine.gdt.borrow().clone();
+    let loaded = world.machine.cpu.gdt.borrow().clone();
     let error = set_gdt(world, frames, entries).expect_err("refused");
-    assert_eq!(world.snapshot().differences(&before), Vec::<String>::new());
-    assert_eq!(*world.machine.gdt.borrow(), loaded);
+    world.assert_unchanged_since(&before);
+    assert_eq!(*world.machine.cpu.gdt.borrow(), loaded);
     error
 }
 
@@ -98,7 +98,7 @@ fn update(world: &mut World, address: u64, descriptor: u64) -> Result<Outcome, H
 fn update_refused(world: &mut World, address: u64, descriptor: u64) -> HvError {
     let before = world.snapshot();
     let error = update(world, address, descriptor).expect_err("refused");
-    assert_eq!(world.snapshot().differences(&before), Vec::<String>::new());
+    world.assert_unchanged_since(&before);
     error
 }
 
@@ -109,7 +109,7 @@ fn a_gdt_is_judged_cut_loaded_and_read_only() {
     world.machine.poke(frames[0], 1, LARGE);
     world.machine.poke(frames[1], 511, GOOD);
     assert_eq!(set_gdt(&mut world, &frames, 513), DONE);
-    assert_eq!(*world.machine.gdt.borrow(), (frames.to_vec(), 513));
+    assert_eq!(*world.machine.cpu.gdt.borrow(), (frames.to_vec(), 513));
     assert_eq!(world.machine.peek(frames[0], 1), CUT);
     assert_eq!(world.machine.peek(frames[1], 511), GOOD);
     let denied = remap(&mut world, &guest, 10, P | RW | US);
@@ -142,7 +142,7 @@ fn fourteen_frames_are_the_most() {
     let (mut world, guest) = world();
     let frames = &guest.frames[10..24];
     assert_eq!(set_gdt(&mut world, frames, 7168), DONE);
-    assert_eq!(world.machine.gdt.borrow().0.len(), 14);
+    assert_eq!(world.machine.cpu.gdt.borrow().0.len(), 14);
     assert_eq!(gdt_refused(&mut world, frames, 7169), HvError::Invalid);
     assert_eq!(gdt_refused(&mut world, frames, 0), HvError::Invalid);
     assert_eq!(gdt_refused(&mut world, frames, u32::MAX), HvError::Invalid);
@@ -154,7 +154,7 @@ fn a_list_that_cannot_be_read_is_refused() {
     for at in [HV_START - 4, HV_START, u32::MAX, Guest::va(10), Guest::va(10) - 4] {
         let before = world.snapshot();
         assert_eq!(world.call(2, [at, 1024, 0, 0, 0]), Err(HvError::Fault));
-        assert_eq!(world.snapshot().differences(&before), Vec::<String>::new());
+        world.assert_unchanged_since(&before);
     }
 }
 
@@ -302,15 +302,15 @@ fn an_ldt_page_is_mapped_when_the_processor_reads_from_it() {
         world.call(1, [Guest::va(LIST), 1, 0, 0, 0]),
         Ok(Outcome::Return(0))
     );
-    assert_eq!(world.machine.ldt_entries.get(), 1500);
+    assert_eq!(world.machine.cpu.ldt.borrow().1, 1500);
     assert_eq!(
-        *world.machine.ldt_pages.borrow(),
-        [(0, guest.frames[10])],
+        world.machine.cpu.ldt.borrow().0,
+        [(0, guest.frames[10])].into(),
         "the first page at once"
     );
 
     assert!(restarts(&mut world, LDT_WINDOW + 0x1038));
-    assert_eq!(world.machine.ldt_pages.borrow()[1], (1, guest.frames[11]));
+    assert_eq!(world.machine.cpu.ldt.borrow().0[&1], guest.frames[11]);
     assert_eq!(world.machine.peek(guest.frames[11], 7), CUT);
     // An unsafe descriptor, a page beyond the table, one that is mapped already: the guest's own fault.
     for address in [0x2038, 0x3000, 0x1038] {

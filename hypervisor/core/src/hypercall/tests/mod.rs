@@ -9,11 +9,11 @@ mod traps;
 use super::*;
 use crate::{
     domain::DomId,
-    mock::{ARGS, INNER_ESP, KERNEL_ESP, World},
     outcome::CrashReason,
     platform::{CpuControl, FastTrap},
     sched::Held,
     segment::check_code_selector,
+    testing::{ARGS, INNER_ESP, KERNEL_ESP, Work, World},
     vcpu::CodePointer,
 };
 use guest_abi::{
@@ -31,7 +31,7 @@ use proptest::prelude::*;
 /// Defect 3: the number was masked with 31.
 #[test]
 fn a_number_beyond_the_table_is_no_alias() {
-    let mut world = World::new();
+    let mut world = World::running();
     for number in [23, 31, 32, 32 + 17, 255, 0x8000_0011, u32::MAX] {
         world.refused(number, [0; 5], Errno::NoSys);
     }
@@ -42,9 +42,9 @@ fn a_number_beyond_the_table_is_no_alias() {
 
 #[test]
 fn calls_are_counted_with_their_refusals() {
-    let mut world = World::new();
-    world.call(17, [0; 5]);
-    world.call(17, [99, 0, 0, 0, 0]);
+    let mut world = World::running();
+    world.hypercall(17, [0; 5]);
+    world.hypercall(17, [99, 0, 0, 0, 0]);
     let row = world.hv.calls.rows().find(|(name, ..)| *name == "xen_version");
     assert_eq!(row, Some(("xen_version", 1, 1)));
     assert_eq!(world.hv.calls.rows().count(), CallNumber::COUNT);
@@ -55,7 +55,7 @@ fn calls_are_counted_with_their_refusals() {
 
 #[test]
 fn sched_op_refuses_what_it_does_not_know() {
-    let mut world = World::new();
+    let mut world = World::running();
     for op in [3, 0xFF, 0x103] {
         world.refused(6, [op, 0, 0, 0, 0], Errno::NoSys);
     }
@@ -64,12 +64,12 @@ fn sched_op_refuses_what_it_does_not_know() {
 
 #[test]
 fn version_text_and_features() {
-    let mut world = World::new();
-    assert_eq!(world.call(17, [0, 0xFFFF_FFFF, 0, 0, 0]), 0x0002_0000);
-    assert_eq!(world.call(17, [1, ARGS, 0, 0, 0]), 0);
+    let mut world = World::running();
+    assert_eq!(world.hypercall(17, [0, 0xFFFF_FFFF, 0, 0, 0]), 0x0002_0000);
+    assert_eq!(world.hypercall(17, [1, ARGS, 0, 0, 0]), 0);
     assert_eq!(world.read::<[u8; 16]>(ARGS), EXTRAVERSION);
     world.write(ARGS, &FeatureInfo::default());
-    assert_eq!(world.call(17, [6, ARGS, 0, 0, 0]), 0);
+    assert_eq!(world.hypercall(17, [6, ARGS, 0, 0, 0]), 0);
     let features = world.read::<FeatureInfo>(ARGS).submap;
     assert!(features.contains(Features::DOM0 | Features::WRITABLE_PAGE_TABLES));
     assert!(!features.contains(Features::EXIT_ON_SHUTDOWN));
@@ -90,10 +90,10 @@ fn version_text_and_features() {
 
 #[test]
 fn vm_assist_has_one_type() {
-    let mut world = World::new();
-    assert_eq!(world.call(21, [0, 2, 0, 0, 0]), 0);
+    let mut world = World::running();
+    assert_eq!(world.hypercall(21, [0, 2, 0, 0, 0]), 0);
     assert_eq!(world.domain(0).vm_assist, 4);
-    assert_eq!(world.call(21, [1, 2, 0, 0, 0]), 0);
+    assert_eq!(world.hypercall(21, [1, 2, 0, 0, 0]), 0);
     assert_eq!(world.domain(0).vm_assist, 0);
     for (command, kind, error) in [
         (2, 2, Errno::NoSys),
@@ -108,15 +108,15 @@ fn vm_assist_has_one_type() {
 
 #[test]
 fn set_timer_op_takes_the_high_word_first() {
-    let mut world = World::new();
-    assert_eq!(world.call(15, [1, 2, 0, 0, 0]), 0);
+    let mut world = World::running();
+    assert_eq!(world.hypercall(15, [1, 2, 0, 0, 0]), 0);
     assert_eq!(world.vcpu().timer_deadline_ns, 0x1_0000_0002);
     assert_eq!(world.machine.timer.get(), Some(0x1_0000_0002));
 }
 
 #[test]
 fn an_outcome_becomes_registers_in_one_place() {
-    let mut world = World::new();
+    let mut world = World::running();
     world.regs.rip = 1;
     assert_eq!(
         finish(&mut world.cx(), 13, Ok(Outcome::Again([1, 2, 3, 4, 5]))),
@@ -134,7 +134,7 @@ fn an_outcome_becomes_registers_in_one_place() {
 /// Defect 21: the call was a stub over code that did not work. What it has no command for is still refused.
 #[test]
 fn commands_of_grant_tables_that_do_not_exist_are_refused() {
-    let mut world = World::new();
+    let mut world = World::running();
     for command in [3, 7, 8, 9, 10, 11, 12, u32::MAX] {
         world.refused(20, [command, ARGS, 1, 0, 0], Errno::NoSys);
     }

@@ -19,7 +19,7 @@ fn check_registered(world: &mut World) {
             .all(|&address| address < HV_START)
     );
     assert_eq!(vcpu.debug_registers[4..6], [0, 0]);
-    let armed = world.machine.fast_trap.get();
+    let armed = world.machine.cpu.fast_trap.get();
     assert_eq!(armed, vcpu.armed_fast_trap());
     if let Some(trap) = armed {
         assert!(trap.eip != 0 && check_code_selector(Selector::new(trap.cs)).is_ok());
@@ -27,10 +27,10 @@ fn check_registered(world: &mut World) {
         assert!((20..=HV_START).contains(&vcpu.kernel_esp));
     }
     if armed.is_some() {
-        let told = world.machine.kernel_stack.get();
+        let told = world.machine.cpu.kernel_stack.get();
         assert_eq!(told, (vcpu.kernel_ss, vcpu.kernel_esp));
     }
-    assert_eq!(world.machine.task_switched.get(), vcpu.fpu_trap_armed);
+    assert_eq!(world.machine.cpu.task_switched.get(), vcpu.fpu_trap_armed);
     assert_eq!(world.domain(0).vm_assist & !4, 0);
 }
 
@@ -53,14 +53,14 @@ proptest! {
         page in prop::collection::vec(argument(), 64),
         calls in prop::collection::vec((0u32..24, prop::array::uniform5(argument())), 1..60),
     ) {
-        let mut world = World::new();
-        world.call(3, [0xE021, KERNEL_ESP, 0, 0, 0]);
+        let mut world = World::running();
+        world.hypercall(3, [0xE021, KERNEL_ESP, 0, 0, 0]);
         for (n, word) in page.iter().enumerate() {
             world.write(ARGS + n as u32 * 4, word);
         }
         for (number, args) in calls {
-            world.machine.calm.set(Some(3));
-            world.call(number, args);
+            world.machine.work.set(Work::After(3));
+            world.hypercall(number, args);
             check_registered(&mut world);
             if world.hv.sched.end.is_some() {
                 break;

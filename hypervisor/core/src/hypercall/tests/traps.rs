@@ -15,7 +15,7 @@ pub(super) fn trap(vector: u8, flags: u8, cs: Selector, address: u32) -> TrapInf
 
 #[test]
 fn a_trap_table_is_merged_up_to_its_terminator() {
-    let mut world = World::new();
+    let mut world = World::running();
     let before = world.vcpu().clone();
     let local = Selector::new(0x000D);
     let table = [
@@ -25,7 +25,7 @@ fn a_trap_table_is_merged_up_to_its_terminator() {
         trap(5, 0, FLAT, 1),
     ];
     world.write(ARGS, &table);
-    assert_eq!(world.call(0, [ARGS, 0, 0, 0, 0]), 0);
+    assert_eq!(world.hypercall(0, [ARGS, 0, 0, 0, 0]), 0);
     let mut expected = before;
     expected.gates[3] = table[0];
     expected.gates[0x80] = table[1];
@@ -41,7 +41,7 @@ fn a_trap_table_keeps_what_came_before_a_bad_entry() {
         Selector::new(0xE008),
         Selector::new(0xE021),
     ] {
-        let mut world = World::new();
+        let mut world = World::running();
         world.write(
             ARGS,
             &[
@@ -50,7 +50,7 @@ fn a_trap_table_keeps_what_came_before_a_bad_entry() {
                 TrapInfo::default(),
             ],
         );
-        assert_eq!(world.call(0, [ARGS, 0, 0, 0, 0]), Errno::Perm.to_eax());
+        assert_eq!(world.hypercall(0, [ARGS, 0, 0, 0, 0]), Errno::Perm.to_eax());
         assert_eq!(world.vcpu().gates[3].address, 0x1000);
         assert_eq!(world.vcpu().gates[4].address, 0x50_0004);
     }
@@ -58,7 +58,7 @@ fn a_trap_table_keeps_what_came_before_a_bad_entry() {
 
 #[test]
 fn a_trap_table_outside_the_guest_is_refused() {
-    let mut world = World::new();
+    let mut world = World::running();
     for at in [0, HV_START, HV_START - 4, u32::MAX - 3, 0x7000_0000] {
         world.refused(0, [at, 0, 0, 0, 0], Errno::Fault);
     }
@@ -66,21 +66,21 @@ fn a_trap_table_outside_the_guest_is_refused() {
     world.refused(0, [ARGS + 0x1FFC, 0, 0, 0, 0], Errno::Fault);
     // Unaligned is no reason to refuse.
     world.write(ARGS + 1, &[trap(3, 3, FLAT, 0x1000), TrapInfo::default()]);
-    assert_eq!(world.call(0, [ARGS + 1, 0, 0, 0, 0]), 0);
+    assert_eq!(world.hypercall(0, [ARGS + 1, 0, 0, 0, 0]), 0);
 }
 
 #[test]
 fn a_long_trap_table_pauses_and_goes_on() {
-    let mut world = World::new();
+    let mut world = World::running();
     let mut table: Vec<TrapInfo> = (0..300u32).map(|n| trap(n as u8, 0, FLAT, n + 1)).collect();
     table.push(TrapInfo::default());
     for (n, entry) in table.iter().enumerate() {
         world.write(ARGS + n as u32 * 8, entry);
     }
-    world.machine.calm.set(Some(1));
+    world.machine.work.set(Work::After(1));
     let rip = world.regs.rip;
     assert_eq!(
-        world.call(0, [ARGS, 0, 0, 0, 0]),
+        world.hypercall(0, [ARGS, 0, 0, 0, 0]),
         0,
         "EAX holds the number of the call to repeat"
     );
@@ -88,8 +88,8 @@ fn a_long_trap_table_pauses_and_goes_on() {
     assert_eq!(world.regs.rbx, u64::from(ARGS + 256 * 8));
     assert_eq!(world.vcpu().gates[255].address, 256);
     assert_eq!(world.vcpu().gates[0].address, 1);
-    world.machine.calm.set(None);
-    assert_eq!(world.call(0, [world.regs.rbx as u32, 0, 0, 0, 0]), 0);
+    world.machine.work.set(Work::Never);
+    assert_eq!(world.hypercall(0, [world.regs.rbx as u32, 0, 0, 0, 0]), 0);
     assert_eq!(world.regs.rip, rip - 2);
     assert_eq!(world.vcpu().gates[0].address, 257);
     assert_eq!(world.vcpu().gates[299 - 256].address, 300);
@@ -97,8 +97,8 @@ fn a_long_trap_table_pauses_and_goes_on() {
 
 #[test]
 fn stack_switch_looks_at_the_rpl_only() {
-    let mut world = World::new();
-    assert_eq!(world.call(3, [0xE021, 0x1234, 0, 0, 0]), 0);
+    let mut world = World::running();
+    assert_eq!(world.hypercall(3, [0xE021, 0x1234, 0, 0, 0]), 0);
     assert_eq!(
         (world.vcpu().kernel_ss, world.vcpu().kernel_esp),
         (0xE021, 0x1234)
@@ -110,8 +110,8 @@ fn stack_switch_looks_at_the_rpl_only() {
 
 #[test]
 fn callbacks_need_two_good_selectors() {
-    let mut world = World::new();
-    assert_eq!(world.call(4, [0xE019, 0x10, 0x0029, 0x20, 0]), 0);
+    let mut world = World::running();
+    assert_eq!(world.hypercall(4, [0xE019, 0x10, 0x0029, 0x20, 0]), 0);
     assert_eq!(
         world.vcpu().event_callback,
         CodePointer {
@@ -132,31 +132,31 @@ fn callbacks_need_two_good_selectors() {
 
 #[test]
 fn a_fast_trap_is_a_snapshot_of_its_gate() {
-    let mut world = World::new();
+    let mut world = World::running();
     world.vcpu().gates[0x80].flags = TrapFlags::with_dpl(3);
-    assert_eq!(world.call(11, [0x80, 0, 0, 0, 0]), 0);
+    assert_eq!(world.hypercall(11, [0x80, 0, 0, 0, 0]), 0);
     let armed = Some(FastTrap {
         vector: 0x80,
         dpl: 3,
         cs: 0xE019,
         eip: 0x50_0080,
     });
-    assert_eq!(world.machine.fast_trap.get(), armed);
+    assert_eq!(world.machine.cpu.fast_trap.get(), armed);
     world.vcpu().gates[0x80].address = 1;
-    assert_eq!(world.machine.fast_trap.get(), armed);
-    assert_eq!(world.call(11, [0x2F, 0, 0, 0, 0]), 0);
+    assert_eq!(world.machine.cpu.fast_trap.get(), armed);
+    assert_eq!(world.hypercall(11, [0x2F, 0, 0, 0, 0]), 0);
     assert_eq!(
-        world.machine.fast_trap.get().map(|t| t.vector),
+        world.machine.cpu.fast_trap.get().map(|t| t.vector),
         Some(0x2F),
         "one at a time"
     );
-    assert_eq!(world.call(11, [0; 5]), 0);
-    assert_eq!(world.machine.fast_trap.get(), None);
+    assert_eq!(world.hypercall(11, [0; 5]), 0);
+    assert_eq!(world.machine.cpu.fast_trap.get(), None);
 }
 
 #[test]
 fn what_cannot_be_a_fast_trap() {
-    let mut world = World::new();
+    let mut world = World::running();
     for vector in [
         1,
         3,
@@ -181,8 +181,8 @@ fn what_cannot_be_a_fast_trap() {
 
 #[test]
 fn the_fast_trap_is_armed_only_over_a_stack_its_stub_can_write() {
-    let mut world = World::new();
-    world.call(11, [0x80, 0, 0, 0, 0]);
+    let mut world = World::running();
+    world.hypercall(11, [0x80, 0, 0, 0, 0]);
     for (ss, esp, armed) in [
         (0xE021, KERNEL_ESP, true),
         (0xE021, 0, false),
@@ -194,13 +194,17 @@ fn the_fast_trap_is_armed_only_over_a_stack_its_stub_can_write() {
         (0xE033, KERNEL_ESP, false),
         (0xE021, KERNEL_ESP, true),
     ] {
-        assert_eq!(world.call(3, [ss, esp, 0, 0, 0]), 0);
-        assert_eq!(world.machine.fast_trap.get().is_some(), armed, "{ss:x}:{esp:x}");
+        assert_eq!(world.hypercall(3, [ss, esp, 0, 0, 0]), 0);
+        assert_eq!(
+            world.machine.cpu.fast_trap.get().is_some(),
+            armed,
+            "{ss:x}:{esp:x}"
+        );
     }
     // Asked for while the stack is bad, armed when it becomes good.
-    world.call(3, [0xE021, 0, 0, 0, 0]);
-    world.call(11, [0x21, 0, 0, 0, 0]);
-    assert_eq!(world.machine.fast_trap.get(), None);
-    world.call(3, [0xE021, KERNEL_ESP, 0, 0, 0]);
-    assert_eq!(world.machine.fast_trap.get().map(|t| t.vector), Some(0x21));
+    world.hypercall(3, [0xE021, 0, 0, 0, 0]);
+    world.hypercall(11, [0x21, 0, 0, 0, 0]);
+    assert_eq!(world.machine.cpu.fast_trap.get(), None);
+    world.hypercall(3, [0xE021, KERNEL_ESP, 0, 0, 0]);
+    assert_eq!(world.machine.cpu.fast_trap.get().map(|t| t.vector), Some(0x21));
 }

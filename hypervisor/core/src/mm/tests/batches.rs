@@ -39,7 +39,7 @@ fn arguments_of_a_batch_are_judged_before_anything_is_done() {
         ([0x1000, 1, 0, 0, 0], HvError::Fault),
     ] {
         assert_eq!(world.call(1, args), Err(error));
-        assert_eq!(world.snapshot().differences(&before), Vec::<String>::new());
+        world.assert_unchanged_since(&before);
     }
     assert_eq!(world.call(1, [REQUESTS, 0, DONE, 0, 0]), Ok(Outcome::Return(0)));
     assert_eq!(world.guest_read(DONE), Some(0));

@@ -400,19 +400,13 @@ fn an_ldt_is_registered_mapped_and_dropped() {
     // Still mapped writable: registered, not mapped.
     world.machine.zero(guest.frames[10]);
     must(&mut world, &[ldt(at, 1000)]);
-    assert_eq!(
-        (
-            world.machine.ldt_entries.get(),
-            world.machine.ldt_pages.borrow().len()
-        ),
-        (1000, 0)
-    );
+    assert_eq!(*world.machine.cpu.ldt.borrow(), ([].into(), 1000));
     assert!(!world.mmu().map_ldt_page(0) && !world.mmu().map_ldt_page(1) && !world.mmu().map_ldt_page(2));
     must(
         &mut world,
         &[set(guest.l1(), 10, entry(guest.frames[10], P)), ldt(at, 1000)],
     );
-    assert_eq!(world.machine.ldt_pages.borrow()[..], [(0, guest.frames[10])]);
+    assert_eq!(world.machine.cpu.ldt.borrow().0, [(0, guest.frames[10])].into());
     assert!(!world.mmu().map_ldt_page(0), "mapped already");
     assert_sound(&world);
     let why = MmError::TypeConflict {
@@ -431,11 +425,11 @@ fn an_ldt_is_registered_mapped_and_dropped() {
             l3: guest.l3().addr(),
         })],
     );
-    assert_eq!(world.machine.ldt_pages.borrow().len(), 1);
+    assert_eq!(world.machine.cpu.ldt.borrow().0.len(), 1);
     assert_sound(&world);
     // So does the end of its mapping.
     must(&mut world, &[set(guest.l1(), 10, 0)]);
-    assert_eq!(world.machine.ldt_pages.borrow().len(), 0);
+    assert_eq!(world.machine.cpu.ldt.borrow().0.len(), 0);
     assert_sound(&world);
     // Bad descriptors do not get in: a call gate.
     must(
@@ -447,7 +441,7 @@ fn an_ldt_is_registered_mapped_and_dropped() {
     );
     assert!(!world.mmu().map_ldt_page(0));
     must(&mut world, &[ldt(0, 0)]);
-    assert_eq!(world.machine.ldt_entries.get(), 0);
+    assert_eq!(world.machine.cpu.ldt.borrow().1, 0);
     assert_sound(&world);
 }
 

@@ -198,7 +198,7 @@ impl Run {
     fn call(&mut self, number: u32, args: [u32; 5], is_atomic: bool) {
         let before = self.world.snapshot();
         if self.world.call(number, args).is_err() && is_atomic {
-            assert_eq!(self.world.snapshot().differences(&before), Vec::<String>::new());
+            self.world.assert_unchanged_since(&before);
         }
     }
 
@@ -274,7 +274,7 @@ impl Run {
             value & 0xFFFF_FFFF
         };
         let flat = Selector::FLAT_RING1_DS.raw();
-        self.world.machine.segments.set(crate::vcpu::DataSegments {
+        self.world.machine.cpu.segments.set(crate::vcpu::DataSegments {
             ds: flat,
             es: flat,
             fs: flat,

@@ -42,7 +42,7 @@ fn arguments_are_judged_in_order() {
     ] {
         assert_eq!(world.call(12, args), Err(error), "{args:x?}");
     }
-    assert_eq!(world.snapshot().differences(&before), Vec::<String>::new());
+    world.assert_unchanged_since(&before);
     // Only a domain with devices may have blocks.
     assert_eq!(world.call(12, [0, LIST, 1, 1, SELF]), Ok(Outcome::Return(0)));
     world.add_guest(0, true, 40);
@@ -161,7 +161,7 @@ fn only_frames_allocated_to_the_domain_are_taken_back() {
         list(&world, &[bad.raw()]);
         let before = world.snapshot();
         assert_eq!(world.call(12, [1, LIST, 1, 0, SELF]), Ok(Outcome::Return(0)));
-        assert_eq!(world.snapshot().differences(&before), Vec::<String>::new());
+        world.assert_unchanged_since(&before);
     }
     // A page that is still mapped is free when its mapping goes, and not before; it cannot be given back twice.
     let page = guest.frames[10];
@@ -230,6 +230,6 @@ fn an_extent_does_not_wrap_around_the_frame_numbers() {
     let before = world.snapshot();
     let answer = world.call(12, [1, LIST, 1, 10 | 1023 << 16, SELF]);
     assert_eq!(answer, Ok(Outcome::Return(0)));
-    assert_eq!(world.snapshot().differences(&before), Vec::<String>::new());
+    world.assert_unchanged_since(&before);
     assert_sound(&world);
 }

@@ -34,7 +34,7 @@ impl Bench {
         world.regs.cs = u64::from(Selector::FLAT_RING1_CS.raw());
         world.regs.ss = u64::from(Selector::FLAT_RING1_DS.raw());
         let flat = Selector::FLAT_RING1_DS.raw();
-        world.machine.segments.set(crate::vcpu::DataSegments {
+        world.machine.cpu.segments.set(crate::vcpu::DataSegments {
             ds: flat,
             es: flat,
             fs: flat,
@@ -92,7 +92,7 @@ impl Bench {
             ),
             Emulation::NotOurs => {
                 assert_eq!(self.world.regs, regs);
-                assert_eq!(self.world.snapshot().differences(&before), Vec::<String>::new());
+                self.world.assert_unchanged_since(&before);
             }
         }
         assert_sound(&self.world);
@@ -408,9 +408,9 @@ fn code_is_fetched_safely_and_through_its_segment() {
     let vcpu = &mut b.world.hv.domains[0].as_deref_mut().unwrap().vcpus[0];
     (vcpu.gdt_frames[0], vcpu.gdt_entries) = (Some(page), 512);
     b.world.regs.cs = 8 | 1;
-    let mut segments = b.world.machine.segments.get();
+    let mut segments = b.world.machine.cpu.segments.get();
     segments.ds = 16 | 1;
-    b.world.machine.segments.set(segments);
+    b.world.machine.cpu.segments.set(segments);
     b.world.regs.rdi = u64::from(SLOT - 0x2000);
     b.world.regs.rip = u64::from(last - 0x1000);
     b.world.regs.rax |= US;

@@ -2,14 +2,10 @@ mod shares;
 mod sim;
 
 use super::*;
-use crate::{
-    domain::DomId,
-    mock::{SHARED, World},
-    platform::FrameMemory,
-};
+use crate::{domain::DomId, platform::FrameMemory, testing::World};
 use guest_abi::shared_info::offset;
 
-fn pending(world: &World, slot: u32) -> u32 {
+fn pending(world: &World, slot: usize) -> u32 {
     world.shared_u32(slot, offset::EVTCHN_PENDING)
 }
 
@@ -35,7 +31,7 @@ fn hold(world: &mut World, slot: usize, paused: bool) {
 
 #[test]
 fn round_robin_goes_round() {
-    let mut world = World::new();
+    let mut world = World::running();
     world.hv.sched.policy = ChosenPolicy::by_name("rrobin").expect("a policy");
     assert_eq!(next(&mut world), Some(0), "alone");
     let [a, b] = [1, 2].map(|id| world.add_domain(DomId(id), false));
@@ -60,7 +56,7 @@ fn round_robin_goes_round() {
 
 #[test]
 fn a_domain_that_goes_away_is_not_picked() {
-    let mut world = World::new();
+    let mut world = World::running();
     let other = world.add_domain(DomId(1), false);
     change(&mut world.hv, &world.machine, other, |run| run.held = Held::DYING);
     world.hv.remove(other);
@@ -74,53 +70,61 @@ fn a_new_domain_waits_for_its_controller() {
 
 #[test]
 fn yield_stays_runnable_and_asks_for_a_pick_if_there_is_a_choice() {
-    let mut world = World::new();
-    assert_eq!(world.call(6, [0; 5]), 0);
+    let mut world = World::running();
+    assert_eq!(world.hypercall(6, [0; 5]), 0);
     assert!(world.domain(0).run.is_runnable());
     assert!(
-        !world.hv.sched.wants_pick && !world.machine.exit_work.get(),
+        !world.hv.sched.wants_pick && !world.machine.cpu.exit_work.get(),
         "alone"
     );
     let other = world.add_domain(DomId(1), false);
-    assert_eq!(world.call(6, [0; 5]), 0);
+    assert_eq!(world.hypercall(6, [0; 5]), 0);
     assert!(world.domain(0).run.is_runnable());
-    assert!(world.hv.sched.wants_pick && world.machine.exit_work.get());
+    assert!(world.hv.sched.wants_pick && world.machine.cpu.exit_work.get());
     world.hv.sched.wants_pick = false;
     hold(&mut world, other, true);
-    world.call(6, [0; 5]);
+    world.hypercall(6, [0; 5]);
     assert!(!world.hv.sched.wants_pick, "alone again");
 }
 
 #[test]
 fn block_unmasks_and_waits() {
-    let mut world = World::new();
-    world.machine.store_u8(SHARED, offset::EVTCHN_UPCALL_MASK, 1);
-    assert_eq!(world.call(6, [1, 0, 0, 0, 0]), 0);
+    let mut world = World::running();
+    world
+        .machine
+        .store_u8(world.shared(0), offset::EVTCHN_UPCALL_MASK, 1);
+    assert_eq!(world.hypercall(6, [1, 0, 0, 0, 0]), 0);
     assert_eq!(world.shared_u8(0, offset::EVTCHN_UPCALL_MASK), 0);
     assert_eq!(world.domain(0).run.held, Held::BLOCKED);
-    assert!(world.hv.sched.wants_pick && world.machine.exit_work.get());
+    assert!(world.hv.sched.wants_pick && world.machine.cpu.exit_work.get());
     assert_eq!(next(&mut world), None);
 }
 
 #[test]
 fn block_is_cancelled_by_what_is_already_pending() {
-    let mut world = World::new();
-    world.machine.store_u8(SHARED, offset::EVTCHN_UPCALL_MASK, 1);
-    world.machine.store_u8(SHARED, offset::EVTCHN_UPCALL_PENDING, 1);
-    assert_eq!(world.call(6, [1, 0, 0, 0, 0]), 0);
+    let mut world = World::running();
+    world
+        .machine
+        .store_u8(world.shared(0), offset::EVTCHN_UPCALL_MASK, 1);
+    world
+        .machine
+        .store_u8(world.shared(0), offset::EVTCHN_UPCALL_PENDING, 1);
+    assert_eq!(world.hypercall(6, [1, 0, 0, 0, 0]), 0);
     assert_eq!(world.shared_u8(0, offset::EVTCHN_UPCALL_MASK), 0);
     assert!(world.domain(0).run.is_runnable());
 }
 
 #[test]
 fn an_event_wakes_unless_its_port_is_masked() {
-    let mut world = World::new();
-    world.machine.store_u32(SHARED, offset::EVTCHN_MASK, 1);
-    world.call(6, [1, 0, 0, 0, 0]);
+    let mut world = World::running();
+    world.machine.store_u32(world.shared(0), offset::EVTCHN_MASK, 1);
+    world.hypercall(6, [1, 0, 0, 0, 0]);
     event::send_virq(&mut world.hv, &world.machine, 0, Virq::Debug);
     assert_eq!(world.domain(0).run.held, Held::BLOCKED);
-    world.machine.store_u32(SHARED, offset::EVTCHN_MASK, 0);
-    world.machine.store_u32(SHARED, offset::EVTCHN_PENDING, 0);
+    world.machine.store_u32(world.shared(0), offset::EVTCHN_MASK, 0);
+    world
+        .machine
+        .store_u32(world.shared(0), offset::EVTCHN_PENDING, 0);
     world.hv.sched.wants_pick = false;
     event::send_virq(&mut world.hv, &world.machine, 0, Virq::Debug);
     assert!(world.domain(0).run.is_runnable());
@@ -129,7 +133,7 @@ fn an_event_wakes_unless_its_port_is_masked() {
 
 #[test]
 fn pauses_count_and_do_not_wake_the_blocked() {
-    let mut world = World::new();
+    let mut world = World::running();
     let pause = |world: &mut World, by: i32| {
         change(&mut world.hv, &world.machine, 0, |run| {
             run.pause_count = run.pause_count.checked_add_signed(by).expect("balanced");
@@ -141,7 +145,7 @@ fn pauses_count_and_do_not_wake_the_blocked() {
     assert!(!world.domain(0).run.is_runnable());
     pause(&mut world, -1);
     assert!(can_run(&world, 0));
-    world.call(6, [1, 0, 0, 0, 0]);
+    world.hypercall(6, [1, 0, 0, 0, 0]);
     pause(&mut world, 1);
     event::send_virq(&mut world.hv, &world.machine, 0, Virq::Debug);
     assert!(!world.domain(0).run.is_runnable(), "woken, and still paused");
@@ -157,19 +161,19 @@ fn shutdown_of_domain0_ends_the_machine() {
         (0x302, MachineEnd::Shutdown(3)),
         (0x1302, MachineEnd::Shutdown(0x13)),
     ] {
-        let mut world = World::new();
-        world.call(6, [op, 0, 0, 0, 0]);
+        let mut world = World::running();
+        world.hypercall(6, [op, 0, 0, 0, 0]);
         assert_eq!(world.hv.sched.end, Some(end));
-        assert!(world.machine.exit_work.get());
+        assert!(world.machine.cpu.exit_work.get());
     }
 }
 
 #[test]
 fn shutdown_of_another_is_told_to_domain0() {
     for (op, held, reason) in [(0x202, Held::SHUTDOWN, 2), (0x302, Held::CRASHED, 3)] {
-        let mut world = World::new();
+        let mut world = World::running();
         world.hv.current = world.add_domain(DomId(4), false);
-        world.call(6, [op, 0, 0, 0, 0]);
+        world.hypercall(6, [op, 0, 0, 0, 0]);
         let run = world.domain(1).run;
         assert_eq!((run.held, run.shutdown_reason), (held, reason));
         assert_eq!(world.hv.sched.end, None);
@@ -183,7 +187,7 @@ fn shutdown_of_another_is_told_to_domain0() {
 
 #[test]
 fn a_crash_of_domain0_ends_the_machine_and_that_of_another_does_not() {
-    let mut world = World::new();
+    let mut world = World::running();
     let slot = world.add_domain(DomId(4), false);
     stop(&mut world.hv, &world.machine, slot, None);
     assert_eq!(world.hv.sched.end, None);

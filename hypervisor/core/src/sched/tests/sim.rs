@@ -4,12 +4,12 @@ use crate::{
     domain::DomId,
     event::{self, Virq},
     hypervisor::Hypervisor,
-    mock::{Machine, SHARED, World},
     platform::FrameMemory,
     sched::{self, policy::ChosenPolicy, share::BvtParams},
+    testing::{Machine, World},
     time,
 };
-use guest_abi::{addr::Mfn, shared_info::offset};
+use guest_abi::shared_info::offset;
 
 /// What the change from one domain to another takes.
 pub const SWITCH_NS: u64 = 500;
@@ -59,7 +59,7 @@ pub struct Sim {
 impl Sim {
     /// Domain by domain, from slot 0; Domain0 counts as one.
     pub fn new(policy: &str, habits: &[Habit]) -> Self {
-        let mut world = World::new();
+        let mut world = World::running();
         world.hv.sched.policy = ChosenPolicy::by_name(policy).expect("a policy");
         for id in 1..habits.len() {
             world.add_domain(DomId(id as u16), false);
@@ -186,7 +186,7 @@ impl Sim {
 
     /// Waits for an event, having seen all there were.
     fn wait(&mut self, slot: usize) {
-        let shared = Mfn::new(SHARED.raw() + slot as u32);
+        let shared = self.world.shared(slot);
         let (hv, machine) = self.parts();
         machine.store_u32(shared, offset::EVTCHN_PENDING, 0);
         machine.store_u32(shared, offset::EVTCHN_PENDING_SEL, 0);

@@ -4,9 +4,9 @@ use crate::{
     domain::{DomId, Domain},
     error::HvError,
     hypervisor::Hypervisor,
-    mm::pte::{P, RW, US},
     outcome::Outcome,
-    testing::{Guest, Snapshot, World, entry},
+    platform::GuestPod,
+    testing::{Guest, Snapshot, World},
 };
 use guest_abi::{
     addr::{GuestVirt, Mfn, Pfn},
@@ -52,22 +52,14 @@ impl Bench {
         self.world.hv.mm.allocator.free_frames()
     }
 
-    /// Writes bytes into Domain0's memory.
+    /// Writes into Domain0's memory.
     pub fn write<T: zerocopy::IntoBytes + zerocopy::Immutable>(&self, at: u32, value: &T) {
-        use crate::platform::GuestMemory;
-        let done = self
-            .world
-            .machine
-            .write_bytes(GuestVirt::new(at), value.as_bytes());
-        done.expect("Domain0's memory");
+        self.world.write(at, value);
     }
 
-    pub fn read<T: crate::platform::GuestPod>(&self, at: u32) -> T {
-        use crate::platform::GuestMemory;
-        self.world
-            .machine
-            .read(GuestVirt::new(at))
-            .expect("Domain0's memory")
+    /// Reads from Domain0's memory.
+    pub fn read<T: GuestPod>(&self, at: u32) -> T {
+        self.world.read(at)
     }
 
     /// Makes a command of call 7, again and again while it pauses, and gives its block back.
@@ -86,8 +78,7 @@ impl Bench {
         let before = self.snapshot();
         let result = self.world.call(7, [BLOCK, 0, 0, 0, 0]);
         assert_eq!(result, Err(why));
-        let differences = before.differences(&self.snapshot());
-        assert!(differences.is_empty(), "{differences:?}");
+        self.world.assert_unchanged_since(&before);
     }
 
     pub fn snapshot(&self) -> Snapshot {
@@ -157,18 +148,7 @@ impl Bench {
             slot,
             frames,
         };
-        for n in 0..Guest::DATA {
-            self.world.machine.zero(guest.frames[n]);
-        }
-        let machine = &self.world.machine;
-        for (n, &mfn) in guest.frames.iter().enumerate() {
-            let flags = if n < Guest::DATA { P | US } else { P | US | RW };
-            machine.poke(guest.l1(), n, entry(mfn, flags));
-        }
-        machine.poke(guest.l3(), 0, entry(guest.l2(), P));
-        machine.poke(guest.l3(), 3, entry(guest.top_l2(), P));
-        machine.poke(guest.l2(), 0, entry(guest.low_l1(), P | RW | US));
-        machine.poke(guest.top_l2(), 0, entry(guest.l1(), P | RW | US));
+        guest.write_tables(&self.world.machine);
         let mut requests: Vec<_> = (0..)
             .zip(&guest.frames)
             .map(|(pfn, &mfn)| MmuUpdate::machphys(mfn, Pfn::new(pfn)))

@@ -10,10 +10,10 @@ use crate::{
     error::HvError,
     io_rights::IoRights,
     mm::pte::{P, RW},
-    mock::{ARGS, World},
     outcome::{CrashReason, Outcome},
     platform::FrameMemory,
     sched::Held,
+    testing::{ARGS, World},
     testing::{Guest, entry},
 };
 use guest_abi::{
@@ -143,14 +143,14 @@ fn ports_go_by_a_bitmap_that_comes_with_the_first_and_goes_with_the_domain() {
     }
     bench.assert_sound();
     // One's own are in force at once.
-    assert_eq!(bench.world.machine.io_bitmap.get(), None);
+    assert_eq!(bench.world.machine.cpu.io_bitmap.get(), None);
     bench
         .op(&IoPortPermission {
             domain: WireId::DOM0,
             ..ports(0x300, 1, 1)
         })
         .unwrap();
-    assert_eq!(bench.world.machine.io_bitmap.get(), bench.domain(0).io.ports);
+    assert_eq!(bench.world.machine.cpu.io_bitmap.get(), bench.domain(0).io.ports);
     assert_eq!(bench.destroy(1), Ok(()));
     assert_eq!(bench.free(), free - 2, "but for Domain0's");
     bench.assert_sound();
@@ -291,7 +291,7 @@ fn memory_adds_up() {
     let before = ask(&mut bench);
     assert_eq!(
         (before.total_pages, before.max_frame, before.cpu_khz),
-        (512, 512, 1_000_000)
+        (512, 512, 2_000_000)
     );
     assert_eq!(before.hypervisor_pages, 512 - before.free_pages - 40);
     bench.make(1, 16);
@@ -336,7 +336,7 @@ fn a_dying_domain_leads_nowhere_and_is_listed_while_somebody_maps_its_frames() {
 
 #[test]
 fn a_crash_leaves_reason_registers_and_stack() {
-    let mut world = World::new();
+    let mut world = World::running();
     let slot = world.add_domain(DomId(5), false);
     let ask = GetCrash {
         domain: WireId::new(5),
@@ -357,14 +357,14 @@ fn a_crash_leaves_reason_registers_and_stack() {
     assert!(world.domain(slot).run.held.contains(Held::CRASHED));
     // One that says so itself.
     world.hv.current = slot;
-    world.call(6, [u32::from(ShutdownReason::CRASH.raw()) << 8 | 2, 0, 0, 0, 0]);
+    world.hypercall(6, [u32::from(ShutdownReason::CRASH.raw()) << 8 | 2, 0, 0, 0, 0]);
     world.hv.current = 0;
     assert_eq!(op(&mut world, &ask).code, CrashCode::REQUESTED);
 }
 
 #[test]
 fn the_log_is_read_from_its_newest_end() {
-    let mut world = World::new();
+    let mut world = World::running();
     let text: Vec<u8> = (0..1000_u32).map(|n| (n % 251) as u8).collect();
     world.machine.output.borrow_mut().extend_from_slice(&text);
     let buffer = ARGS + 0x1000;
@@ -375,7 +375,7 @@ fn the_log_is_read_from_its_newest_end() {
     };
     let read = |world: &mut World, args: &ReadConsole| {
         world.write(ARGS, &guest_abi::domctl::Dom0Op::new(args));
-        world.call(7, [ARGS, 0, 0, 0, 0])
+        world.hypercall(7, [ARGS, 0, 0, 0, 0])
     };
     assert_eq!(read(&mut world, &ask(300, 0)), 300);
     let got: Vec<u8> = (0..300).map(|n| world.read::<u8>(buffer + n)).collect();
@@ -389,9 +389,9 @@ fn the_log_is_read_from_its_newest_end() {
 
 #[test]
 fn registers_are_read_and_a_few_written() {
-    let mut world = World::new();
+    let mut world = World::running();
     for register in [0x10, 0x19B, 0xC000_0080] {
-        world.machine.msrs.borrow_mut().insert(register, 7);
+        world.machine.cpu.msrs.borrow_mut().insert(register, 7);
     }
     let msr = |msr, write| Msr {
         write,

@@ -9,10 +9,10 @@ mod steps;
 use super::*;
 use crate::{
     domain::DomId,
-    mock::{ARGS, SHARED, World},
+    testing::{ARGS, World},
 };
 use guest_abi::{
-    addr::{GuestVirt, Mfn},
+    addr::GuestVirt,
     domctl::{Dom0Args, DomainFlags, GetDomainInfo, PauseDomain, PerfcControl, PerfcDesc, PerfcOp, SetTime},
     errno::Errno,
     sched::ShutdownReason,
@@ -22,7 +22,7 @@ use guest_abi::{
 #[track_caller]
 pub fn op<A: Dom0Args>(world: &mut World, args: &A) -> A {
     world.write(ARGS, &Dom0Op::new(args));
-    assert_eq!(world.call(7, [ARGS, 0, 0, 0, 0]), 0);
+    assert_eq!(world.hypercall(7, [ARGS, 0, 0, 0, 0]), 0);
     world.read::<Dom0Op>(ARGS).args()
 }
 
@@ -34,7 +34,7 @@ pub fn refused<A: Dom0Args>(world: &mut World, args: &A, error: Errno) {
 
 #[test]
 fn checks_come_in_their_order() {
-    let mut world = World::new();
+    let mut world = World::running();
     world.domain(0).is_privileged = false;
     world.refused(7, [0; 5], Errno::Perm);
     world.domain(0).is_privileged = true;
@@ -54,7 +54,7 @@ fn checks_come_in_their_order() {
 
 #[test]
 fn the_wall_clock_is_set_and_announced() {
-    let mut world = World::new();
+    let mut world = World::running();
     op(
         &mut world,
         &SetTime {
@@ -78,7 +78,7 @@ fn the_wall_clock_is_set_and_announced() {
 
 #[test]
 fn domains_are_listed_by_number() {
-    let mut world = World::new();
+    let mut world = World::running();
     world.add_domain(DomId(9), false);
     let five = world.add_domain(DomId(5), false);
     crate::sched::stop(&mut world.hv, &world.machine, five, Some(2));
@@ -91,12 +91,9 @@ fn domains_are_listed_by_number() {
         (info.domain.raw(), info.flags.bits()),
         (0, DomainFlags::RUNNING.bits())
     );
-    assert_eq!(info.shared_info_frame, SHARED);
+    assert_eq!(info.shared_info_frame, world.shared(0));
     let info = op(&mut world, &ask(1));
-    assert_eq!(
-        (info.domain.raw(), info.shared_info_frame),
-        (5, Mfn::new(SHARED.raw() + 2))
-    );
+    assert_eq!((info.domain.raw(), info.shared_info_frame), (5, world.shared(2)));
     assert_eq!(info.flags, DomainFlags::SHUTDOWN.with(0, ShutdownReason::SUSPEND));
     assert_eq!(op(&mut world, &ask(6)).domain.raw(), 9);
     refused(&mut world, &ask(10), Errno::Srch);
@@ -104,9 +101,9 @@ fn domains_are_listed_by_number() {
 
 #[test]
 fn counters_of_calls_can_be_read_and_reset() {
-    let mut world = World::new();
-    world.call(17, [0; 5]);
-    world.call(17, [99, 0, 0, 0, 0]);
+    let mut world = World::running();
+    world.hypercall(17, [0; 5]);
+    world.hypercall(17, [99, 0, 0, 0, 0]);
     let at = ARGS + 0x400;
     let ask = |op, nr_counters, desc| PerfcControl {
         op,
