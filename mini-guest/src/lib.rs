@@ -10,11 +10,13 @@
 //! |---|---|
 //! | start, calls, traps, events, verdicts (all a test guest needs) | `entry`, `hypercall`, `traps`, `events`, `shared`, `time`, `console`, `report`, `usercopy` |
 //! | memory | [`mm`] |
+//! | disks | [`block`] |
 //! | programs | [`process`], [`fs`], [`page`], [`pipe`], [`tty`], [`sched`], [`consoles`], [`evtchn`], `kernel`, `syscall`, with the vocabulary of [`linux`] |
 #![cfg_attr(not(test), no_std)]
 
 extern crate alloc;
 
+pub mod block;
 #[cfg(target_os = "none")]
 mod cell;
 #[cfg(target_os = "none")]

@@ -1,0 +1,78 @@
+//! The generic block layer: what a disk is, whoever drives it, and who uses it.
+//!
+//! A [`Device`] is asynchronous. [`Device::submit`] begins a request and comes back at once; when the disk has done it the
+//! driver, in the interrupt's event, puts a [`Completion`] into the queue of the [`Client`] that the request names. Several
+//! clients (the kernel's cache, the backends of other domains) share a disk without knowing of each other.
+//!
+//! | module | one line |
+//! |---|---|
+//! | [`request`] | requests, their pieces of memory, how they end |
+//! | [`client`] | who submits requests, and the queue of what came of them |
+//! | [`check`] | what every device refuses |
+//! | [`ram`] | a disk that is memory |
+//! | [`registry`] | the disks by name |
+//!
+//! Numbers of sectors are in units of [`SECTOR`] bytes everywhere, whatever the medium has.
+//!
+//! # Order
+//! Requests that are under way at the same time may be done in any order. A flush concerns the writes that were complete
+//! when it was submitted. Who wants an order waits for completions.
+//!
+//! # What a device holds
+//! From `submit` until the completion the pieces of memory belong to the device: it may be writing there. A client that is
+//! dropped earlier loses the completions, not the memory ([`Client::in_flight`] tells when that is free).
+
+pub mod check;
+pub mod client;
+pub mod ram;
+pub mod registry;
+pub mod request;
+#[cfg(test)]
+pub mod testing;
+
+use alloc::boxed::Box;
+
+pub use client::{Client, Completion};
+pub use registry::Disks;
+pub use request::{BlockError, Op, Request, Segment};
+
+/// Bytes of a sector in every number of this layer.
+pub const SECTOR: usize = 512;
+
+/// What a disk is like. It does not change while the disk is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Info {
+    /// Sectors of [`SECTOR`] bytes.
+    pub sectors: u64,
+    /// Sectors per block of the medium: requests begin and end at multiples of it. 1 nearly always.
+    pub block_sectors: u32,
+    /// Writes are refused.
+    pub is_read_only: bool,
+    /// Writes may stay in a volatile cache until a flush. (Devices without one take flushes all the same.)
+    pub has_cache: bool,
+    /// Most pieces of a request.
+    pub max_segments: usize,
+    /// Most requests under way; more are refused with [`BlockError::Busy`].
+    pub depth: usize,
+}
+
+/// A request that was not begun, and why.
+#[derive(Debug)]
+pub struct Refused {
+    /// The request, unchanged.
+    pub request: Box<Request>,
+    /// [`BlockError::Busy`]: try again after a completion of this device. Anything else is final.
+    pub error: BlockError,
+}
+
+/// A disk, or a part of one.
+pub trait Device {
+    /// What it is like.
+    fn info(&self) -> Info;
+
+    /// Begins `request`. Its completion goes to its client's queue, perhaps before this comes back.
+    ///
+    /// # Errors
+    /// What [`check::request`] refuses; [`BlockError::Busy`]; [`BlockError::Gone`].
+    fn submit(&self, request: Box<Request>) -> Result<(), Refused>;
+}
