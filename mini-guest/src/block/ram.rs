@@ -4,6 +4,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
 use core::cell::RefCell;
 
 use super::{BlockError, Device, Info, Op, Refused, Request, SECTOR, check};
@@ -77,14 +78,15 @@ impl RamDisk {
     fn write(&self, at: u64, bytes: &[u8; SECTOR]) -> Result<(), BlockError> {
         let (index, offset) = place(at);
         let mut written = self.written.borrow_mut();
-        if !written.contains_key(&index) {
-            let mut page = Page::new().map_err(|_| BlockError::Io)?;
-            self.read_content(index * PAGE as u64, &mut page[..]);
-            written.insert(index, page);
-        }
-        if let Some(page) = written.get_mut(&index) {
-            page[offset..offset + SECTOR].copy_from_slice(bytes);
-        }
+        let page = match written.entry(index) {
+            Entry::Occupied(page) => page.into_mut(),
+            Entry::Vacant(place) => {
+                let mut page = Page::new().map_err(|_| BlockError::Io)?;
+                self.read_content(index * PAGE as u64, &mut page[..]);
+                place.insert(page)
+            }
+        };
+        page[offset..offset + SECTOR].copy_from_slice(bytes);
         Ok(())
     }
 }
