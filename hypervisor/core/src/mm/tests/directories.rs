@@ -1,8 +1,7 @@
 //! L2 and L3 entries, linear maps, roots.
 
-use super::{assert_sound, must, n, pin, refused, set, unmap, unpin};
+use super::{assert_sound, mm, must, n, pin, refused, set, unmap, unpin};
 use crate::{
-    error::HvError,
     mm::{
         Kind, MmError,
         pte::{A, NX, P, RW, US},
@@ -13,10 +12,6 @@ use guest_abi::{
     addr::Mfn,
     mmu::{Extended, MmuUpdate},
 };
-
-fn mm(error: MmError) -> HvError {
-    HvError::Mm(error)
-}
 
 fn new_base(l3: Mfn) -> MmuUpdate {
     MmuUpdate::extended(Extended::NewBasePtr { l3: l3.addr() })

@@ -4,7 +4,10 @@ mod audits;
 mod batches;
 mod commands;
 mod directories;
+mod foreign;
+mod ldt;
 mod pages;
+mod pins;
 mod random;
 mod reservation;
 mod tables;
@@ -15,6 +18,7 @@ mod writes;
 
 use crate::{
     error::HvError,
+    mm::MmError,
     outcome::Outcome,
     testing::{Guest, World},
 };
@@ -52,6 +56,23 @@ fn unpin(mfn: Mfn) -> MmuUpdate {
     MmuUpdate::extended(Extended::Unpin { frame: mfn.addr() })
 }
 
+const fn ext(request: Extended) -> MmuUpdate {
+    MmuUpdate::extended(request)
+}
+
+/// How a call says why the engine refused.
+fn mm(error: MmError) -> HvError {
+    HvError::Mm(error)
+}
+
+/// Domain 1 (plain) and domain 0, which runs.
+fn two() -> (World, Guest, Guest) {
+    let mut world = World::new(512);
+    let other = world.add_guest(1, false, 40);
+    let guest = world.add_guest(0, true, 40);
+    (world, guest, other)
+}
+
 /// Puts `requests` into the running guest's memory at [`REQUESTS`].
 fn post(world: &World, requests: &[MmuUpdate]) {
     for (i, request) in requests.iter().enumerate() {
@@ -79,27 +100,21 @@ fn must(world: &mut World, requests: &[MmuUpdate]) {
 }
 
 /// Makes a batch of one that must be refused, and change nothing.
+#[track_caller]
 fn refused(world: &mut World, request: MmuUpdate) -> HvError {
     post(world, &[request]);
     let before = world.snapshot();
     let error = world.call(1, [REQUESTS, 1, 0, 0, 0]).expect_err("refused");
-    assert_eq!(
-        world.snapshot().differences(&before),
-        Vec::<String>::new(),
-        "{request:x?}"
-    );
+    world.assert_unchanged_since(&before);
     error
 }
 
 /// Like [`refused`], by call 14.
+#[track_caller]
 fn refused_mapping(world: &mut World, at: u32, entry: u64) -> HvError {
     let before = world.snapshot();
     let error = world.call(14, map_args(at, entry, 0)).expect_err("refused");
-    assert_eq!(
-        world.snapshot().differences(&before),
-        Vec::<String>::new(),
-        "{entry:#x}"
-    );
+    world.assert_unchanged_since(&before);
     error
 }
 

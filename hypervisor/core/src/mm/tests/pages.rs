@@ -1,6 +1,6 @@
 //! L1 entries: calls 1 and 14.
 
-use super::{assert_sound, map_args, must, refused, refused_mapping, set, unmap};
+use super::{assert_sound, map_args, mm, must, refused, refused_mapping, set, unmap};
 use crate::{
     domain::DomId,
     error::HvError,
@@ -15,10 +15,6 @@ use crate::{
 use guest_abi::addr::Mfn;
 
 const LOW: u32 = 0x5000;
-
-fn mm(error: MmError) -> HvError {
-    HvError::Mm(error)
-}
 
 #[test]
 fn every_forbidden_bit_of_a_present_entry_is_refused() {

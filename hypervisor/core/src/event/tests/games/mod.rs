@@ -4,12 +4,17 @@
 //! own, and between any two a device may interrupt. What a guest does next is chosen at random; at the end everybody
 //! finishes what he was at, unmasks everything and waits. Then every event that was ever sent must have been taken.
 
+mod kernel;
+mod moves;
+
 use super::*;
 use crate::{
     exit::{BeforeGuest, before_guest},
     testing::ring1_regs,
 };
 use guest_abi::physdev::{IrqUnmaskNotify, PhysdevOp};
+use kernel::Step;
+use moves::Channel;
 use proptest::prelude::*;
 
 const GUESTS: usize = 3;
@@ -17,34 +22,6 @@ const GUESTS: usize = 3;
 const LINES: [u8; 2] = [5, 6];
 /// Where the guests' event callback is.
 const CALLBACK: u64 = 0x51_0000;
-
-/// What a guest's kernel is about to do.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Step {
-    // The upcall handler.
-    ClearFlag,
-    TakeSelector,
-    TakeWord(u32),
-    TakePorts(u32, u32, u32),
-    Notify,
-    UnmaskUpcalls,
-    LookAgain,
-    // Unmasking a port.
-    ClearMaskBit(u32),
-    LookAtPending(u32),
-    SetSelector(u32),
-    SetFlag,
-    /// Have what is due delivered.
-    Force,
-}
-
-/// Two connected ports, by slot and number.
-#[derive(Clone, Copy, Debug)]
-struct Channel {
-    ends: [(usize, u32); 2],
-    /// The end that was closed.
-    closed: Option<usize>,
-}
 
 struct Game {
     world: World,
@@ -149,6 +126,41 @@ impl Game {
         self.world.shared_u8(slot, at) != 0
     }
 
+    /// The ports that the guest in `slot` has open.
+    fn ports_of(&self, slot: usize) -> Vec<u32> {
+        let mut ports = Vec::new();
+        for channel in &self.channels {
+            for (end, (owner, port)) in channel.ends.into_iter().enumerate() {
+                if owner == slot && channel.closed != Some(end) {
+                    ports.push(port);
+                }
+            }
+        }
+        ports.extend(
+            self.line_ports
+                .map(|ports| ports[slot])
+                .iter()
+                .filter(|p| **p != 0),
+        );
+        ports
+    }
+
+    /// The ports of a word that are pending and not masked, of the first word that has any.
+    fn deliverable(&self, slot: usize) -> Option<u32> {
+        (0..MAX_PORTS / 32)
+            .map(|word| {
+                self.load(slot, offset::EVTCHN_PENDING + word * 4)
+                    & !self.load(slot, offset::EVTCHN_MASK + word * 4)
+            })
+            .find(|ready| *ready != 0)
+    }
+
+    fn owe(&mut self, slot: usize, port: u32) {
+        if !self.owed[slot].contains(&port) {
+            self.owed[slot].push(port);
+        }
+    }
+
     /// The way back to a guest after a call or an interrupt.
     fn exit(&mut self) {
         let was_masked: Vec<bool> = (0..GUESTS)
@@ -182,210 +194,6 @@ impl Game {
                 assert_eq!(self.deliverable(slot), None, "domain in slot {slot} sleeps");
             }
         }
-    }
-
-    /// The ports of a word that are pending and not masked, of the first word that has any.
-    fn deliverable(&self, slot: usize) -> Option<u32> {
-        (0..MAX_PORTS / 32)
-            .map(|word| {
-                self.load(slot, offset::EVTCHN_PENDING + word * 4)
-                    & !self.load(slot, offset::EVTCHN_MASK + word * 4)
-            })
-            .find(|ready| *ready != 0)
-    }
-
-    fn owe(&mut self, slot: usize, port: u32) {
-        if !self.owed[slot].contains(&port) {
-            self.owed[slot].push(port);
-        }
-    }
-
-    /// A device interrupts, if its line is open.
-    fn interrupt(&mut self, index: usize) {
-        let line = LINES[index];
-        if self.world.machine.devices.is_open(line) {
-            self.world.machine.mask_line(line);
-            assert!(raise_line(&mut self.world.hv, &self.world.machine, line));
-            for slot in 0..GUESTS {
-                let port = self.line_ports[index][slot];
-                if port != 0 {
-                    self.owe(slot, port);
-                }
-            }
-            self.exit();
-        }
-    }
-
-    /// The ports that the guest in `slot` has open.
-    fn ports_of(&self, slot: usize) -> Vec<u32> {
-        let mut ports = Vec::new();
-        for channel in &self.channels {
-            for (end, (owner, port)) in channel.ends.into_iter().enumerate() {
-                if owner == slot && channel.closed != Some(end) {
-                    ports.push(port);
-                }
-            }
-        }
-        ports.extend(
-            self.line_ports
-                .map(|ports| ports[slot])
-                .iter()
-                .filter(|p| **p != 0),
-        );
-        ports
-    }
-
-    /// The running guest sends on one of its channels.
-    fn send(&mut self, which: usize) {
-        let slot = self.world.hv.current;
-        let all: Vec<(Channel, usize)> = self
-            .channels
-            .iter()
-            .flat_map(|channel| [(*channel, 0), (*channel, 1)])
-            .filter(|(channel, end)| channel.ends[*end].0 == slot)
-            .collect();
-        let (channel, end) = all[which % all.len()];
-        if channel.closed == Some(end) {
-            return;
-        }
-        self.world.write(
-            ARGS,
-            &EvtchnOp::new(&Send {
-                local_port: channel.ends[end].1,
-            }),
-        );
-        let eax = self.world.hypercall(16, [ARGS, 0, 0, 0, 0]);
-        if channel.closed.is_some() {
-            assert_eq!(eax, Errno::Inval.to_eax());
-        } else {
-            assert_eq!(eax, 0);
-            let (peer, port) = channel.ends[1 - end];
-            self.owe(peer, port);
-        }
-        self.exit();
-    }
-
-    /// The running guest closes its end of a channel between two domains, or connects it again.
-    fn close_or_open(&mut self, which: usize) {
-        let slot = self.world.hv.current;
-        let index = which % self.channels.len();
-        let channel = self.channels[index];
-        let Some(end) = channel.ends.iter().position(|end| end.0 == slot) else {
-            return;
-        };
-        let ((_, port), (peer, peer_port)) = (channel.ends[end], channel.ends[1 - end]);
-        if peer == slot {
-            return;
-        }
-        match channel.closed {
-            None => {
-                let close = Close {
-                    dom: SELF,
-                    pad: 0,
-                    port,
-                };
-                op(&mut self.world, &close);
-                self.owed[slot].retain(|owed| *owed != port);
-                self.channels[index].closed = Some(end);
-            }
-            Some(closed) if closed == end => {
-                let ends = BindInterdomain {
-                    dom1: SELF,
-                    dom2: self.id(peer),
-                    port1: 0,
-                    port2: peer_port,
-                };
-                self.channels[index].ends[end].1 = op(&mut self.world, &ends).port1;
-                self.channels[index].closed = None;
-            }
-            Some(_) => return,
-        }
-        self.exit();
-    }
-
-    fn call(&mut self, number: u32, ebx: u32) {
-        assert_eq!(self.world.hypercall(number, [ebx, 0, 0, 0, 0]) as i32 >> 31, 0);
-        self.exit();
-    }
-
-    fn block(&mut self) {
-        self.call(6, 1);
-    }
-
-    /// The next step of what the running guest is in the middle of; whether there was one.
-    fn step(&mut self) -> bool {
-        let slot = self.world.hv.current;
-        let Some(step) = self.steps[slot].pop() else {
-            return false;
-        };
-        let mut next = |step| self.steps[slot].push(step);
-        match step {
-            Step::ClearFlag => {
-                next(Step::TakeSelector);
-                self.set_flag(slot, offset::EVTCHN_UPCALL_PENDING, 0);
-            }
-            Step::TakeSelector => {
-                let words = self.clear(slot, offset::EVTCHN_PENDING_SEL, u32::MAX);
-                self.steps[slot].push(Step::TakeWord(words));
-            }
-            Step::TakeWord(0) => next(Step::UnmaskUpcalls),
-            Step::TakeWord(words) => {
-                let index = words.trailing_zeros();
-                let at = index as usize * 4;
-                let ready =
-                    self.load(slot, offset::EVTCHN_PENDING + at) & !self.load(slot, offset::EVTCHN_MASK + at);
-                self.steps[slot].push(Step::TakePorts(words & (words - 1), index, ready));
-            }
-            Step::TakePorts(words, _, 0) => next(Step::TakeWord(words)),
-            Step::TakePorts(words, index, ready) => {
-                let bit = ready.trailing_zeros();
-                next(Step::TakePorts(words, index, ready & (ready - 1)));
-                let port = index * 32 + bit;
-                self.clear(slot, offset::EVTCHN_PENDING + index as usize * 4, 1 << bit);
-                self.owed[slot].retain(|owed| *owed != port);
-                if self.line_ports.iter().any(|ports| ports[slot] == port) {
-                    self.steps[slot].push(Step::Notify);
-                }
-            }
-            Step::Notify => {
-                self.world.write(ARGS, &PhysdevOp::new(&IrqUnmaskNotify {}));
-                self.call(19, ARGS);
-            }
-            Step::UnmaskUpcalls => {
-                next(Step::LookAgain);
-                self.set_flag(slot, offset::EVTCHN_UPCALL_MASK, 0);
-            }
-            Step::LookAgain => {
-                if self.flag(slot, offset::EVTCHN_UPCALL_PENDING) {
-                    self.set_flag(slot, offset::EVTCHN_UPCALL_MASK, 1);
-                    self.steps[slot].push(Step::ClearFlag);
-                }
-            }
-            Step::ClearMaskBit(port) => {
-                next(Step::LookAtPending(port));
-                self.clear(
-                    slot,
-                    offset::EVTCHN_MASK + port as usize / 32 * 4,
-                    1 << (port % 32),
-                );
-            }
-            Step::LookAtPending(port) => {
-                let word = self.load(slot, offset::EVTCHN_PENDING + port as usize / 32 * 4);
-                if word >> (port % 32) & 1 != 0 {
-                    self.steps[slot].push(Step::SetSelector(port));
-                }
-            }
-            Step::SetSelector(port) => {
-                next(Step::SetFlag);
-                self.set(slot, offset::EVTCHN_PENDING_SEL, 1 << (port / 32));
-            }
-            Step::SetFlag => {
-                next(Step::Force);
-                self.set_flag(slot, offset::EVTCHN_UPCALL_PENDING, 1);
-            }
-            Step::Force => self.call(17, 0),
-        }
-        true
     }
 
     /// The running guest finishes what it is at, or begins something.
