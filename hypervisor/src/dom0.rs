@@ -224,12 +224,11 @@ pub fn build(info: &BootInfo, modules: &[Module], options: &Options<'_>, regs: &
             pfn += 1;
         }
     }
-    log::info!(
-        "Domain0: {} MiB, {} at {:#x}",
-        pfn / 256,
-        image.name(),
-        image.entry().raw()
-    );
+    let name = match image.name() {
+        "" => "kernel",
+        name => name,
+    };
+    log::info!("Domain0: {} MiB, {name} at {:#x}", pfn / 256, image.entry().raw());
     release(hv, frames_of(kernel));
     begin(hv, shared_info, &start, regs);
 }

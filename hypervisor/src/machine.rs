@@ -438,7 +438,7 @@ impl Machine {
 
 impl Console for Machine {
     fn write_console(&self, bytes: &[u8]) {
-        console::write(bytes);
+        console::show(bytes);
     }
 
     fn read_console(&self, into: &mut [u8]) -> usize {

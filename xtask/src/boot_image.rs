@@ -5,6 +5,7 @@
 use crate::build;
 use crate::cli::Content;
 use crate::initrd;
+use crate::symbols::Images;
 use anyhow::{Context, Result, bail, ensure};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -35,6 +36,20 @@ impl BootImage {
     /// Domain0's kernel, if there is one.
     pub fn dom0(&self) -> Option<&Path> {
         self.modules.first().map(|module| module.file.as_path())
+    }
+
+    /// The files that have symbols.
+    pub fn symbols(&self) -> Images {
+        let kernels = [Some(self.hypervisor.as_path()), self.dom0()];
+        // Domain0 knows its further modules by the first words of their command lines.
+        let named = self.modules.iter().skip(2).filter_map(|module| {
+            let name = module.args.split_whitespace().next()?;
+            Some((name.rsplit('/').next()?.to_string(), module.file.clone()))
+        });
+        Images {
+            files: kernels.into_iter().flatten().map(Into::into).collect(),
+            modules: named.collect(),
+        }
     }
 }
 

@@ -9,12 +9,11 @@
 use crate::keyboard::{Keyboard, Typed};
 use crate::machine::{Monitor, Running};
 use crate::status::{Ending, Verdict};
-use crate::symbols::{Annotator, Symbols};
+use crate::symbols::{Annotator, Images, Symbols};
 use crate::terminal;
 use anyhow::{Context, Result};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -40,7 +39,7 @@ pub struct Console<'a> {
     /// When the machine is stopped.
     pub deadline: Option<Instant>,
     /// ELF files with the symbols of what runs.
-    pub symbols: Vec<PathBuf>,
+    pub symbols: Images,
 }
 
 /// What came of it.
@@ -132,7 +131,7 @@ impl Console<'_> {
 struct Sinks<'a> {
     is_shown: bool,
     log: Option<&'a File>,
-    symbols: Vec<PathBuf>,
+    symbols: Images,
     monitor: Option<Monitor>,
 }
 

@@ -36,14 +36,13 @@ pub fn run(args: &RunArgs) -> Result<i32> {
     loop {
         let files = tempfile::tempdir_in(work.path()).context("cannot create a temporary directory")?;
         let running = machine.start(&image, files.path())?;
-        let symbols = [&image.hypervisor].into_iter().map(|path| path.to_path_buf());
         let console = Console {
             // Only now: a terminal in raw mode would garble the steps before.
             keyboard: keyboard.get_or_insert_with(Keyboard::of_stdin),
             is_shown: true,
             log: log.as_ref(),
             deadline,
-            symbols: symbols.chain(image.dom0().map(Into::into)).collect(),
+            symbols: image.symbols(),
         };
         let record = console.attend(running)?;
         if record.ending == Ending::Verdict(Verdict::Reboot) && !stays_off {

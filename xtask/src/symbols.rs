@@ -3,6 +3,9 @@
 //! A machine's image has no symbol table; it prints frames as `#N 0xADDRESS` (faults as `at 0xADDRESS`, registers as
 //! `cs:eip SELECTOR:ADDRESS`), and the launcher
 //! looks the address up in the ELF file. Addresses below 4 GiB are a 32-bit guest's, all others the hypervisor's.
+//!
+//! A guest's addresses are looked up in Domain0's kernel. Of another domain, which a line names as `d3`, nobody here knows the kernel, so they stay
+//! numbers; but `info` names the kernel (`kernel : NAME`) before the registers, and where that is a boot module, its symbols are used.
 
 use crate::cli::SymbolizeArgs;
 use crate::{build, workspace};
@@ -14,23 +17,36 @@ use std::path::PathBuf;
 /// Lines longer than this are no stack trace.
 const LONGEST_LINE: usize = 1024;
 
+/// The ELF files of what runs.
+#[derive(Clone, Debug, Default)]
+pub struct Images {
+    /// The hypervisor's and Domain0's kernel.
+    pub files: Vec<PathBuf>,
+    /// Boot modules for other domains, by the names that Domain0 has for them.
+    pub modules: Vec<(String, PathBuf)>,
+}
+
 /// The symbols of some ELF files, read when the first address asks for them.
 pub struct Symbols {
-    files: Vec<PathBuf>,
+    images: Images,
     loaders: Option<Vec<(bool, Loader)>>,
 }
 
 impl Symbols {
-    /// The symbols of `files`; a file that cannot be read has none.
-    pub fn of(files: Vec<PathBuf>) -> Self {
-        Self { files, loaders: None }
+    /// The symbols of these files; one that cannot be read has none.
+    pub fn of(images: Images) -> Self {
+        Self {
+            images,
+            loaders: None,
+        }
     }
 
     /// What is at `address`: functions from the innermost inlined one outwards, with file and line.
     pub fn describe(&mut self, address: u64) -> Option<String> {
         let is_guest = u32::try_from(address).is_ok();
         let loaders = self.loaders.get_or_insert_with(|| {
-            self.files
+            self.images
+                .files
                 .iter()
                 .filter_map(|file| Some((is_32_bit(file)?, Loader::new(file).ok()?)))
                 .collect()
@@ -41,16 +57,69 @@ impl Symbols {
             .find_map(|(_, loader)| describe(loader, address))
     }
 
-    /// The text to append to `line` if it shows code addresses.
-    fn annotation(&mut self, line: &str) -> Option<String> {
+    /// The text to append to `line` if it shows code addresses; `kernel` is that of the domain that `info` shows.
+    fn annotation(&mut self, line: &str, kernel: &Kernel) -> Option<String> {
         let (address, is_return) = frame_address(line)?;
         // A return address is the instruction after the call; the call is what the trace means.
-        self.describe(if is_return {
+        let address = if is_return {
             address.checked_sub(1)?
         } else {
             address
-        })
+        };
+        if line.starts_with(REGISTERS) {
+            return match kernel {
+                Kernel::Domain0 => self.describe(address),
+                Kernel::Named(kernel) => self.describe_in_module(address, kernel),
+                Kernel::Unknown => None,
+            };
+        }
+        if u32::try_from(address).is_ok() && names_another_domain(line) {
+            return None;
+        }
+        self.describe(address)
     }
+
+    /// What is at an address of the kernel that `info` names.
+    fn describe_in_module(&self, address: u64, kernel: &str) -> Option<String> {
+        let name = kernel.strip_prefix("/boot/").unwrap_or(kernel);
+        let (_, file) = self.images.modules.iter().find(|(module, _)| module == name)?;
+        describe(&Loader::new(file).ok()?, address)
+    }
+}
+
+/// How the line of `info` with the instruction pointer begins.
+const REGISTERS: &str = "registers ";
+
+/// The kernel of the domain that `info` shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kernel {
+    /// The tools do not know it.
+    Unknown,
+    /// Domain0's.
+    Domain0,
+    /// What the domain's settings name.
+    Named(String),
+}
+
+impl Kernel {
+    /// What a line of `info` says about it.
+    fn of_line(line: &str) -> Option<Self> {
+        let (label, value) = line.split_once(": ")?;
+        match (label.trim_end(), value.trim()) {
+            ("id", "0") => Some(Self::Domain0),
+            ("id", _) => Some(Self::Unknown),
+            ("kernel", name) => Some(Self::Named(name.into())),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a line of the hypervisor's log is about a domain that is not Domain0: it says `d3`, `d3:` or `(d3v0)`.
+fn names_another_domain(line: &str) -> bool {
+    line.split([' ', ':', '(', ')']).any(|word| {
+        let number = word.strip_prefix('d').map(|number| number.trim_end_matches("v0"));
+        number.is_some_and(|number| number.parse::<u16>().is_ok_and(|number| number > 0))
+    })
 }
 
 /// Whether an ELF file is a 32-bit one; `None` when it is none.
@@ -140,6 +209,8 @@ fn is_hex(text: &str, digits: std::ops::RangeInclusive<usize>) -> bool {
 /// Passes a byte stream on as it comes, and adds what is known about a line's address before the line's end.
 pub struct Annotator {
     symbols: Symbols,
+    /// The kernel of the domain that `info` shows.
+    kernel: Kernel,
     line: Vec<u8>,
     has_return: bool,
 }
@@ -149,6 +220,7 @@ impl Annotator {
     pub fn new(symbols: Symbols) -> Self {
         Self {
             symbols,
+            kernel: Kernel::Unknown,
             line: Vec::new(),
             has_return: false,
         }
@@ -158,7 +230,11 @@ impl Annotator {
     pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         for byte in bytes {
             if *byte == b'\n' {
-                let annotation = self.symbols.annotation(&String::from_utf8_lossy(&self.line));
+                let line = String::from_utf8_lossy(&self.line);
+                if let Some(kernel) = Kernel::of_line(&line) {
+                    self.kernel = kernel;
+                }
+                let annotation = self.symbols.annotation(&line, &self.kernel);
                 if let Some(text) = annotation {
                     out.extend(b" ");
                     out.extend(text.bytes());
@@ -190,7 +266,10 @@ pub fn symbolize(args: &SymbolizeArgs) -> Result<()> {
     if files.is_empty() {
         files = built()?;
     }
-    let mut annotator = Annotator::new(Symbols::of(files));
+    let mut annotator = Annotator::new(Symbols::of(Images {
+        files,
+        modules: Vec::new(),
+    }));
     let (mut stdin, mut stdout) = (std::io::stdin().lock(), std::io::stdout().lock());
     let mut buffer = [0; 4096];
     loop {
@@ -252,11 +331,53 @@ mod tests {
     fn a_stream_without_symbols_passes_unchanged() {
         let text = b"a\r\nb\r\r\n\rprogress\r100%\n  #1 0xffff828000000000\r\n\xff\xfe partial";
         for size in 1..text.len() {
-            let mut annotator = Annotator::new(Symbols::of(Vec::new()));
+            let mut annotator = Annotator::new(Symbols::of(Images::default()));
             let mut out = Vec::new();
             text.chunks(size)
                 .for_each(|chunk| annotator.feed(chunk, &mut out));
             assert_eq!(out, text, "in pieces of {size}");
+        }
+    }
+
+    /// This test program in the place of every kernel: an address gets a name or not.
+    #[test]
+    fn only_kernels_that_are_known_have_names() {
+        let this = std::env::current_exe().unwrap();
+        let bytes = std::fs::read(&this).unwrap();
+        let file = object::File::parse(&*bytes).unwrap();
+        use object::{Object, ObjectSymbol};
+        let symbol = file
+            .symbols()
+            .find(|s| s.name().is_ok_and(|n| n.contains("names_another_domain")) && s.size() > 0)
+            .unwrap();
+        let mut symbols = Symbols::of(Images {
+            files: Vec::new(),
+            modules: vec![("web".into(), this)],
+        });
+        let registers = format!("{REGISTERS}: cs:eip e019:{:08x} eflags 0", symbol.address());
+        let mut is_named = |line: &str| {
+            let kernel = Kernel::of_line(line).unwrap();
+            symbols.annotation(&registers, &kernel).is_some()
+        };
+        assert!(is_named("kernel                 : web\r") && is_named("kernel                 : /boot/web"));
+        assert!(
+            !is_named("kernel                 : other") && !is_named("kernel                 : /root/web")
+        );
+        assert!(!is_named("id                     : 3"));
+        assert_eq!(
+            Kernel::of_line("id                     : 0"),
+            Some(Kernel::Domain0)
+        );
+        assert_eq!(Kernel::of_line("memory                 : 1 KiB"), None);
+        for (line, is_other) in [
+            ("WARN  [    1.0] d3 killed: at 0xc0001000", true),
+            ("d12: last saved eip e019:c0001000", true),
+            ("(d3v0)  #1 0xc0001000", true),
+            ("(d0v0)  #1 0xc0001000", false),
+            ("d0: last saved eip e019:c0001000", false),
+            ("dead beef d", false),
+        ] {
+            assert_eq!(names_another_domain(line), is_other, "{line}");
         }
     }
 

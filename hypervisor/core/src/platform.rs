@@ -253,7 +253,7 @@ pub trait Console {
     fn write_console(&self, bytes: &[u8]);
     /// Takes up to `into.len()` received bytes and says how many.
     fn read_console(&self, into: &mut [u8]) -> usize;
-    /// How many bytes were written so far, by anybody.
+    /// How many bytes of its own the hypervisor wrote so far.
     fn written(&self) -> u64;
     /// Copies what was written from byte number `from` on, as far as that is remembered, and says how much.
     fn read_history(&self, from: u64, into: &mut [u8]) -> usize;

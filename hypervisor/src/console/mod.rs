@@ -2,7 +2,8 @@
 //!
 //! * [`write()`] sends bytes to each output that was attached. What was written before an output existed is
 //!   replayed to it, out of the history.
-//! * The history keeps the newest [`HISTORY_BYTES`] of output in a circle.
+//! * The history keeps the newest [`HISTORY_BYTES`] of the hypervisor's own output in a circle; what guests print is
+//!   only shown ([`show`]).
 //! * Received bytes, from serial lines and keyboard, wait in one queue for [`read`].
 //!
 //! One lock orders all of it. Interrupts are off in ring 0 except where the hypervisor sleeps, so no interrupt
@@ -24,7 +25,7 @@ use keyboard::Keyboard;
 use serial::Serial;
 use spin::{Mutex, MutexGuard};
 
-/// Output that the history keeps.
+/// Output of its own that the history keeps.
 pub const HISTORY_BYTES: usize = 16 * 1024;
 /// Speed of a serial line.
 pub const DEFAULT_BAUD: u32 = 115_200;
@@ -43,7 +44,7 @@ struct Console {
     keyboard: Option<Keyboard>,
     input: InputQueue,
     history: HistoryBuf<u8, HISTORY_BYTES>,
-    /// Bytes of output so far.
+    /// Bytes of output so far, guests' left out.
     written: u64,
     /// Whether the next byte begins a line.
     is_at_line_start: bool,
@@ -81,11 +82,16 @@ impl Console {
         }
     }
 
+    /// Shows bytes and remembers them.
     fn write(&mut self, bytes: &[u8]) {
-        let Some(&last) = bytes.last() else { return };
-        self.is_at_line_start = last == b'\n';
         self.history.extend_from_slice(bytes);
         self.written = self.written.wrapping_add(bytes.len() as u64);
+        self.show(bytes);
+    }
+
+    fn show(&mut self, bytes: &[u8]) {
+        let Some(&last) = bytes.last() else { return };
+        self.is_at_line_start = last == b'\n';
         for line in self.serial.iter_mut() {
             line.write(bytes);
         }
@@ -151,6 +157,11 @@ pub unsafe fn attach_framebuffer(base: NonNull<u8>, layout: Layout) -> bool {
     true
 }
 
+/// Shows what a guest prints on every output. The history has no room for it: it is the hypervisor's log.
+pub fn show(bytes: &[u8]) {
+    CONSOLE.lock().show(bytes);
+}
+
 /// Writes bytes to every output.
 pub fn write(bytes: &[u8]) {
     CONSOLE.lock().write(bytes);
@@ -160,7 +171,7 @@ pub fn write(bytes: &[u8]) {
 pub fn write_line(bytes: &[u8]) {
     let mut console = CONSOLE.lock();
     if !console.is_at_line_start {
-        console.write(b"\n");
+        console.show(b"\n");
     }
     console.write(bytes);
 }

@@ -1,6 +1,8 @@
 //! Calls about the rest: 7, 15–20.
 
 use guest_abi::console::ConsoleCmd;
+use guest_abi::domain::DomId;
+use guest_abi::domctl::{Dom0Op, DomainFlags, GetDomainInfo};
 use guest_abi::errno::Errno;
 use guest_abi::event_channel::{EvtchnArgs, EvtchnOp};
 use guest_abi::hypercall::CallNumber;
@@ -21,6 +23,24 @@ use super::raw::call;
 pub unsafe fn dom0_op<T: IntoBytes>(block: &mut T) -> Result<u32, Errno> {
     // SAFETY: the caller's promise.
     unsafe { call(CallNumber::DOM0_OP, [address_of(block)]) }
+}
+
+/// Whether domain `domain` exists and is not being destroyed; in doubt it does.
+#[must_use]
+pub fn domain_exists(domain: DomId) -> bool {
+    let question = GetDomainInfo {
+        domain,
+        ..GetDomainInfo::default()
+    };
+    let mut op = Dom0Op::new(&question);
+    // SAFETY: the block is ours and whole; without an address no context is written.
+    match unsafe { dom0_op(&mut op) } {
+        Ok(_) => {
+            let found: GetDomainInfo = op.args();
+            found.domain == domain && !found.flags.contains(DomainFlags::DYING)
+        }
+        Err(errno) => errno != Errno::Srch,
+    }
 }
 
 /// Call 15: asks for the timer event at absolute system time `ns`; 0 cancels.

@@ -21,7 +21,7 @@ use crate::linux::Errno;
 use crate::linux::file::mode;
 use crate::mm::window::ForeignPage;
 use crate::process::WaitFor;
-use crate::{console, events};
+use crate::{console, events, hypercall};
 
 /// Lines that are shown in one go.
 const LINES_AT_ONCE: usize = 16;
@@ -154,6 +154,17 @@ impl Kernel {
         true
     }
 
+    /// Detaches the consoles of domains that were destroyed: their rings' frames are free only then. One that has shut down and is still
+    /// there keeps its console, to be read.
+    pub(super) fn detach_dead_consoles(&mut self) {
+        let served: Vec<u16> = self.backend.links.keys().copied().collect();
+        for domain in served {
+            if !hypercall::domain_exists(DomId::new(domain)) {
+                self.detach_console(domain);
+            }
+        }
+    }
+
     /// Moves what a domain printed into its console, as far as there is room.
     fn drain_console(&mut self, domain: u16) {
         let backend = &mut self.backend;
@@ -181,17 +192,22 @@ impl Kernel {
         if !self.backend.may_show {
             return;
         }
+        let mut is_wiped = false;
         for _ in 0..LINES_AT_ONCE {
             let Some((domain, line)) = self.backend.consoles.next_line() else {
                 self.backend.may_show = false;
                 break;
             };
-            if !self.at_line_start {
-                console::write(b"\r\n");
-                self.at_line_start = true;
+            if !is_wiped {
+                // What is half typed makes room, and comes again below.
+                console::write(&self.screen_line.wipe(self.tty.window[1].into()));
+                is_wiped = true;
             }
             console::write(&self.tty.output(&line));
             self.drain_console(domain);
+        }
+        if is_wiped {
+            console::write(&self.screen_line.again());
         }
         self.consoles_changed();
     }

@@ -39,6 +39,7 @@ use crate::random::Random;
 use crate::sched::RunQueue;
 use crate::traps::{Cause, TrapFrame};
 use crate::tty::Tty;
+use crate::tty::screen_line::ScreenLine;
 use crate::{console, events, time, traps};
 
 mod consoles;
@@ -91,8 +92,8 @@ pub struct Kernel {
     pub fs: Fs,
     /// The terminal.
     pub tty: Tty,
-    /// Whether the terminal's cursor is where a line begins.
-    pub(crate) at_line_start: bool,
+    /// What stands unfinished on the terminal's last line.
+    screen_line: ScreenLine,
     /// The consoles of other domains.
     pub(crate) backend: consoles::Backend,
     /// The open files of `/dev/xen/evtchn`.
@@ -106,6 +107,8 @@ pub struct Kernel {
     last_pid: u32,
     timer_port: u32,
     console_port: Option<u32>,
+    /// Tells that a domain has ended, in the domain that is told.
+    ends_port: Option<u32>,
     /// What the timer is set to, and whether that may be wrong by now.
     armed: (Option<u64>, bool),
     /// The running process's slice is over and somebody waits.
@@ -133,7 +136,7 @@ impl Kernel {
             queue,
             fs,
             tty: Tty::default(),
-            at_line_start: true,
+            screen_line: ScreenLine::default(),
             backend: consoles::Backend::default(),
             event_files: Vec::new(),
             random: Random::new(time::tsc() ^ now),
@@ -143,6 +146,7 @@ impl Kernel {
             last_pid: 0,
             timer_port: events::bind_virq(Virq::TIMER)?,
             console_port: console_port(),
+            ends_port: events::bind_virq(Virq::DOM_EXC).ok(),
             armed: (None, true),
             must_yield: false,
             switched_at: now,

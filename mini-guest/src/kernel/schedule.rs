@@ -146,7 +146,9 @@ impl Kernel {
             }
         });
         for port in others {
-            if !self.console_event(port) {
+            if Some(port) == self.ends_port {
+                self.domain_ended(port);
+            } else if !self.console_event(port) {
                 self.program_event(port);
             }
         }
@@ -162,6 +164,14 @@ impl Kernel {
             self.read_console();
             self.show_echo();
             self.wake(WaitFor::OUTPUT);
+        }
+    }
+
+    /// Some domain has ended, or was ended.
+    fn domain_ended(&mut self, port: u32) {
+        self.detach_dead_consoles();
+        if self.event_files.iter().any(|file| file.has(port)) {
+            self.program_event(port);
         }
     }
 
@@ -188,9 +198,10 @@ impl Kernel {
         }
     }
 
-    /// Closes a port, unless another file has it too.
+    /// Closes a port, unless another file or the kernel has it too.
     pub(crate) fn release_port(&self, port: u32) {
-        if !self.event_files.iter().any(|file| file.has(port)) {
+        let is_held = Some(port) == self.ends_port || self.event_files.iter().any(|file| file.has(port));
+        if !is_held {
             // It may be gone already, with the domain at the other end.
             let _ = events::close(port);
         }

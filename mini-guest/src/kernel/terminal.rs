@@ -32,19 +32,15 @@ impl Kernel {
     /// Writes what the line discipline wants shown, as far as there is room; the rest comes when there is.
     pub(crate) fn show_echo(&mut self) {
         let echo = self.tty.take_echo(console::room());
-        if let Some(last) = echo.last() {
-            self.at_line_start = *last == b'\n';
-            console::write(&echo);
-        }
+        self.screen_line.note(&echo);
+        console::write(&echo);
     }
 
     /// Writes a program's output to the console, and says how much of it there was room for.
     pub(crate) fn write_console(&mut self, bytes: &[u8]) -> usize {
         let (count, text) = self.tty.output_within(bytes, console::room());
-        if let Some(last) = text.last() {
-            self.at_line_start = *last == b'\n';
-            console::write(&text);
-        }
+        self.screen_line.note(&text);
+        console::write(&text);
         count
     }
 }

@@ -16,6 +16,8 @@ use alloc::vec::Vec;
 use crate::linux::signal::Signal;
 use crate::linux::terminal::{InputFlags, LocalFlags, OutputFlags, Termios, cc};
 
+pub mod screen_line;
+
 /// Bytes that wait at most; then the console keeps them.
 const BACKLOG: usize = 4096;
 /// Longest line with its end.

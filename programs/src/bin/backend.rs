@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 
 use guest_abi::addr::Mfn;
 use guest_abi::domain::DomId;
+use guest_abi::domctl::{CPU_ANY, CreateDomain, DestroyDomain, Personality, PhysInfo};
 use guest_abi::event_channel::{EvtchnOp, Send, Virq};
 use guest_abi::hypercall::CallNumber;
 use guest_abi::io::byte_ring::ByteRing;
@@ -301,6 +302,42 @@ fn domain_consoles(checks: &mut Checks) -> Result<()> {
     shown(checks, &list, &mut domain)?;
     nonsense(checks, &list, &mut domain)?;
     checks.equal("the frame is free", domain.end(), Ok(1));
+    destroyed(checks, &list)
+}
+
+/// A domain is destroyed, and nobody lets go of its console but the kernel, which is told of the end.
+fn destroyed(checks: &mut Checks, list: &Consoles) -> Result<()> {
+    let privcmd = Privcmd::open()?;
+    let free = || {
+        privcmd
+            .control(&PhysInfo::default())
+            .map(|physical| physical.free_pages)
+    };
+    let before = free()?;
+    let created = privcmd.control(&CreateDomain {
+        memory_kb: 64,
+        cpu: CPU_ANY,
+        domain: DomId::DOM0,
+        personality: Personality::V2,
+    })?;
+    let mut frame = [0];
+    privcmd.memory_list(created.domain, 0, &mut frame)?;
+    list.attach(created.domain, (Mfn::new(frame[0]), 0), b"mortal", false)?;
+    checks.equal("its console is listed", counts(), Ok((0, 0)));
+    privcmd.control(&DestroyDomain {
+        domain: created.domain,
+        pad: 0,
+    })?;
+    let mut left = file::read_file(consoles::PATH)?;
+    for _ in 0..200 {
+        if left.is_empty() {
+            break;
+        }
+        clock::sleep_ms(5);
+        left = file::read_file(consoles::PATH)?;
+    }
+    checks.that("a destroyed domain's console is let go of", left.is_empty());
+    checks.equal("and so is its memory", free(), Ok(before));
     Ok(())
 }
 

@@ -12,8 +12,9 @@ use crate::sys;
 
 /// The device.
 pub const PATH: &[u8] = b"/dev/xen/consoles";
-/// The key that programs which pass typed bytes on take as their end: Ctrl-\.
-pub const ESCAPE: u8 = 0x1C;
+/// The key that programs which pass typed bytes on take as their end, unless they are told another: Ctrl-^. It means nothing to a
+/// terminal, so it can be typed ahead.
+pub const ESCAPE: u8 = 0x1E;
 
 const ATTACH: u32 = 0x002C_4301;
 const SET: u32 = 0x002C_4302;

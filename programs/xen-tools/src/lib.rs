@@ -22,6 +22,7 @@ pub mod builder;
 pub mod config;
 pub mod context;
 pub mod errno;
+pub mod key;
 #[cfg(test)]
 mod mock;
 pub mod options;

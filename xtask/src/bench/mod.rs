@@ -131,7 +131,7 @@ fn run(machine: &Machine, image: &BootImage) -> Result<String> {
         is_shown: false,
         log: None,
         deadline: Some(Instant::now() + LIMIT),
-        symbols: vec![image.hypervisor.clone()],
+        symbols: image.symbols(),
     };
     let Record { ending, text } = console.attend(running)?;
     ensure!(

@@ -181,11 +181,7 @@ pub fn boot(
         is_shown: false,
         log: None,
         deadline: Some(Instant::now() + limit),
-        symbols: [Some(image.hypervisor.as_path()), image.dom0()]
-            .into_iter()
-            .flatten()
-            .map(Into::into)
-            .collect(),
+        symbols: image.symbols(),
     };
     let record = console.attend(running)?;
     keep_log(name, &record.text)?;

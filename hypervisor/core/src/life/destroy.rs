@@ -4,7 +4,7 @@
 //! to it. Its slot and its record stay as long as somebody else still maps a frame of it or uses a grant; [`reap`] frees them after that.
 
 use crate::{
-    event,
+    event::{self, Virq},
     grant::end::{Pending, end_mappings, end_table},
     hypervisor::Hypervisor,
     io_rights,
@@ -47,6 +47,7 @@ pub fn destroy<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize) -> R
             Teardown::NotBegun => {
                 sched::change(hv, platform, slot, |run| run.held.insert(Held::DYING));
                 time::forget(hv, slot);
+                event::send_to_dom0(hv, platform, Virq::DomainException);
                 Teardown::Ports(0)
             }
             Teardown::Ports(at) => {

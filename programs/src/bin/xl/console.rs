@@ -1,7 +1,8 @@
-//! `console`: a domain's console on this terminal, until Ctrl-\.
+//! `console`: a domain's console on this terminal, until Ctrl-^ or the key that `--escape` names.
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use programs::abi::{POLLIN, PollFd};
 use programs::io::{self, STDIN, STDOUT};
@@ -11,31 +12,46 @@ use programs::{Errno, eprint, eprintln, sys};
 
 use guest_abi::domain::DomId;
 
+use xen_tools::key;
+use xen_tools::options::{Word, Words, dashed, unknown};
+
 use crate::Outcome;
 use crate::domains;
 use crate::host::Host;
 use crate::state;
 
-/// Ctrl-\.
-const LEAVE: u8 = 0x1C;
 /// Output mode: a line end becomes carriage return and line feed.
 const OPOST: u32 = 1;
 
-/// `console NAME`, `console --show NAME`, `console --hide NAME`.
+/// `console [--escape KEY] NAME`, `console --show NAME`, `console --hide NAME`.
 pub fn console(words: &[&str]) -> Outcome {
     match words {
-        [name] if !name.starts_with('-') => {
-            let host = Host::open()?;
-            let id = domains::find(&host, name)?.id();
-            if id == DomId::DOM0 {
-                return Err("this is Domain-0's console".into());
-            }
-            connect(id.raw())
-        }
-        ["--show", name] => show(name, true),
-        ["--hide", name] => show(name, false),
-        _ => Err("one word is needed: the domain's name or number".into()),
+        ["--show", name] => return show(name, true),
+        ["--hide", name] => return show(name, false),
+        _ => {}
     }
+    let (mut leave, mut wanted) = (consoles::ESCAPE, Vec::new());
+    let mut words = Words::new(words);
+    while let Some(word) = words.take()? {
+        match word {
+            Word::Option(option @ ("e" | "escape")) => {
+                let text = words.value(option)?;
+                leave = key::parse(text)
+                    .ok_or_else(|| format!("{}: `{text}` is no key; `^A` is Ctrl-A", dashed(option)))?;
+            }
+            Word::Option(option) => return Err(unknown(option)),
+            Word::Plain(name) => wanted.push(name),
+        }
+    }
+    let [name] = wanted[..] else {
+        return Err("one word is needed: the domain's name or number".into());
+    };
+    let host = Host::open()?;
+    let id = domains::find(&host, name)?.id();
+    if id == DomId::DOM0 {
+        return Err("this is Domain-0's console".into());
+    }
+    connect(id.raw(), leave)
 }
 
 fn show(name: &str, show: bool) -> Outcome {
@@ -50,11 +66,11 @@ fn show(name: &str, show: bool) -> Outcome {
     state::write(&record)
 }
 
-/// Connects this terminal with the console of domain `id`.
+/// Connects this terminal with the console of domain `id`, until the key `leave`.
 ///
 /// # Errors
 /// One line.
-pub fn connect(id: u16) -> Outcome {
+pub fn connect(id: u16, leave: u8) -> Outcome {
     let console = consoles::open(DomId::new(id)).map_err(|error| match error {
         Errno::EBUSY => "somebody is connected with it already".into(),
         Errno::ENOENT | Errno::ENXIO => format!("domain {id} has no console"),
@@ -69,9 +85,9 @@ pub fn connect(id: u16) -> Outcome {
         // The domain's terminal has made its line ends already. The settings before come back with the others.
         settings.output &= !OPOST;
         terminal::set(STDIN, settings).map_err(|error| format!("this terminal: {error}"))?;
-        eprint!("(connected; Ctrl-\\ comes back)\r\n");
+        eprint!("(connected; {} comes back)\r\n", key::shown(leave));
     }
-    let ended = pump(device);
+    let ended = pump(device, leave);
     drop(raw);
     let left = ended?;
     eprintln!(
@@ -86,7 +102,7 @@ pub fn connect(id: u16) -> Outcome {
 }
 
 /// Carries bytes both ways; says whether the user left.
-fn pump(device: i32) -> Result<bool, String> {
+fn pump(device: i32, leave: u8) -> Result<bool, String> {
     let mut buffer = [0; 4096];
     loop {
         let mut files = [STDIN, device].map(|fd| PollFd {
@@ -116,7 +132,7 @@ fn pump(device: i32) -> Result<bool, String> {
             let mut key = [0];
             match sys::read(STDIN, &mut key) {
                 Ok(0) => return Ok(true),
-                Ok(_) if key[0] == LEAVE => return Ok(true),
+                Ok(_) if key[0] == leave => return Ok(true),
                 Ok(_) => {
                     io::write_all(device, &key).map_err(|error| format!("the domain's console: {error}"))?
                 }

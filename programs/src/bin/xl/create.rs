@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use guest_abi::domctl::UnpauseDomain;
 use programs::file::{self, File};
 use programs::io::Text;
+use programs::xen::consoles;
 use programs::{clock, dir, errno, print, println, sys};
 use xen_tools::builder::{self, Built, Request};
 use xen_tools::options::Create;
@@ -37,7 +38,7 @@ pub fn create(words: &[&str]) -> Outcome {
     daemon::ensure(&host)?;
     let record = start(&host, settings, words.paused, 0)?;
     if words.console {
-        return console::connect(record.id);
+        return console::connect(record.id, consoles::ESCAPE);
     }
     println!("domain {} created, number {}", record.settings.name, record.id);
     Ok(())

@@ -73,9 +73,12 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         names: &["console"],
-        takes: "NAME|ID",
-        does: "Connects this terminal with a domain's console; Ctrl-\\ comes back",
-        more: &["--show NAME, --hide NAME   whether its lines appear here while nobody is connected"],
+        takes: "[--escape KEY] NAME|ID",
+        does: "Connects this terminal with a domain's console; Ctrl-^ comes back",
+        more: &[
+            "--escape KEY, -e KEY       another key that comes back: ^A is Ctrl-A",
+            "--show NAME, --hide NAME   whether its lines appear here while nobody is connected",
+        ],
         run: console::console,
     },
     Command {

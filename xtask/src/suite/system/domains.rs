@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// What the shell prints when it waits.
-const PROMPT: &str = "/ # ";
+pub(super) const PROMPT: &str = "/ # ";
 
 /// The tests.
 pub fn tests(launcher: &Arc<Path>) -> Vec<Test> {
@@ -57,7 +57,7 @@ fn image(dom0_args: &str, initrd: &Path) -> Result<BootImage, Stop> {
 }
 
 /// Types into Domain0, which starts no domains by itself, and expects an orderly poweroff.
-fn session(test: &str, keys: &str) -> Result<Record, Stop> {
+pub(super) fn session(test: &str, keys: &str) -> Result<Record, Stop> {
     let image = image("autostart=no", &fixture::domain_initrd()?)?;
     run(test, &image, keys)
 }
@@ -87,7 +87,7 @@ fn json_behind(text: &str, marker: &str) -> Result<Value, Stop> {
 }
 
 /// Builds everything before a time limit begins.
-fn prepare() -> Outcome {
+pub(super) fn prepare() -> Outcome {
     fixture::need(&fixture::tools_of(&Machine::default()))?;
     fixture::hypervisor()?;
     fixture::mini_guest()?;
@@ -145,13 +145,13 @@ fn console(launcher: &Path) -> Outcome {
             PROMPT,
             b"echo inside-$?; cat /proc/meminfo | wc -l; export WHERE=one\n",
         ),
-        ("inside-0", b"\x1c"),
+        ("inside-0", b"\x1e"),
         ("back in Domain0", b"echo outside-$WHERE\n"),
         ("outside-\r\n", b"console two\n"),
         ("comes back)", b"\necho second-$WHERE-$?\n"),
     ];
     let more: [(&str, &[u8]); 3] = [
-        ("second--0", b"\x1c"),
+        ("second--0", b"\x1e"),
         ("back in Domain0", b"echo again\n"),
         ("again\r\n", b"poweroff\n"),
     ];

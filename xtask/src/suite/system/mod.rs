@@ -1,5 +1,6 @@
 //! System tests: the whole of it, as a person uses it. Keys go in at the console, and what the screen shows is judged.
 
+mod consoles;
 mod domains;
 mod programs;
 mod templates;
@@ -47,6 +48,7 @@ pub fn tests(launcher: &Path) -> Vec<Test> {
         Test::new("system::template_in_c", templates::c),
     ];
     tests.extend(domains::tests(&launcher));
+    tests.extend(consoles::tests(&launcher));
     for program in programs::CHECKERS {
         let name = format!("system::program_{program}");
         tests.push(Test::new(name.clone(), move || programs::checker(&name, program)));
