@@ -25,7 +25,7 @@ fn fill(world: &World, frame: Mfn, seed: u8) {
 
 #[track_caller]
 fn copied(world: &mut World, record: GrantCopy) {
-    assert_eq!(one(world, COPY, record).status, OKAY);
+    assert_eq!(one(world, record).status, OKAY);
     assert_sound(world);
 }
 
@@ -204,7 +204,7 @@ fn refusals_change_nothing() {
     ];
     for (status, record, why) in cases {
         std::println!("{why}");
-        refused(&mut world, COPY, GrantCopy { status, ..record });
+        refused(&mut world, record.answered(status));
     }
     assert_eq!(flags_of(&world, &table, 10), ACCESS);
 }
@@ -218,7 +218,7 @@ proptest! {
         fill(&world, source, 3);
         let (old, mut expected) = (bytes(&world, source), bytes(&world, dest));
         let (dest_end, flags) = if is_same { (end(1, 10, to), SOURCE | DEST) } else { (end(2, dest.raw(), to), SOURCE) };
-        let done = one(&mut world, COPY, copy_of(end(1, 10, from), dest_end, len, flags));
+        let done = one(&mut world, copy_of(end(1, 10, from), dest_end, len, flags));
         let fits = from.max(to) + len <= 4096;
         prop_assert_eq!(done.status, if fits { OKAY } else { GrantStatus::BAD_COPY_ARG });
         if fits {

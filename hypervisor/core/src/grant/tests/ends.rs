@@ -35,10 +35,9 @@ fn busy() -> (Pair, Guest, [u32; 2], [MapGrantRef; 2]) {
         table,
     };
     let world = &mut pair.world;
-    let first = one(world, MAP, map_at(1, 10, WINDOW, HOST));
+    let first = one(world, map_at(1, 10, WINDOW, HOST));
     let second = one(
         world,
-        MAP,
         map_at(
             1,
             600,
@@ -112,14 +111,7 @@ fn of_the_granter_wait_for_the_mapper() {
     world.switch_to(&pair.mapper);
     assert!(world.guest_write(WINDOW, 9), "it is still mapped");
     let status = GrantStatus::BAD_DOMAIN;
-    refused(
-        world,
-        MAP,
-        MapGrantRef {
-            status,
-            ..map_at(1, 10, WINDOW + 0x3000, HOST)
-        },
-    );
+    refused(world, map_at(1, 10, WINDOW + 0x3000, HOST).answered(status));
     unmap(world, unmap_at(first.handle, WINDOW, 0));
     unmap(
         world,
@@ -219,7 +211,7 @@ fn no_death_takes_long_between_two_looks_at_waiting_work() {
             ACCESS,
         );
         let record = map_at(1, reference, 0, MapFlags::DEVICE_MAP);
-        assert_eq!(one(&mut pair.world, MAP, record).status, OKAY);
+        assert_eq!(one(&mut pair.world, record).status, OKAY);
     }
     pair.world.machine.work.set(Work::Always);
     pair.world.machine.measure_stretch();

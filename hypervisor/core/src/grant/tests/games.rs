@@ -210,19 +210,12 @@ fn a_grant_that_is_withdrawn_while_mapped_stays_mapped_and_is_not_mapped_again()
         publish(world, &pair.table, 10, to, frame, flags);
         assert!(world.guest_write(WINDOW, 5));
         let status = GrantStatus::GENERAL_ERROR;
-        refused(
-            world,
-            MAP,
-            MapGrantRef {
-                status,
-                ..map_at(1, 10, WINDOW + 0x1000, HOST)
-            },
-        );
+        refused(world, map_at(1, 10, WINDOW + 0x1000, HOST).answered(status));
     }
     publish(world, &pair.table, 10, 2, other, ACCESS);
     unmap(world, unmap_at(handle, WINDOW, 0));
     // From here on it is the other frame.
-    let done = one(world, MAP, map_at(1, 10, WINDOW, HOST));
+    let done = one(world, map_at(1, 10, WINDOW, HOST));
     assert_eq!(done.dev_bus_addr, other.addr().raw());
     assert_sound(world);
 }

@@ -11,32 +11,18 @@ fn a_grant_is_mapped_255_times_in_each_way() {
     for flags in [HOST, HOST | MapFlags::READ_ONLY, MapFlags::DEVICE_MAP] {
         let mut handles = Vec::new();
         for _ in 0..255 {
-            let done = one(&mut world, MAP, map_at(1, 10, WINDOW, flags));
+            let done = one(&mut world, map_at(1, 10, WINDOW, flags));
             assert_eq!(done.status, OKAY);
             handles.push(done);
         }
         let status = GrantStatus::GENERAL_ERROR;
         // A frame of handles may have to come first.
-        one(
-            &mut world,
-            MAP,
-            MapGrantRef {
-                status,
-                ..map_at(1, 10, WINDOW, flags)
-            },
-        );
-        refused(
-            &mut world,
-            MAP,
-            MapGrantRef {
-                status,
-                ..map_at(1, 10, WINDOW, flags)
-            },
-        );
+        one(&mut world, map_at(1, 10, WINDOW, flags).answered(status));
+        refused(&mut world, map_at(1, 10, WINDOW, flags).answered(status));
         for done in handles {
             let host = if flags.contains(HOST) { WINDOW } else { 0 };
             assert_eq!(
-                one(&mut world, UNMAP, unmap_at(done.handle, host, done.dev_bus_addr)).status,
+                one(&mut world, unmap_at(done.handle, host, done.dev_bus_addr)).status,
                 OKAY
             );
         }
@@ -51,7 +37,7 @@ fn handles_are_reused_before_new_ones_are_made() {
     let device = |reference| map_at(1, reference, 0, MapFlags::DEVICE_MAP | MapFlags::READ_ONLY);
     let handles: Vec<u32> = (0..5).map(|_| map(&mut world, device(10))).collect();
     assert_eq!(handles, [0, 1, 2, 3, 4]);
-    let bus = one(&mut world, MAP, device(10)).dev_bus_addr;
+    let bus = one(&mut world, device(10)).dev_bus_addr;
     for handle in [3, 1] {
         unmap(&mut world, unmap_at(handle, 0, bus));
     }
@@ -60,14 +46,7 @@ fn handles_are_reused_before_new_ones_are_made() {
     assert_eq!(map(&mut world, device(10)), 6);
     // The reused handle is the new mapping's: the old frame's address is none of its.
     let status = GrantStatus::BAD_DEV_ADDR;
-    refused(
-        &mut world,
-        UNMAP,
-        UnmapGrantRef {
-            status,
-            ..unmap_at(3, 0, bus)
-        },
-    );
+    refused(&mut world, unmap_at(3, 0, bus).answered(status));
 }
 
 #[test]
@@ -86,20 +65,13 @@ fn handles_end_where_memory_or_the_domains_share_of_it_ends() {
     let domain = world.hv.domain_at(mapper.slot).expect("a domain");
     domain.max_pages = domain.total_pages;
     for n in 0..3 * PER_FRAME {
-        assert_eq!(one(&mut world, MAP, record(n)).status, OKAY, "{n}");
+        assert_eq!(one(&mut world, record(n)).status, OKAY, "{n}");
     }
     assert_sound(&world);
     let status = GrantStatus::NO_DEVICE_SPACE;
-    refused(
-        &mut world,
-        MAP,
-        MapGrantRef {
-            status,
-            ..record(3 * PER_FRAME)
-        },
-    );
+    refused(&mut world, record(3 * PER_FRAME).answered(status));
     world.hv.domain_at(mapper.slot).expect("a domain").max_pages += 1;
-    assert_eq!(one(&mut world, MAP, record(3 * PER_FRAME)).handle, 3 * PER_FRAME);
+    assert_eq!(one(&mut world, record(3 * PER_FRAME)).handle, 3 * PER_FRAME);
     assert_sound(&world);
 }
 
@@ -126,21 +98,14 @@ fn a_count_of_the_frame_at_its_limit_is_a_bad_page() {
         put(
             &pair.world,
             RECORDS,
-            &MapGrantRef {
-                status: GrantStatus::BAD_PAGE,
-                ..map_at(1, 10, WINDOW, HOST)
-            },
+            &map_at(1, 10, WINDOW, HOST).answered(GrantStatus::BAD_PAGE),
         );
         let before = pair.world.snapshot();
         assert_eq!(
             pair.world.call(20, [MAP, RECORDS, 1, 0, 0]),
             Ok(Outcome::Return(0))
         );
-        assert_eq!(
-            pair.world.snapshot().differences(&before),
-            Vec::<String>::new(),
-            "{references} {uses}"
-        );
+        pair.world.assert_unchanged_since(&before);
     }
     info.force_counts(Some(references), Some(uses));
     map(&mut pair.world, map_at(1, 10, WINDOW, HOST));

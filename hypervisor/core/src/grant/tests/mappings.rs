@@ -14,7 +14,7 @@ fn a_page_granted_for_writing_is_the_same_page_on_both_sides() {
         table,
     } = pair();
     let free = world.hv.mm.allocator.free_frames();
-    let done = one(&mut world, MAP, map_at(1, 10, WINDOW, HOST));
+    let done = one(&mut world, map_at(1, 10, WINDOW, HOST));
     assert_eq!((done.status, done.handle), (OKAY, 0));
     assert_eq!(done.dev_bus_addr, granter.frames[20].addr().raw());
     assert_eq!(done.dom, DomId::new(1));
@@ -75,8 +75,8 @@ fn a_page_table_may_be_granted_to_read_only() {
     let mut record = map_at(1, 12, WINDOW, HOST);
     record.status = GrantStatus::BAD_PAGE;
     // A handle frame comes with the first attempt.
-    one(&mut world, MAP, record);
-    refused(&mut world, MAP, record);
+    one(&mut world, record);
+    refused(&mut world, record);
     assert_eq!(flags_of(&world, &table, 12), ACCESS);
     record.flags |= MapFlags::READ_ONLY;
     let handle = map(&mut world, record);
@@ -117,7 +117,7 @@ fn host_and_device_are_given_back_apart() {
     for host_first in [true, false] {
         let Pair { mut world, table, .. } = pair();
         let both = HOST | MapFlags::DEVICE_MAP;
-        let done = one(&mut world, MAP, map_at(1, 10, WINDOW, both));
+        let done = one(&mut world, map_at(1, 10, WINDOW, both));
         let (host, device) = (
             unmap_at(done.handle, WINDOW, 0),
             unmap_at(done.handle, 0, done.dev_bus_addr),
@@ -137,7 +137,7 @@ fn host_and_device_are_given_back_apart() {
         assert_eq!(flags_of(&world, &table, 10), ACCESS);
         let mut again = first;
         again.status = GrantStatus::BAD_HANDLE;
-        refused(&mut world, UNMAP, again);
+        refused(&mut world, again);
     }
 }
 
@@ -157,7 +157,7 @@ fn an_entry_may_be_named_by_its_machine_address() {
     // The linear address is not what it was mapped by.
     let mut bad = unmap_at(handle, WINDOW, 0);
     bad.status = GrantStatus::BAD_VIRT_ADDR;
-    refused(&mut world, UNMAP, bad);
+    refused(&mut world, bad);
     let mut good = unmap_at(handle, 0, 0);
     good.host_addr = record.host_addr;
     unmap(&mut world, good);

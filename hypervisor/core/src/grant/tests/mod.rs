@@ -16,15 +16,14 @@ use crate::{
     error::HvError,
     mm::pte::{GRANTED, P, RW},
     outcome::Outcome,
-    platform::GuestMemory,
     testing::{Guest, World},
 };
 use guest_abi::{
     addr::{GuestVirt, Mfn},
     domain::DomId,
     grant_table::{
-        CopyEnd, CopyFlags, GrantCmd, GrantCopy, GrantFlags, GrantStatus, MapFlags, MapGrantRef, SetupTable,
-        Transfer, UnmapGrantRef,
+        CopyEnd, CopyFlags, GrantCmd, GrantCopy, GrantFlags, GrantStatus, MapFlags, MapGrantRef, QuerySize,
+        SetupTable, Transfer, UnmapGrantRef,
     },
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -45,19 +44,52 @@ pub const OKAY: GrantStatus = GrantStatus::OKAY;
 /// What a test puts where a status is to come.
 pub const UNSET: GrantStatus = GrantStatus::new(0x5A5A);
 
-pub fn put<T: IntoBytes + Immutable + FromBytes + Copy>(world: &World, at: u32, value: &T) {
-    world.machine.write(GuestVirt::new(at), value).expect("mapped");
+/// A record of one of the commands.
+pub trait Record: IntoBytes + Immutable + FromBytes + Copy {
+    /// The command.
+    const COMMAND: u32;
+    /// Where the hypervisor writes how it went.
+    fn status(&mut self) -> &mut GrantStatus;
+    /// The record as it comes back after an answer that is nothing but `status`.
+    fn answered(mut self, status: GrantStatus) -> Self {
+        *self.status() = status;
+        self
+    }
+}
+
+macro_rules! records {
+    ($($record:ident is $command:expr;)*) => { $(
+        impl Record for $record {
+            const COMMAND: u32 = $command;
+            fn status(&mut self) -> &mut GrantStatus {
+                &mut self.status
+            }
+        }
+    )* };
+}
+
+records! {
+    MapGrantRef is MAP;
+    UnmapGrantRef is UNMAP;
+    SetupTable is SETUP;
+    GrantCopy is COPY;
+    Transfer is TRANSFER;
+    QuerySize is QUERY;
+}
+
+pub fn put<T: IntoBytes + Immutable>(world: &World, at: u32, value: &T) {
+    world.write(at, value);
 }
 
 pub fn get<T: IntoBytes + Immutable + FromBytes + Copy>(world: &World, at: u32) -> T {
-    world.machine.read(GuestVirt::new(at)).expect("mapped")
+    world.read(at)
 }
 
 /// Has the running guest do one record, and gives it as it comes back.
-pub fn one<T: IntoBytes + Immutable + FromBytes + Copy>(world: &mut World, command: u32, record: T) -> T {
+pub fn one<T: Record>(world: &mut World, record: T) -> T {
     put(world, RECORDS, &record);
     assert_eq!(
-        world.call(20, [command, RECORDS, 1, 0x51, 0xD1]),
+        world.call(20, [T::COMMAND, RECORDS, 1, 0x51, 0xD1]),
         Ok(Outcome::Return(0))
     );
     get(world, RECORDS)
@@ -72,7 +104,7 @@ pub fn set_up(world: &mut World, frames: u32) -> Vec<Mfn> {
         frame_list: GuestVirt::new(list),
         ..setup_of(DomId::SELF)
     };
-    assert_eq!(one(world, SETUP, record).status, OKAY);
+    assert_eq!(one(world, record).status, OKAY);
     (0..frames).map(|n| Mfn::new(get(world, list + 4 * n))).collect()
 }
 
@@ -125,7 +157,7 @@ pub fn unmap_at(handle: u32, at: u32, dev_bus_addr: u64) -> UnmapGrantRef {
 /// Maps, which must succeed, and gives the handle.
 #[track_caller]
 pub fn map(world: &mut World, record: MapGrantRef) -> u32 {
-    let done = one(world, MAP, record);
+    let done = one(world, record);
     assert_eq!(done.status, OKAY);
     assert_sound(world);
     done.handle
@@ -134,18 +166,18 @@ pub fn map(world: &mut World, record: MapGrantRef) -> u32 {
 /// Unmaps, which must succeed.
 #[track_caller]
 pub fn unmap(world: &mut World, record: UnmapGrantRef) {
-    assert_eq!(one(world, UNMAP, record).status, OKAY);
+    assert_eq!(one(world, record).status, OKAY);
     assert_sound(world);
 }
 
-/// Has the running guest do one record that must be refused with `status` (which it must have in place already), and change
+/// Has the running guest do one record that must come back as it is (its status is that of the refusal already), and change
 /// nothing at all.
 #[track_caller]
-pub fn refused<T: IntoBytes + Immutable + FromBytes + Copy>(world: &mut World, command: u32, record: T) {
+pub fn refused<T: Record>(world: &mut World, record: T) {
     put(world, RECORDS, &record);
     let before = world.snapshot();
     assert_eq!(
-        world.call(20, [command, RECORDS, 1, 0, 0]),
+        world.call(20, [T::COMMAND, RECORDS, 1, 0, 0]),
         Ok(Outcome::Return(0))
     );
     world.assert_unchanged_since(&before);

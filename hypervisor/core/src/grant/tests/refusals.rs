@@ -136,7 +136,7 @@ fn of_a_mapping() {
     ];
     for (status, record, why) in cases {
         std::println!("{why}");
-        refused(world, MAP, MapGrantRef { status, ..record });
+        refused(world, record.answered(status));
     }
     for far in [1 << 32, 0xFFFF_FFFF_FFFF_F000] {
         let record = MapGrantRef {
@@ -144,7 +144,7 @@ fn of_a_mapping() {
             status: GrantStatus::BAD_VIRT_ADDR,
             ..map_at(1, 10, 0, HOST)
         };
-        refused(world, MAP, record);
+        refused(world, record);
     }
 }
 
@@ -171,7 +171,7 @@ fn of_an_entry_named_by_its_machine_address() {
             status: GrantStatus::BAD_VIRT_ADDR,
             ..map_at(1, 10, 0, HOST | MapFlags::CONTAINS_PTE)
         };
-        refused(world, MAP, record);
+        refused(world, record);
     }
 }
 
@@ -181,7 +181,7 @@ fn of_an_unmapping() {
     let world = &mut pair.world;
     let both = HOST | MapFlags::DEVICE_MAP;
     let at = WINDOW + 0x1000;
-    let done = one(world, MAP, map_at(1, 11, at, both | MapFlags::READ_ONLY));
+    let done = one(world, map_at(1, 11, at, both | MapFlags::READ_ONLY));
     let handle = done.handle;
     let frame = done.dev_bus_addr;
     let cases = [
@@ -231,14 +231,11 @@ fn of_an_unmapping() {
     ];
     for (status, record, why) in cases {
         std::println!("{why}");
-        refused(world, UNMAP, UnmapGrantRef { status, ..record });
+        refused(world, record.answered(status));
     }
     unmap(world, unmap_at(handle, at, frame));
-    let again = UnmapGrantRef {
-        status: GrantStatus::BAD_HANDLE,
-        ..unmap_at(handle, at, frame)
-    };
-    refused(world, UNMAP, again);
+    let again = unmap_at(handle, at, frame).answered(GrantStatus::BAD_HANDLE);
+    refused(world, again);
 }
 
 #[test]
@@ -246,13 +243,10 @@ fn a_handle_is_its_domains_own() {
     let (mut pair, first) = warm();
     let world = &mut pair.world;
     world.switch_to(&pair.granter);
-    let record = UnmapGrantRef {
-        status: GrantStatus::BAD_HANDLE,
-        ..unmap_at(first, WINDOW, 0)
-    };
-    refused(world, UNMAP, record);
+    let record = unmap_at(first, WINDOW, 0).answered(GrantStatus::BAD_HANDLE);
+    refused(world, record);
     let third = world.add_guest(3, true, 40);
-    refused(world, UNMAP, record);
+    refused(world, record);
     drop(third);
 }
 

@@ -16,7 +16,7 @@ fn query_of(dom: DomId) -> QuerySize {
 }
 
 fn size(world: &mut World, dom: DomId) -> (GrantStatus, u32, u32) {
-    let done = one(world, QUERY, query_of(dom));
+    let done = one(world, query_of(dom));
     (done.status, done.nr_frames, done.max_nr_frames)
 }
 
@@ -69,7 +69,6 @@ fn what_is_refused_grows_nothing() {
     let status = |status| setup(DomId::SELF, 1, status);
     refused(
         &mut world,
-        SETUP,
         SetupTable {
             nr_frames: MAX_TABLE_FRAMES + 1,
             ..status(GrantStatus::GENERAL_ERROR)
@@ -77,12 +76,10 @@ fn what_is_refused_grows_nothing() {
     );
     refused(
         &mut world,
-        SETUP,
         setup(DomId::new(0), 1, GrantStatus::PERMISSION_DENIED),
     );
     refused(
         &mut world,
-        SETUP,
         setup(DomId::new(7), 1, GrantStatus::PERMISSION_DENIED),
     );
     for list in [
@@ -98,37 +95,19 @@ fn what_is_refused_grows_nothing() {
             frame_list: GuestVirt::new(list),
             ..status(GrantStatus::BAD_VIRT_ADDR)
         };
-        refused(&mut world, SETUP, record);
+        refused(&mut world, record);
     }
     for (dom, status) in [
         (0, GrantStatus::PERMISSION_DENIED),
         (7, GrantStatus::PERMISSION_DENIED),
     ] {
-        refused(
-            &mut world,
-            QUERY,
-            QuerySize {
-                status,
-                ..query_of(DomId::new(dom))
-            },
-        );
+        refused(&mut world, query_of(DomId::new(dom)).answered(status));
     }
     world.switch_to(&dom0);
     for dom in [7, 0x7FF1, 0x7FFF, 0xFFFF] {
-        refused(
-            &mut world,
-            SETUP,
-            setup(DomId::new(dom), 1, GrantStatus::BAD_DOMAIN),
-        );
+        refused(&mut world, setup(DomId::new(dom), 1, GrantStatus::BAD_DOMAIN));
         let status = GrantStatus::BAD_DOMAIN;
-        refused(
-            &mut world,
-            QUERY,
-            QuerySize {
-                status,
-                ..query_of(DomId::new(dom))
-            },
-        );
+        refused(&mut world, query_of(DomId::new(dom)).answered(status));
     }
     drop(other);
 }
@@ -138,10 +117,7 @@ fn a_privileged_domain_sets_anothers_table_up_and_fills_it() {
     let (mut world, dom0) = World::with_dom0();
     let other = world.add_guest(1, false, 40);
     world.switch_to(&dom0);
-    assert_eq!(
-        one(&mut world, SETUP, setup(DomId::new(1), 1, UNSET)).status,
-        OKAY
-    );
+    assert_eq!(one(&mut world, setup(DomId::new(1), 1, UNSET)).status, OKAY);
     let frame = Mfn::new(get(&world, RECORDS + 0x800));
     assert_eq!(size(&mut world, DomId::new(1)), (OKAY, 1, MAX_TABLE_FRAMES));
     assert_eq!(size(&mut world, DomId::SELF), (OKAY, 0, MAX_TABLE_FRAMES));
@@ -185,7 +161,7 @@ fn without_memory_the_table_stays_as_it_was() {
             (domain.grants, domain.total_pages)
         };
         let before = of(&world);
-        let done = one(&mut world, SETUP, setup(DomId::SELF, 4, UNSET));
+        let done = one(&mut world, setup(DomId::SELF, 4, UNSET));
         assert_eq!(done.status, GrantStatus::GENERAL_ERROR);
         assert_eq!(of(&world), before);
         assert_eq!(world.hv.mm.allocator.free_frames(), left);
@@ -203,11 +179,7 @@ fn more_than_everyones_due_counts_against_what_a_domain_may_own() {
     record(world.hv.domain_at(guest.slot).expect("a domain"));
     // The directory and one frame of each sort are its due, and one of handles.
     set_up(&mut world, 1);
-    refused(
-        &mut world,
-        SETUP,
-        setup(DomId::SELF, 2, GrantStatus::GENERAL_ERROR),
-    );
+    refused(&mut world, setup(DomId::SELF, 2, GrantStatus::GENERAL_ERROR));
     world.hv.domain_at(guest.slot).expect("a domain").max_pages += 1;
     set_up(&mut world, 2);
     // Now there is no room for a frame of memory.

@@ -43,10 +43,7 @@ fn a_frame_that_was_invited_changes_hands_with_what_it_holds() {
             let done = pair.world.call(1, [RECORDS, 1, 0, 0, 0]);
             assert_eq!(done, Ok(Outcome::Return(0)));
         } else {
-            assert_eq!(
-                one(&mut pair.world, TRANSFER, transfer_of(frame, 1, 30)).status,
-                OKAY
-            );
+            assert_eq!(one(&mut pair.world, transfer_of(frame, 1, 30)).status, OKAY);
         }
         assert!(pair.world.machine.flushes.get() > flushes);
         let done = ACCEPT | GrantFlags::TRANSFER_COMMITTED | GrantFlags::TRANSFER_COMPLETED;
@@ -58,14 +55,7 @@ fn a_frame_that_was_invited_changes_hands_with_what_it_holds() {
         assert_sound(&pair.world);
         // Once only, and it is not the giver's any more.
         let status = GrantStatus::BAD_PAGE;
-        refused(
-            &mut pair.world,
-            TRANSFER,
-            Transfer {
-                status,
-                ..transfer_of(frame, 1, 30)
-            },
-        );
+        refused(&mut pair.world, transfer_of(frame, 1, 30).answered(status));
     }
 }
 
@@ -138,31 +128,17 @@ fn refusals_change_nothing() {
     ];
     for (status, record, why) in cases {
         std::println!("{why}");
-        refused(world, TRANSFER, Transfer { status, ..record });
+        refused(world, record.answered(status));
     }
     // The receiver has all that it may own.
     let receiver = world.hv.domain_at(pair.granter.slot).expect("a domain");
     receiver.max_pages = receiver.total_pages;
     let status = GrantStatus::BAD_PAGE;
-    refused(
-        world,
-        TRANSFER,
-        Transfer {
-            status,
-            ..transfer_of(frame, 1, 30)
-        },
-    );
+    refused(world, transfer_of(frame, 1, 30).answered(status));
     let receiver = world.hv.domain_at(pair.granter.slot).expect("a domain");
     receiver.run.held |= crate::sched::Held::DYING;
     let status = GrantStatus::BAD_DOMAIN;
-    refused(
-        world,
-        TRANSFER,
-        Transfer {
-            status,
-            ..transfer_of(frame, 1, 30)
-        },
-    );
+    refused(world, transfer_of(frame, 1, 30).answered(status));
 }
 
 #[test]
