@@ -12,6 +12,8 @@
 //! | [`probe`] | a trap handler that only takes notes |
 //! | [`tables`] | page tables under construction, and requests to change them |
 //! | [`ring3`] | a few instructions run in ring 3 |
+//! | [`small_domain`] | a second domain, made by calls alone |
+//! | [`puppet`] | a second domain that does what it is told |
 //! | [`random`] | numbers from a seed |
 //!
 //! The functions here are not `unsafe` though they can break this kernel's own memory: a guest that hits itself fails its own
@@ -21,6 +23,7 @@
 pub mod grants;
 pub mod pages;
 pub mod probe;
+pub mod puppet;
 pub mod random;
 pub mod raw;
 pub mod ring3;

@@ -26,7 +26,7 @@ const TOP: usize = 1;
 const L1: usize = 2;
 const CODE: usize = 3;
 /// Where its frames are mapped in it.
-const BASE: u32 = 0xC000_0000;
+pub const BASE: u32 = 0xC000_0000;
 
 /// A command of `dom0_op`.
 ///
@@ -148,16 +148,29 @@ pub fn context(frames: &[Mfn; PAGES as usize]) -> CpuContext {
 
 /// Shows frame `mfn` of `domain` in the page `window`.
 pub fn show(window: Page, domain: DomId, mfn: Mfn) {
+    show_as(window, domain, Pte::new(mfn, WRITABLE));
+}
+
+/// Shows what `entry` names of `domain` in the page `window`.
+pub fn show_as(window: Page, domain: DomId, entry: Pte) {
     let at = GuestVirt::new(window.0);
     // SAFETY: the window is nobody else's.
-    let shown = unsafe {
-        hypercall::update_va_mapping_otherdomain(at, Pte::new(mfn, WRITABLE), UvmFlags::INVLPG, domain)
-    };
-    check_eq!(shown, Ok(()), "frame {mfn:?} of {domain}");
+    let shown = unsafe { hypercall::update_va_mapping_otherdomain(at, entry, UvmFlags::INVLPG, domain) };
+    check_eq!(shown, Ok(()), "{entry:?} of {domain}");
 }
 
 /// Writes tables and code, numbers the frames, pins the root.
 pub fn fill(window: Page, domain: DomId, frames: &[Mfn; PAGES as usize], code: &[u64]) {
+    let entry = |n: usize| {
+        let flags = if n < CODE { READ_ONLY } else { WRITABLE };
+        Pte::new(frames[n], flags).raw()
+    };
+    let entries = core::array::from_fn::<u64, { PAGES as usize }, _>(entry);
+    fill_with(window, domain, frames, &entries, code);
+}
+
+/// The same with the first entries of its L1 as given. The first three frames must be mapped read-only.
+pub fn fill_with(window: Page, domain: DomId, frames: &[Mfn; PAGES as usize], entries: &[u64], code: &[u64]) {
     let write = |frame: usize, words: &[u64]| {
         show(window, domain, frames[frame]);
         window.fill(0);
@@ -167,11 +180,7 @@ pub fn fill(window: Page, domain: DomId, frames: &[Mfn; PAGES as usize], code: &
     };
     write(L3, &[0, 0, 0, Pte::new(frames[TOP], PteFlags::PRESENT).raw()]);
     write(TOP, &[Pte::new(frames[L1], DIRECTORY).raw()]);
-    let entry = |n: usize| {
-        let flags = if n < CODE { READ_ONLY } else { WRITABLE };
-        Pte::new(frames[n], flags).raw()
-    };
-    write(L1, &core::array::from_fn::<u64, { PAGES as usize }, _>(entry));
+    write(L1, entries);
     write(CODE, code);
     window.unprotect();
     let foreign = MmuUpdate::extended(Extended::SetForeignDom { domain });
