@@ -8,15 +8,7 @@ fn an_unbound_port_for_oneself_can_be_bound() {
     let mut world = World::running();
     let port1 = unbound(&mut world, SELF);
     assert_eq!(status_of(&mut world, port1).detail, 0, "the caller's own number");
-    let bound = op(
-        &mut world,
-        &BindInterdomain {
-            dom1: SELF,
-            dom2: SELF,
-            port1: 0,
-            port2: port1,
-        },
-    );
+    let bound = op(&mut world, &interdomain((SELF, 0), (SELF, port1)));
     assert_eq!(bound.port2, port1);
     assert_ne!(bound.port1, port1);
     let status = status_of(&mut world, port1);
@@ -48,15 +40,7 @@ fn an_unprivileged_domain_may_make_a_loop_by_either_name() {
     world.hv.current = world.add_domain(DomId(5), false);
     for me in [SELF, WireId::new(5)] {
         for (dom1, dom2) in [(me, SELF), (SELF, me)] {
-            let bound = op(
-                &mut world,
-                &BindInterdomain {
-                    dom1,
-                    dom2,
-                    port1: 0,
-                    port2: 0,
-                },
-            );
+            let bound = op(&mut world, &interdomain((dom1, 0), (dom2, 0)));
             assert_ne!(bound.port1, bound.port2);
             op(
                 &mut world,
@@ -69,12 +53,7 @@ fn an_unprivileged_domain_may_make_a_loop_by_either_name() {
     }
     refused(
         &mut world,
-        &BindInterdomain {
-            dom1: WireId::DOM0,
-            dom2: SELF,
-            port1: 0,
-            port2: 0,
-        },
+        &interdomain((WireId::DOM0, 0), (SELF, 0)),
         Errno::Perm,
     );
 }
@@ -82,54 +61,18 @@ fn an_unprivileged_domain_may_make_a_loop_by_either_name() {
 #[test]
 fn a_named_free_port_is_taken_and_a_new_one_for_the_other_end_avoids_it() {
     let mut world = World::running();
-    let bound = op(
-        &mut world,
-        &BindInterdomain {
-            dom1: SELF,
-            dom2: SELF,
-            port1: 0,
-            port2: 1,
-        },
-    );
+    let bound = op(&mut world, &interdomain((SELF, 0), (SELF, 1)));
     assert_eq!((bound.port1, bound.port2), (2, 1));
+    refused(&mut world, &interdomain((SELF, 5), (SELF, 5)), Errno::Inval);
+    refused(&mut world, &interdomain((SELF, 16), (SELF, 0)), Errno::Inval);
     refused(
         &mut world,
-        &BindInterdomain {
-            dom1: SELF,
-            dom2: SELF,
-            port1: 5,
-            port2: 5,
-        },
+        &interdomain((SELF, u32::MAX), (SELF, 0)),
         Errno::Inval,
     );
     refused(
         &mut world,
-        &BindInterdomain {
-            dom1: SELF,
-            dom2: SELF,
-            port1: 16,
-            port2: 0,
-        },
-        Errno::Inval,
-    );
-    refused(
-        &mut world,
-        &BindInterdomain {
-            dom1: SELF,
-            dom2: SELF,
-            port1: u32::MAX,
-            port2: 0,
-        },
-        Errno::Inval,
-    );
-    refused(
-        &mut world,
-        &BindInterdomain {
-            dom1: SELF,
-            dom2: WireId::new(9),
-            port1: 0,
-            port2: 0,
-        },
+        &interdomain((SELF, 0), (WireId::new(9), 0)),
         Errno::Srch,
     );
 }
@@ -139,24 +82,14 @@ fn ports_that_are_connected_as_asked_are_a_success() {
     let mut world = World::running();
     let (port1, port2) = looped(&mut world);
     for (ask1, ask2) in [(port1, port2), (port1, 0), (0, port2)] {
-        let args = BindInterdomain {
-            dom1: SELF,
-            dom2: SELF,
-            port1: ask1,
-            port2: ask2,
-        };
+        let args = interdomain((SELF, ask1), (SELF, ask2));
         let bound = op(&mut world, &args);
         assert_eq!((bound.port1, bound.port2), (port1, port2));
     }
     let (other, _) = looped(&mut world);
     refused(
         &mut world,
-        &BindInterdomain {
-            dom1: SELF,
-            dom2: SELF,
-            port1,
-            port2: other,
-        },
+        &interdomain((SELF, port1), (SELF, other)),
         Errno::Inval,
     );
 }
@@ -169,12 +102,7 @@ fn two_domains_connect_through_a_port_that_waits() {
     let wrong = unbound(&mut world, SELF);
     world.hv.current = slot;
     // Not one that waits for somebody else, nor a free one, nor a new one.
-    let from = |port2| BindInterdomain {
-        dom1: SELF,
-        dom2: WireId::DOM0,
-        port1: 0,
-        port2,
-    };
+    let from = |port2| interdomain((SELF, 0), (WireId::DOM0, port2));
     refused(&mut world, &from(wrong), Errno::Inval);
     refused(&mut world, &from(9), Errno::Perm);
     refused(&mut world, &from(0), Errno::Perm);
@@ -246,15 +174,7 @@ fn only_a_privileged_domain_acts_on_others() {
         Errno::Srch,
     );
     // Domain0 connects two others, or itself with a new port of another.
-    let bound = op(
-        &mut world,
-        &BindInterdomain {
-            dom1: five,
-            dom2: SELF,
-            port1: 0,
-            port2: 0,
-        },
-    );
+    let bound = op(&mut world, &interdomain((five, 0), (SELF, 0)));
     let status = op(
         &mut world,
         &Status {

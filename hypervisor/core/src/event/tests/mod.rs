@@ -53,17 +53,19 @@ fn status_of(world: &mut World, port: u32) -> Status {
     )
 }
 
+/// "Connect these two ports", each with its domain.
+fn interdomain((dom1, port1): (WireId, u32), (dom2, port2): (WireId, u32)) -> BindInterdomain {
+    BindInterdomain {
+        dom1,
+        dom2,
+        port1,
+        port2,
+    }
+}
+
 /// Two connected ports of the only domain.
 fn looped(world: &mut World) -> (u32, u32) {
-    let bound = op(
-        world,
-        &BindInterdomain {
-            dom1: SELF,
-            dom2: SELF,
-            port1: 0,
-            port2: 0,
-        },
-    );
+    let bound = op(world, &interdomain((SELF, 0), (SELF, 0)));
     (bound.port1, bound.port2)
 }
 

@@ -74,16 +74,7 @@ fn the_table_doubles_up_to_1024_ports_and_then_is_full() {
         },
         Errno::NoSpc,
     );
-    refused(
-        &mut world,
-        &BindInterdomain {
-            dom1: SELF,
-            dom2: SELF,
-            port1: 0,
-            port2: 0,
-        },
-        Errno::NoSpc,
-    );
+    refused(&mut world, &interdomain((SELF, 0), (SELF, 0)), Errno::NoSpc);
     refused(
         &mut world,
         &Status {
@@ -102,16 +93,7 @@ fn the_table_doubles_up_to_1024_ports_and_then_is_full() {
         },
     );
     // One port is free; a loop needs two.
-    refused(
-        &mut world,
-        &BindInterdomain {
-            dom1: SELF,
-            dom2: SELF,
-            port1: 0,
-            port2: 0,
-        },
-        Errno::NoSpc,
-    );
+    refused(&mut world, &interdomain((SELF, 0), (SELF, 0)), Errno::NoSpc);
     assert_eq!(unbound(&mut world, SELF), 512);
 }
 

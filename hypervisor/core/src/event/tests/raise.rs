@@ -119,15 +119,7 @@ fn ports_above_31_have_their_own_word() {
     let mut world = World::running();
     let ports: Vec<u32> = (0..99).map(|_| unbound(&mut world, SELF)).collect();
     let last = *ports.last().expect("some");
-    let bound = op(
-        &mut world,
-        &BindInterdomain {
-            dom1: SELF,
-            dom2: SELF,
-            port1: 0,
-            port2: last,
-        },
-    );
+    let bound = op(&mut world, &interdomain((SELF, 0), (SELF, last)));
     op(
         &mut world,
         &Send {

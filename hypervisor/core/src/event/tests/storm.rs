@@ -44,12 +44,7 @@ impl Storm {
         }
         let port0 = unbound(&mut world, WireId::new(1));
         world.hv.current = 1;
-        let ends = BindInterdomain {
-            dom1: SELF,
-            dom2: WireId::new(0),
-            port1: 0,
-            port2: port0,
-        };
+        let ends = interdomain((SELF, 0), (WireId::new(0), port0));
         let port1 = op(&mut world, &ends).port1;
         world.domain(WAITER).io.lines = 1 << LINE;
         world.hv.current = WAITER;

@@ -91,12 +91,7 @@ impl Game {
         self.world.hv.current = a;
         let port_a = unbound(&mut self.world, id_b);
         self.world.hv.current = b;
-        let ends = BindInterdomain {
-            dom1: SELF,
-            dom2: id_a,
-            port1: 0,
-            port2: port_a,
-        };
+        let ends = interdomain((SELF, 0), (id_a, port_a));
         let port_b = op(&mut self.world, &ends).port1;
         self.channels.push(Channel {
             ends: [(a, port_a), (b, port_b)],

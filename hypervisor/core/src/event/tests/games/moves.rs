@@ -81,12 +81,7 @@ impl Game {
                 self.channels[index].closed = Some(end);
             }
             Some(closed) if closed == end => {
-                let ends = BindInterdomain {
-                    dom1: SELF,
-                    dom2: self.id(peer),
-                    port1: 0,
-                    port2: peer_port,
-                };
+                let ends = interdomain((SELF, 0), (self.id(peer), peer_port));
                 self.channels[index].ends[end].1 = op(&mut self.world, &ends).port1;
                 self.channels[index].closed = None;
             }
