@@ -43,6 +43,7 @@ pub mod report;
 pub mod sched;
 #[cfg(target_os = "none")]
 pub mod shared;
+pub mod store;
 #[cfg(target_os = "none")]
 mod syscall;
 #[cfg(target_os = "none")]

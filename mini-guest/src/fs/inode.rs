@@ -126,6 +126,8 @@ pub enum Device {
     Consoles,
     /// One domain's console (`/dev/xen/console/N`).
     DomainConsole(u16),
+    /// The store (`/dev/xen/xenbus`).
+    Xenbus,
     /// A device that there is no driver for.
     Unknown(u32, u32),
 }
@@ -156,6 +158,7 @@ impl Device {
             Self::Privcmd => (10, 60),
             Self::Evtchn => (10, 61),
             Self::Consoles => (10, 62),
+            Self::Xenbus => (10, 63),
             Self::DomainConsole(domain) => (229, domain.into()),
             Self::Unknown(major, minor) => (major, minor),
         }

@@ -13,6 +13,7 @@ use crate::linux::Errno;
 use crate::linux::file::{OpenFlags, Stat, dirent_len, mode, push_dirent};
 use crate::linux::process::MAX_FILES;
 use crate::pipe::PipeEnd;
+use crate::store::ConnectionId;
 
 /// An open file: shared by all descriptors that were duplicated or inherited from one.
 #[derive(Debug)]
@@ -48,6 +49,8 @@ pub enum What {
     Consoles(Rc<Inode>),
     /// A domain's console.
     DomainConsole(Rc<Inode>, u16, Opening),
+    /// A connection to the store.
+    Xenbus(Rc<Inode>, Rc<ConnectionId>),
     /// An end of a pipe.
     Pipe(PipeEnd),
     /// What a file of `/proc` held when it was opened.
@@ -79,6 +82,7 @@ impl OpenFile {
             | What::Privcmd(inode)
             | What::Evtchn(inode, _)
             | What::Consoles(inode)
+            | What::Xenbus(inode, _)
             | What::DomainConsole(inode, ..) => inode.stat(),
             What::Directory(node) | What::Path(node) => node.stat(),
             What::Text(node, _) => node.stat(),

@@ -163,6 +163,7 @@ impl Fs {
             (&b"dev/xen/privcmd"[..], Device::Privcmd),
             (b"dev/xen/evtchn", Device::Evtchn),
             (b"dev/xen/consoles", Device::Consoles),
+            (b"dev/xen/xenbus", Device::Xenbus),
         ] {
             self.standard(name, mode::CHAR_DEVICE | 0o600, || Body::Device(device))?;
         }

@@ -177,5 +177,6 @@ impl Kernel {
         self.wake(WaitFor::PIPE);
         self.events_closed();
         self.consoles_closed();
+        self.store_closed();
     }
 }

@@ -19,6 +19,7 @@
 //! | `procfs` | what `/proc` shows |
 //! | `terminal` | the terminal's two ends |
 //! | `consoles` | those of other domains |
+//! | `store` | the store's connections |
 //! | [`crate::syscall`] | the system calls |
 
 use alloc::boxed::Box;
@@ -51,6 +52,7 @@ mod procfs;
 mod requests;
 mod schedule;
 mod signal;
+mod store;
 mod terminal;
 
 pub use descriptors::Gdt;
@@ -96,6 +98,8 @@ pub struct Kernel {
     screen_line: ScreenLine,
     /// The consoles of other domains.
     pub(crate) backend: consoles::Backend,
+    /// The store, in Domain0.
+    pub(crate) store: store::Service,
     /// The open files of `/dev/xen/evtchn`.
     pub(crate) event_files: Vec<Rc<EventPorts>>,
     /// Unpredictable numbers.
@@ -138,6 +142,7 @@ impl Kernel {
             tty: Tty::default(),
             screen_line: ScreenLine::default(),
             backend: consoles::Backend::default(),
+            store: store::Service::default(),
             event_files: Vec::new(),
             random: Random::new(time::tsc() ^ now),
             command_line: command_line.into(),

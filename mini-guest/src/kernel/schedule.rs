@@ -148,7 +148,7 @@ impl Kernel {
         for port in others {
             if Some(port) == self.ends_port {
                 self.domain_ended(port);
-            } else if !self.console_event(port) {
+            } else if !self.console_event(port) && !self.store_event(port) {
                 self.program_event(port);
             }
         }

@@ -33,6 +33,8 @@ bitflags::bitflags! {
         const CONSOLE = 32;
         /// An event channel of a program.
         const EVENT = 64;
+        /// Something that the store says, or room for what is said to it.
+        const STORE = 128;
     }
 }
 

@@ -118,6 +118,7 @@ impl Kernel {
                 Device::Privcmd => Ok(What::Privcmd(inode)),
                 Device::Evtchn => Ok(What::Evtchn(inode, self.open_evtchn())),
                 Device::Consoles => Ok(What::Consoles(inode)),
+                Device::Xenbus => Ok(What::Xenbus(inode, self.open_store()?)),
                 Device::DomainConsole(domain) => {
                     let (domain, opening) = (*domain, self.open_domain_console(*domain)?);
                     Ok(What::DomainConsole(inode, domain, opening))
@@ -152,7 +153,11 @@ impl Kernel {
     fn seek(&mut self, fd: u32, offset: i64, whence: u32) -> Result<u64, Errno> {
         let file = self.process().files.get(fd)?;
         let size = match &file.what {
-            What::Console(_) | What::Pipe(_) | What::Evtchn(..) | What::DomainConsole(..) => {
+            What::Console(_)
+            | What::Pipe(_)
+            | What::Evtchn(..)
+            | What::DomainConsole(..)
+            | What::Xenbus(..) => {
                 return Err(Errno::ESPIPE);
             }
             What::Path(_) => return Err(Errno::EBADF),

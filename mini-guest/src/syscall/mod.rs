@@ -15,7 +15,7 @@
 //! | `signal` | kill, sigaction, masks |
 //! | `time_calls` | clocks and sleep |
 //! | `terminal` | ioctl, poll |
-//! | `privcmd`, `evtchn`, `consoles` | the devices of `/dev/xen` |
+//! | `privcmd`, `evtchn`, `consoles`, `xenbus` | the devices of `/dev/xen` |
 //! | `system` | uname, sysinfo, reboot and the like |
 
 use alloc::vec::Vec;
@@ -42,6 +42,7 @@ mod time_calls;
 mod transfer;
 mod tree;
 mod vector;
+mod xenbus;
 
 /// The arguments in order: EBX, ECX, EDX, ESI, EDI, EBP.
 pub type Args = [u32; 6];

@@ -168,7 +168,12 @@ impl Kernel {
         };
         if ready == 0 && !is_over {
             return Err(Stop::Wait(
-                WaitFor::TTY | WaitFor::PIPE | WaitFor::OUTPUT | WaitFor::CONSOLE | WaitFor::EVENT,
+                WaitFor::TTY
+                    | WaitFor::PIPE
+                    | WaitFor::OUTPUT
+                    | WaitFor::CONSOLE
+                    | WaitFor::EVENT
+                    | WaitFor::STORE,
             ));
         }
         self.copy_out(list, &entries)?;
@@ -193,6 +198,10 @@ impl Kernel {
             What::Evtchn(_, ports) => poll::OUT | if ports.is_ready() { poll::IN } else { 0 },
             What::DomainConsole(_, domain, opening) => {
                 let (can_read, can_write) = self.domain_is_ready(*domain, opening);
+                (if can_read { poll::IN } else { 0 }) | if can_write { poll::OUT } else { 0 }
+            }
+            What::Xenbus(_, connection) => {
+                let (can_read, can_write) = self.store_is_ready(**connection);
                 (if can_read { poll::IN } else { 0 }) | if can_write { poll::OUT } else { 0 }
             }
             _ => poll::IN | poll::OUT,

@@ -33,7 +33,11 @@ impl Kernel {
                     // Terminals and pipes give what is there.
                     let is_stream = matches!(
                         file.what,
-                        What::Console(_) | What::Pipe(_) | What::Evtchn(..) | What::DomainConsole(..)
+                        What::Console(_)
+                            | What::Pipe(_)
+                            | What::Evtchn(..)
+                            | What::DomainConsole(..)
+                            | What::Xenbus(..)
                     );
                     if count < part || is_stream {
                         break;
@@ -87,6 +91,7 @@ impl Kernel {
             What::DomainConsole(_, domain, opening) => {
                 return self.read_domain_console(file, (*domain, opening), (to, len), is_first);
             }
+            What::Xenbus(_, connection) => return self.read_store(file, **connection, (to, len), is_first),
             What::Console(_) => return self.read_terminal(file, to, len, is_first),
             What::Pipe(pipe) => return self.read_pipe(file, pipe, to, len, is_first),
         };
@@ -153,6 +158,7 @@ impl Kernel {
             What::DomainConsole(_, domain, opening) => {
                 return self.write_domain_console(&file, (*domain, opening), from, len);
             }
+            What::Xenbus(_, connection) => return self.write_store(&file, **connection, from, len),
             _ => {}
         }
         let mut done = 0;

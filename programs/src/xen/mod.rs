@@ -7,13 +7,16 @@
 //! | [`foreign`] | the same: memory of other domains |
 //! | [`evtchn`] | `/dev/xen/evtchn`: event channels |
 //! | [`consoles`] | `/dev/xen/consoles`, `/dev/xen/console/N`: consoles of other domains |
+//! | [`store`] | `/dev/xen/xenbus`: the store |
 
 pub mod consoles;
 pub mod evtchn;
 pub mod foreign;
 pub mod privcmd;
+pub mod store;
 
 pub use consoles::Consoles;
 pub use evtchn::Evtchn;
 pub use foreign::ForeignMap;
 pub use privcmd::Privcmd;
+pub use store::Store;

@@ -6,14 +6,12 @@
 //! 1. The image and the layout are judged before anything exists.
 //! 2. `createdomain`; its frames by `getmemlist`, its shared_info frame by `getdomaininfo`.
 //! 3. Kernel, initial file system, phys-to-machine list, page tables, start_info (`guest-image` says what goes where).
-//! 4. The console is attached to its ring page; frame and port go into start_info.
+//! 4. The console is attached to its ring page, and the store told of its own; frames and ports go into start_info.
 //! 5. No frame is mapped here any longer. The machine-to-phys entries are set, the root page table is pinned.
 //! 6. Limit, share, what the image's flags ask for; `builddomain` with the first context.
 //!
 //! The domain is then paused as `createdomain` left it, and the caller unpauses it. Whatever fails, what was done before
-//! is undone: the console detached, the domain destroyed.
-//!
-//! There is no store yet, so start_info's store fields are 0, which says so.
+//! is undone: the console detached, the domain forgotten by the store and destroyed.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -41,8 +39,10 @@ use crate::privileged::{Access, Privileged, Window};
 use crate::size::PAGE_KIB;
 use crate::weight;
 
-/// Pages for rings: the console's.
-const RING_PAGES: u32 = 1;
+/// Pages for rings: the console's, the store's.
+const RING_PAGES: u32 = 2;
+/// Which of them is the store's.
+const STORE_RING: usize = 1;
 /// Frames that are mapped at a time while memory is filled.
 const WINDOW_FRAMES: usize = 64;
 /// Requests in one update call: a page of them.
@@ -89,6 +89,7 @@ pub enum Step {
     List,
     Load,
     Console,
+    Store,
     Addresses,
     Pin,
     Limit,
@@ -105,6 +106,7 @@ impl fmt::Display for Step {
             Self::List => "listing its memory",
             Self::Load => "writing its memory",
             Self::Console => "attaching its console",
+            Self::Store => "telling the store of it",
             Self::Addresses => "setting its machine-to-phys entries",
             Self::Pin => "validating its page tables",
             Self::Limit => "setting its memory limit",
@@ -204,6 +206,7 @@ pub fn build<P: Privileged>(privileged: &P, request: &Request<'_>) -> core::resu
         privileged,
         id: created.domain,
         has_console: false,
+        is_introduced: false,
     };
     let built = unfinished.fill(request, &plan, start_info, image.flags())?;
     // Finished: nothing is undone.
@@ -222,6 +225,7 @@ struct Unfinished<'a, P: Privileged> {
     privileged: &'a P,
     id: DomId,
     has_console: bool,
+    is_introduced: bool,
 }
 
 impl<P: Privileged> Drop for Unfinished<'_, P> {
@@ -229,6 +233,9 @@ impl<P: Privileged> Drop for Unfinished<'_, P> {
         if self.has_console {
             // Nothing helps if this fails; the domain's end closes its side anyway.
             let _ = self.privileged.detach_console(self.id);
+        }
+        if self.is_introduced {
+            let _ = self.privileged.release(self.id);
         }
         let _ = destroy(self.privileged, self.id);
     }
@@ -274,8 +281,14 @@ impl<P: Privileged> Unfinished<'_, P> {
             .attach_console(self.id, console_mfn, request.name, request.console_show)
             .map_err(at(Step::Console))?;
         self.has_console = true;
-        self.set_console(layout, &frames, console_mfn, console_port)
-            .map_err(at(Step::Load))?;
+        let store_mfn = frames[layout.rings.first.index() + STORE_RING];
+        let store_port = self.privileged.new_port(self.id).map_err(at(Step::Store))?;
+        let rings = [(console_mfn, console_port), (store_mfn, store_port)];
+        self.set_rings(layout, &frames, rings).map_err(at(Step::Load))?;
+        self.privileged
+            .introduce(self.id, store_mfn, store_port)
+            .map_err(at(Step::Store))?;
+        self.is_introduced = true;
 
         self.set_machine_to_phys(&frames).map_err(at(Step::Addresses))?;
         self.pin(start.l3_mfn).map_err(at(Step::Pin))?;
@@ -342,12 +355,24 @@ impl<P: Privileged> Unfinished<'_, P> {
             })
     }
 
-    /// The two words of start_info that are known only now.
-    fn set_console(&self, layout: &Layout, frames: &[Mfn], ring: Mfn, port: u32) -> Result<()> {
+    /// The words of start_info that are known only now: of the console's ring and the store's, frame and port.
+    fn set_rings(&self, layout: &Layout, frames: &[Mfn], rings: [(Mfn, u32); 2]) -> Result<()> {
         let frame = frames[layout.start_info.first.index()];
         let mut page = self.privileged.map(self.id, &[frame], Access::ReadWrite)?;
-        page.write(offset_of!(StartInfo, console_mfn), &ring.raw().to_le_bytes());
-        page.write(offset_of!(StartInfo, console_evtchn), &port.to_le_bytes());
+        let at = [
+            (
+                offset_of!(StartInfo, console_mfn),
+                offset_of!(StartInfo, console_evtchn),
+            ),
+            (
+                offset_of!(StartInfo, store_mfn),
+                offset_of!(StartInfo, store_evtchn),
+            ),
+        ];
+        for ((mfn, port), (mfn_at, port_at)) in rings.into_iter().zip(at) {
+            page.write(mfn_at, &mfn.raw().to_le_bytes());
+            page.write(port_at, &port.to_le_bytes());
+        }
         Ok(())
     }
 

@@ -76,11 +76,9 @@ fn a_domain_finds_what_it_needs() {
         (info.console_mfn, info.console_evtchn),
         (built.console_mfn, mock::PORT)
     );
-    assert_eq!(
-        (info.store_mfn.raw(), info.store_evtchn),
-        (0, 0),
-        "there is no store"
-    );
+    assert_eq!(info.store_evtchn, mock::STORE_PORT);
+    assert_eq!(domain.store, Some((info.store_mfn.raw(), mock::STORE_PORT)));
+    assert_ne!(info.store_mfn, info.console_mfn);
     let mut bytes = [0; 9000];
     let count = walk::read(&privileged, built.id, l3, info.mod_start, &mut bytes);
     assert_eq!((count, info.mod_len), (Ok(9000), 9000));

@@ -26,6 +26,8 @@ pub mod image;
 pub const SHARED_INFO: u32 = 0x77;
 /// Ports of consoles.
 pub const PORT: u32 = 9;
+/// Other ports.
+pub const STORE_PORT: u32 = 10;
 /// Frames of the machine.
 pub const TOTAL: u32 = 16_384;
 
@@ -44,6 +46,8 @@ pub struct Domain {
     pub context: Option<CpuContext>,
     /// Its console: ring, name, shown.
     pub console: Option<(u32, String, bool)>,
+    /// Its ring of the store: frame, port.
+    pub store: Option<(u32, u32)>,
     /// Its limit in KiB, where one was set.
     pub limit_kib: Option<u64>,
     /// Its advance of virtual time.
@@ -281,6 +285,20 @@ impl Privileged for Mock {
     fn detach_console(&self, domain: DomId) -> Result<()> {
         self.count()?;
         self.with(domain, |domain| domain.console = None)
+    }
+
+    fn new_port(&self, domain: DomId) -> Result<u32> {
+        self.count()?;
+        self.with(domain, |_| STORE_PORT)
+    }
+
+    fn introduce(&self, domain: DomId, ring: Mfn, port: u32) -> Result<()> {
+        self.count()?;
+        self.with(domain, |domain| domain.store = Some((ring.raw(), port)))
+    }
+
+    fn release(&self, domain: DomId) -> Result<()> {
+        self.with(domain, |domain| domain.store = None)
     }
 }
 

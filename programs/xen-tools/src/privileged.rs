@@ -70,6 +70,24 @@ pub trait Privileged {
     /// # Errors
     /// What the kernel answers.
     fn detach_console(&self, domain: DomId) -> Result<()>;
+
+    /// A port at the domain that waits for Domain0.
+    ///
+    /// # Errors
+    /// What the hypervisor answers.
+    fn new_port(&self, domain: DomId) -> Result<u32>;
+
+    /// Tells the store of a domain: the frame of its ring, and the port at the domain.
+    ///
+    /// # Errors
+    /// What the store answers.
+    fn introduce(&self, domain: DomId, ring: Mfn, port: u32) -> Result<()>;
+
+    /// Has the store forget a domain, with what it kept of it.
+    ///
+    /// # Errors
+    /// What the store answers; ENOENT: it does not know the domain.
+    fn release(&self, domain: DomId) -> Result<()>;
 }
 
 /// Arguments of a command that hold no address, so that the command touches no memory of the program beyond its block.

@@ -18,7 +18,7 @@ use xen_tools::view;
 
 use crate::host::Host;
 use crate::state::{self, Reservation};
-use crate::{Outcome, console, daemon, life};
+use crate::{Outcome, console, daemon, keys, life};
 
 /// Where the kernel shows the boot modules.
 const MODULES: &str = "/boot";
@@ -102,7 +102,8 @@ pub fn start(host: &Host, mut settings: Settings, paused: bool, quick_ends: u32)
         quick_ends,
         settings,
     };
-    let begun = state::write(&record)
+    let begun = keys::write(&record)
+        .and_then(|()| state::write(&record))
         .and_then(|()| name.give(record.id))
         .and_then(|()| if paused { Ok(()) } else { unpause(host, built) });
     if begun.is_err() {

@@ -1,5 +1,5 @@
 //! Domain0's devices behind the traits of `xen-tools`: hypercalls and foreign memory by `/dev/xen/privcmd`, consoles by
-//! `/dev/xen/consoles`.
+//! `/dev/xen/consoles`, the store by `/dev/xen/xenbus`.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -10,12 +10,12 @@ use alloc::vec::Vec;
 use guest_abi::addr::{GuestVirt, Mfn};
 use guest_abi::domain::DomId;
 use guest_abi::domctl::{BuildDomain, GetDomainInfo};
-use guest_abi::event_channel::{EvtchnArgs, EvtchnOp};
+use guest_abi::event_channel::{BindInterdomain, Close, EvtchnArgs, EvtchnOp};
 use guest_abi::hypercall::CallNumber;
 use guest_abi::mmu::MmuUpdate;
 use guest_abi::vcpu::CpuContext;
 use programs::xen::privcmd::lock;
-use programs::xen::{Consoles, ForeignMap, Privcmd};
+use programs::xen::{Consoles, ForeignMap, Privcmd, Store};
 use xen_tools::errno::{Errno, Result};
 use xen_tools::privileged::{Access, Plain, Privileged, Window};
 
@@ -138,6 +138,34 @@ impl Privileged for Host {
     fn detach_console(&self, domain: DomId) -> Result<()> {
         Consoles::open()
             .and_then(|consoles| consoles.detach(domain))
+            .map_err(errno)
+    }
+
+    fn new_port(&self, domain: DomId) -> Result<u32> {
+        // Both ends are made here, and ours is closed: the other one then waits for this domain.
+        let ends = self.event_channel(&BindInterdomain {
+            dom1: DomId::SELF,
+            dom2: domain,
+            port1: 0,
+            port2: 0,
+        })?;
+        self.event_channel(&Close {
+            dom: DomId::SELF,
+            pad: 0,
+            port: ends.port1,
+        })?;
+        Ok(ends.port2)
+    }
+
+    fn introduce(&self, domain: DomId, ring: Mfn, port: u32) -> Result<()> {
+        Store::open()
+            .and_then(|mut store| store.introduce(domain, ring, port))
+            .map_err(errno)
+    }
+
+    fn release(&self, domain: DomId) -> Result<()> {
+        Store::open()
+            .and_then(|mut store| store.release(domain))
             .map_err(errno)
     }
 }

@@ -14,6 +14,7 @@ use xen_tools::settings;
 
 use crate::domains::{self, Known};
 use crate::host::Host;
+use crate::keys;
 use crate::state::{self, Reservation};
 use crate::{Outcome, eprintln_command};
 
@@ -81,6 +82,7 @@ pub fn destroy(words: &[&str]) -> Outcome {
 pub fn end(host: &Host, id: DomId) -> Result<()> {
     // A domain without a console, or one that others attached, is not our matter.
     let _ = host.detach_console(id);
+    keys::remove(host, id);
     match builder::destroy(host, id) {
         Ok(()) | Err(Errno::ESRCH) => {
             state::forget(id.raw());
@@ -110,6 +112,7 @@ pub fn rename(words: &[&str]) -> Outcome {
     state::write(&record)?;
     name.give(record.id)?;
     state::release_name(&before);
+    keys::rename(record.id, new);
     Ok(())
 }
 

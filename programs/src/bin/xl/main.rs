@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`host`] | Domain0's devices behind the traits of `xen-tools` |
 //! | [`state`] | names and settings of running domains, as files |
+//! | [`keys`] | what the store says of domains |
 //! | [`domains`] | all domains with what is known of them; finding one by name or number |
 //! | [`create`], [`life`], [`requests`] | making domains, ending them, asking them to do something |
 //! | [`listing`], [`info`], [`top`], [`sched`], [`dmesg`] | what there is to see |
@@ -24,6 +25,7 @@ mod domains;
 mod help;
 mod host;
 mod info;
+mod keys;
 mod life;
 mod listing;
 mod requests;
