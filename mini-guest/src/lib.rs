@@ -11,11 +11,12 @@
 //! | start, calls, traps, events, verdicts (all a test guest needs) | `entry`, `hypercall`, `traps`, `events`, `shared`, `time`, `console`, `report`, `usercopy` |
 //! | memory | [`mm`] |
 //! | disks | [`block`] |
-//! | programs | [`process`], [`fs`], [`page`], [`pipe`], [`tty`], [`sched`], [`consoles`], [`evtchn`], `kernel`, `syscall`, with the vocabulary of [`linux`] |
+//! | programs | [`process`], [`fs`], [`page`], [`pipe`], [`tty`], [`sched`], [`consoles`], [`evtchn`], [`store`], [`xenbus`], [`blkif`], `kernel`, `syscall`, with the vocabulary of [`linux`] |
 #![cfg_attr(not(test), no_std)]
 
 extern crate alloc;
 
+pub mod blkif;
 pub mod block;
 #[cfg(target_os = "none")]
 mod cell;
@@ -52,5 +53,6 @@ pub mod traps;
 pub mod tty;
 #[cfg(target_os = "none")]
 pub mod usercopy;
+pub mod xenbus;
 
 pub use guest_abi;

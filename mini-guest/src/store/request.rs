@@ -15,6 +15,7 @@
 //!
 //! Strings end with a NUL, where the table of [`MessageKind`] says no otherwise.
 
+use alloc::collections::btree_map::Entry;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -280,8 +281,8 @@ impl Store {
         loop {
             let next = connection.last_transaction.wrapping_add(1).max(1);
             connection.last_transaction = next;
-            if !transactions.contains_key(&next) {
-                transactions.insert(next, Transaction::new(&self.tree));
+            if let Entry::Vacant(place) = transactions.entry(next) {
+                place.insert(Transaction::new(&self.tree));
                 return Ok(format!("{next}\0").into());
             }
         }

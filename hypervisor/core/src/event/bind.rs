@@ -196,7 +196,9 @@ fn end<M: FrameMemory>(
     }
     match events.get(memory, port).ok_or(HvError::Invalid)? {
         Port::Free => Ok(End::TakeFree(port as usize)),
-        Port::Unbound { remote } if remote == peer || cfg!(feature = "mutant-port-for-another") => Ok(End::Take(port as usize)),
+        Port::Unbound { remote } if remote == peer || cfg!(feature = "mutant-port-for-another") => {
+            Ok(End::Take(port as usize))
+        }
         Port::Interdomain { slot, port } if usize::from(slot) == peer_slot => {
             let connected = u32::from(port);
             if peer_port == 0 || peer_port == connected {

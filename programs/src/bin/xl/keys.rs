@@ -47,7 +47,7 @@ pub fn write(record: &Record) -> Result<(), String> {
 fn write_in(store: &mut Store, record: &Record) -> programs::errno::Result<()> {
     let id = record.id;
     let (home, vm) = (home(id), format!("/vm/{id}"));
-    let theirs = format!("r0\0r{id}\0");
+    let theirs = format!("n0\0r{id}\0");
     let own = format!("n{id}\0");
     store.remove(&home)?;
     store.remove(&vm)?;

@@ -3,6 +3,7 @@
 mod consoles;
 mod domains;
 mod programs;
+mod store;
 mod templates;
 
 use super::command_line::{Stdin, launch};
@@ -49,6 +50,7 @@ pub fn tests(launcher: &Path) -> Vec<Test> {
     ];
     tests.extend(domains::tests(&launcher));
     tests.extend(consoles::tests(&launcher));
+    tests.extend(store::tests());
     for program in programs::CHECKERS {
         let name = format!("system::program_{program}");
         tests.push(Test::new(name.clone(), move || programs::checker(&name, program)));

@@ -1,0 +1,359 @@
+//! The backend: from the ring to the disk and back.
+//!
+//! ```text
+//! ring → taken: copied, judged, mapped → gathered: in the order of sectors → merged, submitted
+//!      ← answered ← unmapped ← completed
+//! ```
+//!
+//! [`Backend::step`] does one of these things and comes back; between two steps the object can be dropped, once the device holds
+//! nothing of it ([`Backend::in_flight`]). What the frontend then has no answer for it asks for again from whoever comes next.
+//!
+//! * A slot is copied once, and what was copied is judged. Nothing that the frontend writes later matters.
+//! * Requests that are there together are sorted by sector, and neighbours become one for the device: they may be done in any order, since the frontend has
+//!   no answer to any of them. Nothing moves across a flush.
+//! * The device reads and writes the granted frames themselves: no byte is copied here.
+//! * Nonsense in one request is that request's error. An index that makes no sense is the end of this ring.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+
+use arrayvec::ArrayVec;
+use guest_abi::io::blkif::{BlkOp, BlkStatus, MAX_SEGMENTS, Response64, SLOTS};
+use guest_abi::io::ring::BackRing;
+
+use super::judge::{Piece, Wanted, judge};
+use super::ring::{Layout, RingPage};
+use crate::block::{BlockError, Client, Completion, Device, Op, Request, Segment};
+
+/// A granted frame, mapped.
+pub trait Mapping {
+    /// A piece of it. It may be used until the mapping is given to [`Guest::unmap`].
+    fn segment(&self, offset: u32, len: u32) -> Segment;
+}
+
+/// What the backend needs of the domains.
+pub trait Guest {
+    /// A granted frame that is mapped.
+    type Mapping: Mapping;
+
+    /// Maps the frames of these pieces, writable or not; all of them or none.
+    ///
+    /// # Errors
+    /// The frontend does not grant that, or there is no room.
+    #[expect(
+        clippy::result_unit_err,
+        reason = "the answer to the frontend is the same whatever it was"
+    )]
+    fn map(&mut self, pieces: &[Piece], is_writable: bool) -> Result<Vec<Self::Mapping>, ()>;
+
+    /// Unmaps them.
+    fn unmap(&mut self, mappings: Vec<Self::Mapping>);
+
+    /// Tells the frontend that there are answers.
+    fn notify(&mut self);
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Something; there may be more.
+    More,
+    /// Nothing: an event will come, of the ring or of the device.
+    Idle,
+    /// The ring makes no sense. Nothing more is taken from it.
+    Broken,
+}
+
+/// What a backend has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Requests taken from the ring.
+    pub requests: u64,
+    /// Of them, refused as nonsense.
+    pub refused: u64,
+    /// Of them, with grants that could not be mapped.
+    pub bad_grants: u64,
+    /// Of them, that the disk failed to do.
+    pub failed: u64,
+    /// Requests submitted to the disk.
+    pub submitted: u64,
+    /// Bytes read and written.
+    pub bytes: u64,
+    /// Bytes that were copied on the way.
+    pub copied: u64,
+    /// Events sent.
+    pub notified: u64,
+}
+
+/// A request on its way.
+#[derive(Debug)]
+struct Taken<M> {
+    id: u64,
+    operation: BlkOp,
+    wanted: Wanted,
+    mappings: Vec<M>,
+    /// It failed together with others and is done alone now.
+    is_alone: bool,
+}
+
+impl<M: Mapping> Taken<M> {
+    fn segments(&self) -> impl Iterator<Item = Segment> {
+        let pieces = self.wanted.pieces.iter().zip(&self.mappings);
+        pieces.map(|(piece, mapping)| mapping.segment(piece.offset, piece.len))
+    }
+
+    fn end(&self) -> u64 {
+        // Judged not to wrap around.
+        self.wanted.sector.saturating_add(self.wanted.sectors())
+    }
+}
+
+/// One frontend's backend.
+pub struct Backend<G: Guest> {
+    /// Maps, unmaps, tells.
+    pub guest: G,
+    page: Box<dyn RingPage>,
+    layout: Layout,
+    ring: BackRing,
+    device: Rc<dyn Device>,
+    client: Rc<Client>,
+    /// Not submitted yet, in groups that nothing moves between.
+    gathered: VecDeque<Vec<Taken<G::Mapping>>>,
+    under_way: BTreeMap<u64, Vec<Taken<G::Mapping>>>,
+    last_id: u64,
+    /// The device takes no more before something of its is done.
+    is_full: bool,
+    is_broken: bool,
+    counters: Counters,
+}
+
+impl<G: Guest> Backend<G> {
+    /// A backend of a ring in which everything without an answer is to be done.
+    #[must_use]
+    pub fn new(guest: G, page: Box<dyn RingPage>, layout: Layout, device: Rc<dyn Device>) -> Self {
+        let ring = BackRing::attach(SLOTS, page.indices());
+        Self {
+            guest,
+            page,
+            layout,
+            ring,
+            device,
+            client: Client::new(),
+            gathered: VecDeque::new(),
+            under_way: BTreeMap::new(),
+            last_id: 0,
+            is_full: false,
+            is_broken: false,
+            counters: Counters::default(),
+        }
+    }
+
+    /// What it has done.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// How many requests the device holds: while there are any, the object must not go.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.client.in_flight()
+    }
+
+    /// The device may take more now: something of it is done, perhaps somebody else's.
+    pub fn device_has_room(&mut self) {
+        self.is_full = false;
+    }
+
+    /// Does one thing.
+    pub fn step(&mut self) -> Step {
+        if let Some(completion) = self.client.take() {
+            self.is_full = false;
+            self.complete(completion);
+            return Step::More;
+        }
+        if self.is_broken {
+            return Step::Broken;
+        }
+        match self.ring.take_request(self.page.indices()) {
+            Err(_) => {
+                self.is_broken = true;
+                return Step::Broken;
+            }
+            Ok(Some(slot)) => {
+                self.take(slot);
+                return Step::More;
+            }
+            Ok(None) => {}
+        }
+        if !self.is_full && self.submit() {
+            return Step::More;
+        }
+        match self.ring.check_requests(self.page.indices()) {
+            Ok(true) => Step::More,
+            Ok(false) => Step::Idle,
+            Err(_) => {
+                self.is_broken = true;
+                Step::Broken
+            }
+        }
+    }
+
+    /// Takes one request: copies, judges, maps.
+    fn take(&mut self, slot: u32) {
+        let request = self.layout.request(&*self.page, slot);
+        self.counters.requests += 1;
+        let wanted = match judge(&request) {
+            Ok(wanted) => wanted,
+            Err(status) => {
+                self.counters.refused += 1;
+                return self.answer(&[(request.id, request.operation)], status);
+            }
+        };
+        // A read from the disk writes to memory.
+        let Ok(mappings) = self.guest.map(&wanted.pieces, wanted.op == Op::Read) else {
+            self.counters.bad_grants += 1;
+            return self.answer(&[(request.id, request.operation)], BlkStatus::ERROR);
+        };
+        let taken = Taken {
+            id: request.id,
+            operation: request.operation,
+            wanted,
+            mappings,
+            is_alone: false,
+        };
+        self.gather(taken);
+    }
+
+    fn gather(&mut self, taken: Taken<G::Mapping>) {
+        let is_flush =
+            |group: &Vec<Taken<G::Mapping>>| group.iter().any(|other| other.wanted.op == Op::Flush);
+        match self.gathered.back_mut() {
+            Some(group) if taken.wanted.op != Op::Flush && !is_flush(group) => {
+                let at = group.partition_point(|other| other.wanted.sector <= taken.wanted.sector);
+                group.insert(at, taken);
+            }
+            _ => self.gathered.push_back(Vec::from([taken])),
+        }
+    }
+
+    /// Submits the next request with the neighbours that belong to it; `false` where there is none, or no room.
+    fn submit(&mut self) -> bool {
+        let most = self.device.info().max_segments;
+        let Some(group) = self.gathered.front_mut() else {
+            return false;
+        };
+        let mut count = 1;
+        let mut segments: Vec<Segment> = group[0].segments().collect();
+        while let [.., last, next] = &group[..group.len().min(count + 1)] {
+            let fits = segments.len() + next.wanted.pieces.len() <= most && count < group.len();
+            let is_neighbour = last.end() == next.wanted.sector && last.wanted.op == next.wanted.op;
+            if !fits || !is_neighbour || last.is_alone || next.is_alone {
+                break;
+            }
+            segments.extend(next.segments());
+            count += 1;
+        }
+        let request = Box::new(Request {
+            op: group[0].wanted.op,
+            sector: group[0].wanted.sector,
+            segments,
+            id: self.last_id + 1,
+            client: self.client.clone(),
+        });
+        let bytes = request.sectors() * crate::block::SECTOR as u64;
+        let answer = self.device.submit(request);
+        if let Err(refused) = &answer
+            && refused.error == BlockError::Busy
+        {
+            self.is_full = true;
+            return false;
+        }
+        self.last_id += 1;
+        let parts: Vec<_> = group.drain(..count).collect();
+        if group.is_empty() {
+            self.gathered.pop_front();
+        }
+        match answer {
+            Ok(()) => {
+                self.counters.submitted += 1;
+                self.counters.bytes += bytes;
+                self.under_way.insert(self.last_id, parts);
+            }
+            Err(refused) => self.failed(parts, refused.error),
+        }
+        true
+    }
+
+    fn complete(&mut self, completion: Completion) {
+        // The device answers what it was asked, once.
+        let Some(parts) = self.under_way.remove(&completion.id) else {
+            return;
+        };
+        match completion.result {
+            Ok(()) => self.finish(parts, BlkStatus::OKAY),
+            Err(error) => self.failed(parts, error),
+        }
+    }
+
+    /// Requests that the device did not do. What failed together is tried alone, so that each has an answer of its own.
+    fn failed(&mut self, mut parts: Vec<Taken<G::Mapping>>, error: BlockError) {
+        if parts.len() > 1 && error != BlockError::Gone {
+            parts.iter_mut().for_each(|part| part.is_alone = true);
+            self.gathered.push_front(parts);
+            return;
+        }
+        self.counters.failed += parts.len() as u64;
+        self.finish(parts, BlkStatus::ERROR);
+    }
+
+    /// Unmaps and answers.
+    fn finish(&mut self, parts: Vec<Taken<G::Mapping>>, status: BlkStatus) {
+        let mut answers = ArrayVec::<_, { SLOTS as usize }>::new();
+        for part in parts {
+            self.guest.unmap(part.mappings);
+            // A request has a slot, and there are no more slots.
+            answers.push((part.id, part.operation));
+        }
+        self.answer(&answers, status);
+    }
+
+    fn answer(&mut self, requests: &[(u64, BlkOp)], status: BlkStatus) {
+        for &(id, operation) in requests {
+            let Some(slot) = self.ring.respond() else {
+                break;
+            };
+            let response = Response64 {
+                id,
+                operation,
+                pad0: 0,
+                status,
+                pad1: 0,
+            };
+            self.layout.put_response(&*self.page, slot, response);
+        }
+        if self.ring.push_responses(self.page.indices()) {
+            self.counters.notified += 1;
+            self.guest.notify();
+        }
+    }
+}
+
+impl<G: Guest> Drop for Backend<G> {
+    fn drop(&mut self) {
+        debug_assert_eq!(
+            self.client.in_flight(),
+            0,
+            "the device still has the frontend's memory"
+        );
+        let gathered = core::mem::take(&mut self.gathered).into_iter().flatten();
+        let under_way = core::mem::take(&mut self.under_way).into_values().flatten();
+        for taken in gathered.chain(under_way) {
+            self.guest.unmap(taken.mappings);
+        }
+    }
+}
+
+const _: () = assert!(MAX_SEGMENTS <= SLOTS as usize);

@@ -1,0 +1,88 @@
+//! Using the store, and how the halves of a split driver find each other by it.
+//!
+//! | module | one line |
+//! |---|---|
+//! | [`client`] | requests and their answers, events that come in between |
+//! | [`vbd`] | the states of a block device's two halves |
+//!
+//! Both halves are driven by events of their watches: whatever changed, they look at the other half's state and do the next step. A step that
+//! was done already is not done again, so it does not matter how often they are called.
+//!
+//! Source: Xen 4.x, `public/io/xenbus.h`; [`guest_abi::io::xenbus`].
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use guest_abi::io::xenbus::XenbusState;
+
+use crate::store::Error;
+
+pub mod client;
+pub mod vbd;
+
+pub use client::{Client, Session, Transport};
+
+/// The store as drivers use it.
+pub trait Keys {
+    /// A node's value.
+    ///
+    /// # Errors
+    /// [`Error::NoEntry`] and others.
+    fn read(&mut self, path: &str) -> Result<String, Error>;
+
+    /// Gives a node a value.
+    ///
+    /// # Errors
+    /// [`Error::Access`], [`Error::NoSpace`].
+    fn write(&mut self, path: &str, value: &str) -> Result<(), Error>;
+
+    /// Removes a node with what is below.
+    ///
+    /// # Errors
+    /// [`Error::Access`].
+    fn remove(&mut self, path: &str) -> Result<(), Error>;
+
+    /// The names below a node.
+    ///
+    /// # Errors
+    /// [`Error::NoEntry`].
+    fn list(&mut self, path: &str) -> Result<Vec<String>, Error>;
+
+    /// Watches a node and what is below.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`].
+    fn watch(&mut self, path: &str, token: &str) -> Result<(), Error>;
+
+    /// Ends that.
+    ///
+    /// # Errors
+    /// [`Error::NoEntry`].
+    fn unwatch(&mut self, path: &str, token: &str) -> Result<(), Error>;
+}
+
+/// A number in digits at `path`.
+///
+/// # Errors
+/// [`Error::NoEntry`]; [`Error::Invalid`]: no number.
+pub fn number<T: core::str::FromStr>(keys: &mut dyn Keys, path: &str) -> Result<T, Error> {
+    keys.read(path)?.trim().parse().map_err(|_| Error::Invalid)
+}
+
+/// The state of a half: [`XenbusState::UNKNOWN`] where there is none.
+pub fn state(keys: &mut dyn Keys, directory: &str) -> XenbusState {
+    let path = alloc::format!("{directory}/state");
+    number(keys, &path).map_or(XenbusState::UNKNOWN, XenbusState::new)
+}
+
+/// Tells the other half one's own state.
+///
+/// # Errors
+/// What the store answers.
+pub fn set_state(keys: &mut dyn Keys, directory: &str, state: XenbusState) -> Result<(), Error> {
+    let path = alloc::format!("{directory}/state");
+    keys.write(&path, &alloc::format!("{}", state.raw()))
+}
+
+#[cfg(test)]
+mod tests;
