@@ -10,6 +10,7 @@ use crate::{
     sched::RunState,
     vcpu::Vcpu,
 };
+use arrayvec::ArrayVec;
 use core::ops::Range;
 use guest_abi::addr::Mfn;
 
@@ -39,6 +40,10 @@ pub enum Personality {
     V2,
 }
 
+/// Most tables that one operation can leave half torn down, none of which leads to another: what was refused, at each of
+/// three levels, and a directory that was made valid for the operation's sake.
+pub const MAX_UNFINISHED: usize = 4;
+
 /// A domain. Its record lies in a frame of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Domain {
@@ -50,7 +55,7 @@ pub struct Domain {
     pub record: Option<Mfn>,
     /// May act on other domains and on I/O memory.
     pub is_privileged: bool,
-    /// May bind physical interrupts and reach PCI devices.
+    /// Owns the devices: may reach every PCI function. (A domain that was given some: see [`IoRights`].)
     pub has_devices: bool,
     /// Its one page shared with the hypervisor.
     pub shared_info: Mfn,
@@ -64,8 +69,9 @@ pub struct Domain {
     pub max_pages: u32,
     /// How many domains had died when it was made: tells its frames from those of a former bearer of its number.
     pub born: u16,
-    /// A page table that an operation of this domain was tearing down when it paused, to be finished first.
-    pub unfinished: Option<Mfn>,
+    /// Page tables that an operation of this domain was tearing down when it paused, to be finished first, the last one
+    /// before the others.
+    pub unfinished: ArrayVec<Mfn, MAX_UNFINISHED>,
     /// How far everything is taken from it, when it dies.
     pub teardown: Teardown,
     /// The same for its memory.
@@ -102,7 +108,7 @@ impl Domain {
             span: 0..0,
             max_pages: 0,
             born: 0,
-            unfinished: None,
+            unfinished: ArrayVec::new_const(),
             teardown: Teardown::NotBegun,
             relinquish: Relinquish::START,
             vm_assist: 0,
@@ -113,6 +119,12 @@ impl Domain {
             run: RunState::new(),
             vcpus: [Vcpu::new()],
         }
+    }
+
+    /// Whether it has a device to drive: what drivers need beside is then let through.
+    #[must_use]
+    pub const fn drives_devices(&self) -> bool {
+        self.has_devices || !self.io.functions.is_empty()
     }
 
     /// Whether it may own `pages` frames, beside those that the hypervisor needs for it beyond everyone's due.

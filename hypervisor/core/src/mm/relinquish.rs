@@ -87,7 +87,7 @@ impl<P: Platform> Mmu<'_, P> {
         while let Some(root) = self.dying(slot).vcpus[0].roots.iter_mut().find_map(Option::take) {
             self.put_typed(root, self.frames.at(root))?;
         }
-        self.dying(slot).unfinished = None;
+        self.dying(slot).unfinished.clear();
         Ok(())
     }
 

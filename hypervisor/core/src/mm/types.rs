@@ -283,14 +283,22 @@ impl<P: Platform> Mmu<'_, P> {
     /// its next operation.
     #[cold]
     pub(super) fn leave_unfinished(&mut self, mfn: Mfn) {
-        self.caller_domain().unfinished = Some(mfn);
+        // Should one operation ever leave more, that table waits for its owner to unpin it, or to die.
+        let is_remembered = self.caller_domain().unfinished.try_push(mfn).is_ok();
+        debug_assert!(is_remembered, "{mfn:?}: more than an operation can leave");
         self.is_unfinished = true;
+    }
+
+    /// Makes a table with one use, which goes, as partial as one of which every entry was checked but nothing more was done: its
+    /// next claim costs nothing. The use's reference becomes the frame's own.
+    pub(super) fn keep_checked(&self, info: &FrameInfo, kind: Kind) {
+        set_partial(info, kind, 0, kind.guest_entries());
     }
 
     /// Whether an earlier operation of the calling domain left something to finish.
     #[inline(always)]
     pub fn has_unfinished(&mut self) -> bool {
-        self.caller_domain().unfinished.is_some()
+        !self.caller_domain().unfinished.is_empty()
     }
 
     /// Whether this operation left something to finish.
@@ -305,18 +313,22 @@ impl<P: Platform> Mmu<'_, P> {
     /// A pause: ask again.
     #[inline(always)]
     pub fn finish(&mut self) -> Result<(), Preempted> {
-        match self.caller_domain().unfinished {
-            None => Ok(()),
-            Some(mfn) => self.finish_frame(mfn),
+        if self.caller_domain().unfinished.is_empty() {
+            Ok(())
+        } else {
+            self.finish_frames()
         }
     }
 
+    /// The last one left may lead to those before it, so it goes first.
     #[cold]
     #[inline(never)]
-    fn finish_frame(&mut self, mfn: Mfn) -> Result<(), Preempted> {
+    fn finish_frames(&mut self) -> Result<(), Preempted> {
         self.is_unfinished = true;
-        self.resume_tear_down(mfn)?;
-        self.caller_domain().unfinished = None;
+        while let Some(&mfn) = self.caller_domain().unfinished.last() {
+            self.resume_tear_down(mfn)?;
+            self.caller_domain().unfinished.pop();
+        }
         self.is_unfinished = false;
         Ok(())
     }

@@ -118,7 +118,10 @@ impl<'a, P: Platform> Mmu<'a, P> {
             Kind::L1 => self.update_l1(mfn, index, value, target).map_err(Stop::from),
             _ => self.update_l2(mfn, index, value, caller, None),
         };
-        if self.put_typed(mfn, info).is_err() {
+        if written == Err(Stop::Preempted) {
+            // Checking it all again each time would let the request get nowhere.
+            self.keep_checked(info, kind);
+        } else if self.put_typed(mfn, info).is_err() {
             self.leave_unfinished(mfn);
         }
         written

@@ -3,7 +3,10 @@
 use super::{DONE, REQUESTS, batch, must, pin, set, unpin};
 use crate::{
     error::HvError,
-    mm::pte::{P, RW, US},
+    mm::{
+        frame::TypeWord,
+        pte::{P, RW, US},
+    },
     outcome::Outcome,
     testing::{Work, World, entry},
 };
@@ -109,4 +112,42 @@ fn long_requests_pause_in_their_middle() {
         snapshot.forget_word(guest.frames[38], 0..2);
     }
     assert_eq!(after.differences(&before), Vec::<String>::new());
+}
+
+/// An update of a directory that nobody uses makes it valid for that long. Two tables may then be half torn down: what the old
+/// entry named, and the directory.
+#[test]
+fn every_table_that_a_paused_request_leaves_half_torn_down_is_finished() {
+    let (mut world, guest) = World::with_dom0();
+    let (l2, l1) = (guest.frames[10], guest.frames[11]);
+    must(
+        &mut world,
+        &(10..12).map(|i| set(guest.l1(), i, 0)).collect::<Vec<_>>(),
+    );
+    for index in 0..512 {
+        world.machine.poke(l1, index, entry(guest.frames[20], P | RW));
+        world.machine.poke(l2, index, 0);
+    }
+    world.machine.poke(l2, 0, entry(l1, P | RW | US));
+    must(&mut world, &[pin(2, l2), unpin(l2)]);
+    world.machine.work.set(Work::Always);
+    // A request whose new entry is good, and one that is refused after its own table was half made.
+    let bad = guest.frames[12];
+    must(&mut world, &[set(guest.l1(), 12, 0)]);
+    for index in 0..511 {
+        world.machine.poke(bad, index, entry(guest.frames[20], P | RW));
+    }
+    world.machine.poke(bad, 511, entry(guest.l3(), P | RW));
+    for (value, is_good) in [(entry(bad, P | RW | US), false), (0, true)] {
+        let (result, done) = batch(&mut world, &[set(l2, 0, value)]);
+        assert_eq!((result.is_ok(), done), (is_good, u32::from(is_good)));
+        // What it left is finished by the next request, whatever that is.
+        must(&mut world, &[set(guest.low_l1(), 0, 0)]);
+        for table in [l2, l1, bad] {
+            let word = world.info(table).type_word();
+            assert!(!word.has(TypeWord::PARTIAL), "{value:#x}: {table:?}");
+        }
+        super::assert_sound(&world);
+    }
+    assert_eq!(world.info(guest.frames[20]).type_word().count(), 1);
 }
