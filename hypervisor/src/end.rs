@@ -2,7 +2,7 @@
 
 use crate::{
     acpi::{Firmware, ResetPlace},
-    console, report,
+    console, report, state,
 };
 use core::{
     fmt,
@@ -15,7 +15,7 @@ use hv_arch::{
     paging::{self, Access, Root, TableFrames},
     power::{self, Emulator, ExitCode, ResetRegister, SoftOff},
 };
-use hv_core::sched::MachineEnd;
+use hv_core::{io_rights::DeniedPorts, sched::MachineEnd};
 use spin::Once;
 
 /// The ways to end this machine.
@@ -48,11 +48,36 @@ pub fn find_ways(firmware: Option<&Firmware>, root: Root, frames: &mut impl Tabl
         };
         Some((register, value))
     });
-    WAYS.call_once(|| Ways {
+    let ways = WAYS.call_once(|| Ways {
         emulator: Emulator::detect(firmware.map(|f| f.oem)),
         soft_off: firmware.and_then(|f| f.soft_off),
         reset,
     });
+    state::lock().denied_ports = own_ports(ways);
+}
+
+/// Ports by which the machine ends: no domain is given one, Domain0 neither, which asks the hypervisor. Boot only.
+fn own_ports(ways: &Ways) -> DeniedPorts {
+    /// Where Bochs is told to end.
+    const BOCHS_EXIT: u16 = 0x8900;
+    let mut ports = DeniedPorts::new();
+    let off = ways.soft_off;
+    // A register of 16 bits that says how the machine sleeps, in one or two places.
+    let control = off.into_iter().flat_map(|off| off.control);
+    ports.extend(
+        control
+            .filter(|&port| port != 0)
+            .map(|port| (port, port.saturating_add(1))),
+    );
+    let command = off.and_then(|off| off.enable).map(|(port, _)| port);
+    let reset = match ways.reset {
+        Some((ResetRegister::Port(port), _)) => Some(port),
+        _ => None,
+    };
+    let exit = (ways.emulator == Some(Emulator::Bochs)).then_some(BOCHS_EXIT);
+    let bytes = command.into_iter().chain(reset).chain(exit);
+    ports.extend(bytes.map(|port| (port, port)));
+    ports
 }
 
 /// Ends the machine as `how` says.

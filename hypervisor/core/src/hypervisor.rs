@@ -5,6 +5,7 @@ use crate::{
     event::Lines,
     hypercall::CallCounters,
     io_rights::DeniedPorts,
+    life::Zombies,
     mm::Mm,
     pci,
     sched::{Held, Scheduler},
@@ -33,7 +34,7 @@ pub struct Hypervisor {
     /// The number given last to a domain whose maker did not choose one.
     pub(crate) last_id: DomId,
     /// Domains from which everything was taken but frames that others still map.
-    pub(crate) zombies: u16,
+    pub(crate) zombies: Zombies,
     /// Slot of the domain whose registers are on this CPU's stack.
     pub current: usize,
     /// Frames and page tables.
@@ -66,7 +67,7 @@ impl Hypervisor {
             domains: [const { None }; MAX_DOMAINS],
             displaced: 0,
             last_id: DomId(0),
-            zombies: 0,
+            zombies: Zombies::NONE,
             current: 0,
             mm: Mm::EMPTY,
             denied_ports: DeniedPorts::new_const(),

@@ -6,7 +6,13 @@
 //!
 //! Source: Xen 2.0 interface (direct device assignment); Intel SDM vol. 1 19.5.2.
 
-use crate::{error::HvError, hypervisor::Hypervisor, mm::Mmu, platform::Platform};
+use crate::{
+    error::HvError,
+    hypervisor::Hypervisor,
+    mm::Mmu,
+    pci::assign::{Assigned, MAX_FUNCTIONS},
+    platform::Platform,
+};
 use arrayvec::ArrayVec;
 use core::ops::Range;
 use guest_abi::addr::Mfn;
@@ -45,8 +51,12 @@ pub struct IoRights {
     pub ports: Option<[Mfn; 2]>,
     /// Frames of devices that it may map.
     pub frames: ArrayVec<(u32, u32), MAX_RANGES>,
+    /// From the first to the last frame that it might map once and may no more: it may still have mapped what it had then.
+    lost: (u32, u32),
     /// Interrupt lines that it may bind, a bit each.
     pub lines: u16,
+    /// PCI functions that it was given. Their ports, frames and lines are above.
+    pub functions: ArrayVec<Assigned, MAX_FUNCTIONS>,
 }
 
 impl IoRights {
@@ -54,7 +64,9 @@ impl IoRights {
     pub const NONE: Self = Self {
         ports: None,
         frames: ArrayVec::new_const(),
+        lost: (0, 0),
         lines: 0,
+        functions: ArrayVec::new_const(),
     };
 
     /// Whether it may map frame `n` of a device.
@@ -65,6 +77,19 @@ impl IoRights {
             .any(|&(start, end)| (u64::from(start)..u64::from(end)).contains(&n))
     }
 
+    /// Whether it may map frame `n` of a device, or might once.
+    #[must_use]
+    pub fn might_map(&self, n: u64) -> bool {
+        self.may_map(n) || (u64::from(self.lost.0)..u64::from(self.lost.1)).contains(&n)
+    }
+
+    fn lose(&mut self, (start, end): (u32, u32)) {
+        self.lost = match self.lost {
+            (0, 0) => (start, end),
+            (first, last) => (first.min(start), last.max(end)),
+        };
+    }
+
     /// Whether it may bind interrupt line `line`.
     #[must_use]
     pub const fn may_bind(&self, line: u32) -> bool {
@@ -72,7 +97,8 @@ impl IoRights {
     }
 }
 
-/// Ports that nobody is given beside the ones every machine has.
+/// Ports that nobody is given beside the ones every machine has: those by which firmware's tables say that it is turned off or
+/// restarted. First and last.
 pub type DeniedPorts = ArrayVec<(u16, u16), 16>;
 
 /// Gives the domain in `slot` the `ports`, or takes them.
@@ -86,13 +112,7 @@ pub fn allow_ports<P: Platform>(
     ports: Range<u32>,
     is_given: bool,
 ) -> Result<(), HvError> {
-    let touches = |start: u32, end: u32| start < ports.end && ports.start < end;
-    let denied = hv.denied_ports.iter();
-    let is_own = OWN_PORTS.iter().any(|own| touches(own.start, own.end))
-        || denied
-            .clone()
-            .any(|&(start, end)| touches(start.into(), u32::from(end) + 1));
-    if ports.end > PORTS || (is_given && is_own && !ports.is_empty()) {
+    if ports.end > PORTS || (is_given && !may_be_given(hv, &ports)) {
         return Err(HvError::Invalid);
     }
     let domain = hv.domain_at(slot).ok_or(HvError::NoSuchDomain)?;
@@ -117,6 +137,18 @@ pub fn allow_ports<P: Platform>(
         platform.load_io_bitmap(Some(bitmap));
     }
     Ok(())
+}
+
+/// Whether `ports` exist and none of them is the hypervisor's.
+#[must_use]
+pub fn may_be_given(hv: &Hypervisor, ports: &Range<u32>) -> bool {
+    let touches = |start: u32, end: u32| start < ports.end && ports.start < end;
+    let is_own = OWN_PORTS.iter().any(|own| touches(own.start, own.end))
+        || hv
+            .denied_ports
+            .iter()
+            .any(|&(start, end)| touches(start.into(), u32::from(end) + 1));
+    ports.end <= PORTS && (ports.is_empty() || !is_own)
 }
 
 /// Takes two frames in which every port is refused.
@@ -157,12 +189,14 @@ pub fn allow_frames(
         return Err(HvError::Invalid);
     }
     let domain = hv.domain_at(slot).ok_or(HvError::NoSuchDomain)?;
-    let ranges = &mut domain.io.frames;
+    let rights = &mut domain.io;
+    let ranges = &mut rights.frames;
     match (ranges.iter().position(|known| *known == range), is_given) {
         (Some(_), true) => Ok(()),
         (None, true) => ranges.try_push(range).map_err(|_| HvError::NoMemory),
         (Some(index), false) => {
             ranges.swap_remove(index);
+            rights.lose(range);
             Ok(())
         }
         (None, false) => Err(HvError::Invalid),

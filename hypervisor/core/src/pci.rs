@@ -1,12 +1,15 @@
-//! PCI configuration space, for the domain that owns the devices.
+//! PCI configuration space, for the domain that owns the devices and for those that were given one ([`assign`]).
 //!
 //! A domain that drives a device without an IOMMU can have it write to all of memory, so nothing in a function's registers
-//! is kept from its owner. Domain0 owns every function.
+//! is kept from the owner. Domain0 owns every function.
 //!
 //! Source: PCI Local Bus Specification 3.0, chapter 6; PCI-to-PCI Bridge Architecture 1.2, chapter 3; Xen 2.0 interface,
 //! physdev_op.
 
+pub mod assign;
+
 use crate::{
+    domain::Domain,
     error::HvError,
     platform::{InterruptLines, PciConfig, Platform},
 };
@@ -24,6 +27,12 @@ impl Function {
         } else {
             None
         }
+    }
+
+    /// Its bus.
+    #[must_use]
+    pub const fn bus(self) -> u8 {
+        (self.0 >> 8) as u8
     }
 
     /// Bus in bits 15:8, device in 7:3, function in 2:0.
@@ -80,24 +89,51 @@ fn exists<P: PciConfig>(platform: &P, function: Function) -> bool {
     platform.read_pci(function, Register::VENDOR) != NOBODY
 }
 
-/// A function by its numbers, for a domain that owns the devices (`is_owner`) or not.
+/// By which right a domain reaches a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// It owns the devices.
+    Owner,
+    /// It holds the function: which of those that it holds.
+    Holder(usize),
+}
+
+/// A function by its numbers, for `domain`.
 ///
 /// # Errors
-/// [`HvError::Denied`]; [`HvError::Invalid`]; [`HvError::NoDevice`]: in this order.
-pub fn owned<P: PciConfig>(
+/// [`HvError::Denied`] to who drives no device; [`HvError::Invalid`]; [`HvError::NoDevice`]; [`HvError::Denied`] to who does
+/// not hold it: in this order.
+pub fn reach<P: PciConfig>(
     platform: &P,
-    is_owner: bool,
+    domain: &Domain,
     [bus, device, function]: [u32; 3],
-) -> Result<Function, HvError> {
-    if !is_owner {
+) -> Result<(Function, Right), HvError> {
+    if !domain.drives_devices() {
         return Err(HvError::Denied);
     }
     let function = Function::new(bus, device, function).ok_or(HvError::Invalid)?;
-    if exists(platform, function) {
-        Ok(function)
-    } else {
-        Err(HvError::NoDevice)
+    if !exists(platform, function) {
+        return Err(HvError::NoDevice);
     }
+    if domain.has_devices {
+        return Ok((function, Right::Owner));
+    }
+    let held = domain.io.functions.iter();
+    let index = held
+        .map(assign::Assigned::function)
+        .position(|one| one == function);
+    Ok((function, Right::Holder(index.ok_or(HvError::Denied)?)))
+}
+
+/// The buses of the functions that `domain` holds.
+#[must_use]
+pub fn buses_of(domain: &Domain) -> Buses {
+    let mut buses = Buses::default();
+    for held in &domain.io.functions {
+        let bus = held.function().bus();
+        buses[usize::from(bus / 32)] |= 1 << (bus % 32);
+    }
+    buses
 }
 
 /// Gets the interrupt of `function` ready to be bound: INTx lines are level-triggered, which firmware need not have said.

@@ -68,7 +68,7 @@ pub fn dom_mem_op<P: Platform>(
     let owner = subject(cx, domain)?;
     let progress = order >> PROGRESS_SHIFT;
     let order = order & ((1 << PROGRESS_SHIFT) - 1);
-    let may_have_blocks = order == 0 || cx.current_domain().has_devices;
+    let may_have_blocks = order == 0 || cx.current_domain().drives_devices();
     let is_increase = match command {
         MemoryCmd::INCREASE_RESERVATION => true,
         MemoryCmd::DECREASE_RESERVATION => false,

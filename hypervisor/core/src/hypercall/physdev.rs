@@ -11,7 +11,7 @@ use crate::{
     event,
     guest_mem::GuestPtr,
     outcome::Outcome,
-    pci::{self, Register},
+    pci::{self, Register, Right},
     platform::Platform,
 };
 use guest_abi::physdev::{
@@ -39,11 +39,10 @@ fn run<P: Platform>(cx: &mut Context<'_, P>, op: &mut PhysdevOp) -> Result<(), H
         return Err(HvError::Invalid);
     }
     let platform = cx.platform;
-    let is_owner = cx.current_domain().has_devices;
     match op.cmd {
         PhysdevCmd::PCI_CFGREG_READ => {
             let mut args: PciConfigRead = op.args();
-            let result = read(platform, is_owner, args);
+            let result = read(cx, args);
             args.value = result.unwrap_or(u32::MAX);
             op.set_args(&args);
             result.map(|_| ())
@@ -51,19 +50,30 @@ fn run<P: Platform>(cx: &mut Context<'_, P>, op: &mut PhysdevOp) -> Result<(), H
         PhysdevCmd::PCI_CFGREG_WRITE => {
             let args: PciConfigWrite = op.args();
             let place = (args.reg, args.len);
-            let (function, register) =
-                function_and_register(platform, is_owner, [args.bus, args.dev, args.func], place)?;
-            platform.write_pci(function, register, args.value);
+            let (function, register, right) =
+                function_and_register(cx, [args.bus, args.dev, args.func], place)?;
+            match right {
+                Right::Owner => platform.write_pci(function, register, args.value),
+                Right::Holder(index) => {
+                    let held = &mut cx.hv.running_mut().io.functions[index];
+                    held.write(platform, register, args.value);
+                }
+            }
             Ok(())
         }
         PhysdevCmd::PCI_INITIALISE_DEVICE => {
             let args: PciInitialiseDevice = op.args();
-            let function = pci::owned(platform, is_owner, [args.bus, args.dev, args.func])?;
+            let (function, _) = pci::reach(platform, cx.current_domain(), [args.bus, args.dev, args.func])?;
             pci::enable_interrupt(platform, function);
             Ok(())
         }
         PhysdevCmd::PCI_PROBE_ROOT_BUSES => {
-            let busmask = if is_owner { cx.hv.pci_buses } else { [0; 8] };
+            let domain = cx.hv.running();
+            let busmask = if domain.has_devices {
+                cx.hv.pci_buses
+            } else {
+                pci::buses_of(domain)
+            };
             op.set_args(&PciProbeRootBuses { busmask });
             Ok(())
         }
@@ -85,26 +95,27 @@ fn run<P: Platform>(cx: &mut Context<'_, P>, op: &mut PhysdevOp) -> Result<(), H
     }
 }
 
-fn read<P: Platform>(platform: &P, is_owner: bool, args: PciConfigRead) -> Result<u32, HvError> {
+fn read<P: Platform>(cx: &mut Context<'_, P>, args: PciConfigRead) -> Result<u32, HvError> {
     let place = (args.reg, args.len);
-    let (function, register) =
-        function_and_register(platform, is_owner, [args.bus, args.dev, args.func], place)?;
-    Ok(platform.read_pci(function, register))
+    let (function, register, right) = function_and_register(cx, [args.bus, args.dev, args.func], place)?;
+    Ok(match right {
+        Right::Owner => cx.platform.read_pci(function, register),
+        Right::Holder(index) => cx.hv.running().io.functions[index].read(cx.platform, register),
+    })
 }
 
 /// What an access names, once it is known to be the caller's.
 fn function_and_register<P: Platform>(
-    platform: &P,
-    is_owner: bool,
+    cx: &mut Context<'_, P>,
     numbers: [u32; 3],
     (offset, len): (u32, u32),
-) -> Result<(pci::Function, Register), HvError> {
-    if !is_owner {
+) -> Result<(pci::Function, Register, Right), HvError> {
+    if !cx.current_domain().drives_devices() {
         return Err(HvError::Denied);
     }
     let register = Register::new(offset, len).ok_or(HvError::Invalid)?;
-    let function = pci::owned(platform, is_owner, numbers)?;
-    Ok((function, register))
+    let (function, right) = pci::reach(cx.platform, cx.current_domain(), numbers)?;
+    Ok((function, register, right))
 }
 
 #[cfg(test)]

@@ -6,13 +6,15 @@
 use crate::{
     event::{self, Virq},
     grant::end::{Pending, end_mappings, end_table},
-    hypervisor::Hypervisor,
+    hypervisor::{Hypervisor, MAX_DOMAINS},
     io_rights,
     mm::{Mmu, Preempted},
+    pci::assign,
     platform::Platform,
     sched::{self, Held},
     time,
 };
+use arrayvec::ArrayVec;
 
 /// What is to be taken from a domain next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +50,8 @@ pub fn destroy<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize) -> R
                 sched::change(hv, platform, slot, |run| run.held.insert(Held::DYING));
                 time::forget(hv, slot);
                 event::send_to_dom0(hv, platform, Virq::DomainException);
+                // Before any of its memory is somebody else's.
+                assign::take_all(hv, platform, slot);
                 Teardown::Ports(0)
             }
             Teardown::Ports(at) => {
@@ -69,11 +73,12 @@ pub fn destroy<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize) -> R
                 }
                 event::free_table(hv, platform, slot);
                 io_rights::free_bitmap(hv, platform, slot);
-                hv.zombies += 1;
                 if let Some(domain) = hv.domain_at(slot) {
                     domain.teardown = Teardown::Over;
                 }
-                bury(hv, platform, slot);
+                if !bury(hv, platform, slot) {
+                    hv.zombies.slots.push(slot as u16);
+                }
                 return Ok(());
             }
             Teardown::Over => return Ok(()),
@@ -110,7 +115,9 @@ fn close_ports<P: Platform>(
 }
 
 /// Frees the record of the domain in `slot`, from which everything was taken, unless others still map a frame of it.
-fn bury<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize) {
+///
+/// Says whether it is gone.
+fn bury<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize) -> bool {
     let is_empty = |hv: &Hypervisor| hv.domain_in(slot).is_some_and(|domain| domain.total_pages == 0);
     // Nobody may use its grants any more either; and a frame of their table may be mapped still.
     let is_over = is_empty(hv) && end_table(&mut Mmu::new(hv, platform), slot).is_ok() && is_empty(hv);
@@ -118,21 +125,41 @@ fn bury<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize) {
         let frame = platform.unplace_record(record);
         Mmu::new(hv, platform).free_record_frame(frame);
         hv.mm.allocator.note_death();
-        hv.zombies -= 1;
     }
+    is_over
 }
 
-/// Frees the records of domains that are over and of which nobody maps a frame any more.
+/// Domains from which everything was taken but frames that others still map.
+#[derive(Debug)]
+pub struct Zombies {
+    slots: ArrayVec<u16, MAX_DOMAINS>,
+    /// The one to be looked at next.
+    next: usize,
+}
+
+impl Zombies {
+    /// None.
+    pub const NONE: Self = Self {
+        slots: ArrayVec::new_const(),
+        next: 0,
+    };
+}
+
+/// How many of them one call looks at.
+const LOOKS: usize = 8;
+
+/// Frees the records of domains that are over and of which nobody maps a frame any more: looks at a few, and at the next
+/// ones when it is called again.
 pub fn reap<P: Platform>(hv: &mut Hypervisor, platform: &P) {
-    if hv.zombies == 0 {
-        return;
-    }
-    for slot in 0..hv.domains.len() {
-        let is_over = hv
-            .domain_at(slot)
-            .is_some_and(|domain| domain.teardown == Teardown::Over);
-        if is_over {
-            bury(hv, platform, slot);
+    for _ in 0..LOOKS.min(hv.zombies.slots.len()) {
+        let next = hv.zombies.next % hv.zombies.slots.len().max(1);
+        let Some(&slot) = hv.zombies.slots.get(next) else {
+            return;
+        };
+        hv.zombies.next = next + 1;
+        if bury(hv, platform, slot.into()) {
+            hv.zombies.slots.swap_remove(next);
+            hv.zombies.next = next;
         }
     }
 }

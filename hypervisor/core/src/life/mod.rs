@@ -18,7 +18,7 @@ mod destroy;
 
 pub use self::{
     create::{Building, create, populate, shrink_to},
-    destroy::{Teardown, destroy, reap},
+    destroy::{Teardown, Zombies, destroy, reap},
 };
 use crate::{domain::Domain, platform::FrameMemory};
 use guest_abi::addr::Mfn;

@@ -200,11 +200,11 @@ impl<M: FrameMemory, R: FnMut(Difference)> Audit<'_, M, R> {
         })
     }
 
-    /// Whether domain `id` was given frame `n` of a device.
+    /// Whether domain `id` was given frame `n` of a device; what it mapped while it had the right stays mapped.
     fn was_given(&self, id: DomId, n: u64) -> bool {
         let slot = self.hv.slot_of_any(id);
         let domain = slot.and_then(|slot| self.hv.domains[slot].as_deref());
-        domain.is_some_and(|domain| domain.io.may_map(n))
+        domain.is_some_and(|domain| domain.io.might_map(n))
     }
 
     /// Directories name tables of their own owner's, and nothing else.

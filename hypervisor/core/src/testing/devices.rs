@@ -19,6 +19,10 @@ pub struct Devices {
     pub level_lines: Cell<u16>,
     /// Registers of each function that exists.
     pub functions: RefCell<BTreeMap<u16, Vec<u8>>>,
+    /// Bits of the six base addresses that can be written; of a function without an entry, all.
+    pub sizes: RefCell<BTreeMap<u16, [u32; 6]>>,
+    /// A base address was written while its function decoded.
+    pub was_moved_live: Cell<bool>,
 }
 
 impl Devices {
@@ -29,6 +33,12 @@ impl Devices {
         registers[0] = 0x86;
         bytes.iter().for_each(|&(at, byte)| registers[at] = byte);
         self.functions.borrow_mut().insert(function.raw(), registers);
+    }
+
+    /// Says which bits of its base addresses can be written.
+    pub fn set_sizes(&self, [bus, device, function]: [u32; 3], sizes: [u32; 6]) {
+        let function = Function::new(bus, device, function).expect("a function's numbers");
+        self.sizes.borrow_mut().insert(function.raw(), sizes);
     }
 
     /// Whether `line` is not held back.
@@ -70,7 +80,17 @@ impl PciConfig for Machine {
         let registers = functions
             .get_mut(&function.raw())
             .expect("only what exists is written");
-        let len = usize::from(register.len());
-        registers[usize::from(register.offset())..][..len].copy_from_slice(&value.to_le_bytes()[..len]);
+        let (at, len) = (usize::from(register.offset()), usize::from(register.len()));
+        let mut bytes = value.to_le_bytes();
+        if let (Some(sizes), 0x10..0x28) = (self.devices.sizes.borrow().get(&function.raw()), at) {
+            assert_eq!(len, 4);
+            let writable = sizes[(at - 0x10) / 4];
+            let old = u32::from_le_bytes(registers[at..][..4].try_into().expect("four bytes"));
+            bytes = (value & writable | old & !writable).to_le_bytes();
+            if registers[4] & 3 != 0 {
+                self.devices.was_moved_live.set(true);
+            }
+        }
+        registers[at..][..len].copy_from_slice(&bytes[..len]);
     }
 }

@@ -196,3 +196,51 @@ fn only_a_privileged_domain_acts_on_others() {
         },
     );
 }
+
+/// As in 2.0: the peer's port waits for who closed, with what it had pending or masked; nobody is told.
+#[test]
+fn the_port_of_a_peer_that_closes_waits_for_it_again() {
+    let mut world = World::running();
+    let slot = world.add_domain(DomId(5), false);
+    let bound = op(
+        &mut world,
+        &BindInterdomain {
+            dom1: SELF,
+            dom2: WireId::new(5),
+            port1: 0,
+            port2: 0,
+        },
+    );
+    let theirs = bound.port2;
+    let bit = |world: &World, table: usize| {
+        world.shared_u32(slot, table + theirs as usize / 32 * 4) >> (theirs % 32) & 1 != 0
+    };
+    for was_sent in [false, true] {
+        if was_sent {
+            let rebound = op(&mut world, &BindInterdomain { port1: 0, ..bound });
+            assert_eq!(rebound.port2, theirs);
+            op(
+                &mut world,
+                &Send {
+                    local_port: rebound.port1,
+                },
+            );
+        }
+        let before = world.shared_u8(slot, offset::EVTCHN_UPCALL_PENDING);
+        op(
+            &mut world,
+            &Close {
+                dom: SELF,
+                pad: 0,
+                port: bound.port1,
+            },
+        );
+        assert_eq!(bit(&world, offset::EVTCHN_PENDING), was_sent);
+        assert_eq!(world.shared_u8(slot, offset::EVTCHN_UPCALL_PENDING), before);
+        world.hv.current = slot;
+        let status = status_of(&mut world, theirs);
+        assert_eq!((status.state, status.detail), (PortState::UNBOUND, 0));
+        refused(&mut world, &Send { local_port: theirs }, Errno::Inval);
+        world.hv.current = 0;
+    }
+}

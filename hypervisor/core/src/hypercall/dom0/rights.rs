@@ -1,7 +1,12 @@
 //! What of the machine a domain may touch.
 
 use super::{Answer, Command, must_be_0};
-use crate::{error::HvError, event, io_rights, platform::Platform};
+use crate::{
+    error::HvError,
+    event, io_rights,
+    pci::{Function, assign},
+    platform::Platform,
+};
 use guest_abi::domctl::{IoMemPermission, IoPortPermission, IrqPermission, PciDevAccess};
 
 /// Ports whose bits are changed in one go.
@@ -54,19 +59,20 @@ impl<P: Platform> Command<'_, '_, P> {
         Ok(Answer::Done)
     }
 
-    /// PCIDEV_ACCESS: no function is handed out as a whole; ports, frames and lines are.
+    /// PCIDEV_ACCESS: a function with its ports, frames and line.
     pub(super) fn pci_access(&mut self) -> Result<Answer, HvError> {
-        const FUNCTIONS: u32 = 8;
-        const DEVICES: u32 = 32;
-        const BUSES: u32 = 256;
         let args: PciDevAccess = self.op.args();
         must_be_0(&[args.pad.into()])?;
-        flag(args.allow)?;
-        self.slot(args.domain)?;
-        if args.bus >= BUSES || args.dev >= DEVICES || args.func >= FUNCTIONS {
-            return Err(HvError::Invalid);
+        let is_given = flag(args.allow)?;
+        let slot = self.slot(args.domain)?;
+        let function = Function::new(args.bus, args.dev, args.func).ok_or(HvError::Invalid)?;
+        let (hv, platform) = (&mut *self.cx.hv, self.cx.platform);
+        if is_given {
+            assign::give(hv, platform, slot, function)?;
+        } else {
+            assign::take(hv, platform, slot, function);
         }
-        Err(HvError::NoDevice)
+        Ok(Answer::Done)
     }
 }
 

@@ -147,7 +147,7 @@ impl<P: Platform> Batch<'_, P> {
     }
 
     fn flush_data_caches(&mut self) -> Result<(), MmError> {
-        if !self.mmu.caller_domain().has_devices {
+        if !self.mmu.caller_domain().drives_devices() {
             return Err(MmError::Denied);
         }
         self.mmu.platform.flush_data_caches();

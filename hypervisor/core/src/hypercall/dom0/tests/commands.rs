@@ -233,8 +233,42 @@ fn device_frames_can_be_mapped_by_who_was_given_them() {
         bench.op(&frames(n, 1, 1)).unwrap();
     }
     assert_eq!(bench.op(&frames(6, 1, 1)), Err(HvError::NoMemory));
+    // What is mapped stays mapped, and counts for the audit; nothing new can be mapped.
+    bench.world.switch_to(&guest);
+    let map = |bench: &mut Bench, n: u32, index: u64, flags: u64| {
+        let request = MmuUpdate {
+            ptr: guest.l1().addr().raw() + 8 * index,
+            val: entry(Mfn::new(n), flags),
+        };
+        bench.write(Guest::va(Guest::DATA), &request);
+        bench.world.call(1, [Guest::va(Guest::DATA), 1, 0, 0, 0]).is_ok()
+    };
+    assert!(map(&mut bench, 8, 20, P) && map(&mut bench, 0xA_0000, 21, P | RW));
+    bench.world.switch_to(&dom0);
     bench.op(&frames(8, 4, 0)).unwrap();
+    bench.op(&frames(0xA_0000, 2, 0)).unwrap();
     assert!(!bench.domain(1).io.may_map(8));
+    bench.assert_sound();
+    bench.world.switch_to(&guest);
+    for (n, flags) in [(8, P), (8, P | RW), (9, P), (0xA_0000, P), (0xA_0001, P | RW)] {
+        assert!(!map(&mut bench, n, 22, flags), "frame {n:#x}");
+    }
+    assert!(!map(&mut bench, 8, 20, P | RW), "not for more than before either");
+    assert_eq!(bench.world.machine.peek(guest.l1(), 20), entry(Mfn::new(8), P));
+    // What it never had the right to is still found.
+    bench
+        .world
+        .machine
+        .poke(guest.l1(), 23, entry(Mfn::new(0xA_0002), P));
+    let bad = crate::mm::audit::Difference::BadEntry {
+        table: guest.l1(),
+        index: 23,
+    };
+    assert_eq!(bench.world.audit(), [bad]);
+    bench.world.machine.poke(guest.l1(), 23, 0);
+    assert!(map(&mut bench, 0, 21, 0));
+    bench.assert_sound();
+    bench.world.switch_to(&dom0);
     assert_eq!(bench.destroy(1), Ok(()));
     bench.assert_sound();
 }

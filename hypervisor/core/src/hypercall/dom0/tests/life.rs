@@ -1,7 +1,15 @@
 //! A domain's life, from its creation to its end.
 
 use super::bench::{Bench, context};
-use crate::{domain::DomId, error::HvError, life::Building, mm::MmError, sched::Held, testing::Work};
+use crate::{
+    domain::DomId,
+    error::HvError,
+    life::Building,
+    mm::{MmError, pte::P},
+    sched::Held,
+    testing::{Work, entry},
+};
+use guest_abi::{domctl::PhysInfo, mmu::MmuUpdate};
 
 #[test]
 fn a_domain_is_made_built_run_and_destroyed_and_everything_is_back() {
@@ -76,5 +84,50 @@ fn a_root_that_is_not_one_builds_nothing() {
         Err(HvError::Invalid),
         "built already"
     );
+    bench.assert_sound();
+}
+
+/// A dead domain whose frames are mapped for good costs the calls of others next to nothing.
+#[test]
+fn a_call_looks_at_few_of_the_dead() {
+    const DEAD: u16 = 20;
+    let mut bench = Bench::new();
+    let free = bench.free();
+    let l1 = bench.dom0.l1().addr().raw();
+    for id in 1..=DEAD {
+        assert_eq!(bench.create(id, 1), Ok(id));
+        let frame = bench.frames(id)[0];
+        let map = MmuUpdate {
+            ptr: l1 + 8 * (60 + u64::from(id)),
+            val: entry(frame, P),
+        };
+        assert!(bench.for_domain(id, &[map]).is_ok());
+        assert_eq!(bench.destroy(id), Ok(()));
+    }
+    let dead = |bench: &mut Bench| {
+        (1..=DEAD)
+            .filter(|&id| bench.hv().slot_of_any(DomId(id)).is_some())
+            .count()
+    };
+    for expected in [20, 20, 20] {
+        assert!(bench.op(&PhysInfo::default()).is_ok());
+        assert_eq!(dead(&mut bench), expected);
+    }
+    // The second half is let go first: whoever is free is found, wherever it stands.
+    for id in (1..=DEAD).rev() {
+        let unmap = MmuUpdate {
+            ptr: l1 + 8 * (60 + u64::from(id)),
+            val: 0,
+        };
+        assert!(bench.for_domain(0, &[unmap]).is_ok());
+    }
+    let mut left = 20;
+    while left > 0 {
+        assert!(bench.op(&PhysInfo::default()).is_ok());
+        let now = dead(&mut bench);
+        assert!(now < left && left - now <= 8, "{left} to {now}");
+        left = now;
+    }
+    assert_eq!(bench.free(), free);
     bench.assert_sound();
 }

@@ -1,0 +1,264 @@
+//! Functions given by `dom0_op` and driven by `physdev_op`.
+
+use super::*;
+use crate::{
+    domain::DomId,
+    testing::{ARGS, World},
+};
+use guest_abi::{
+    domain::DomId as WireId,
+    domctl::{Dom0Op, PciDevAccess},
+    errno::Errno,
+    physdev::{
+        PciConfigRead, PciConfigWrite, PciInitialiseDevice, PciProbeRootBuses, PhysdevArgs, PhysdevOp,
+    },
+};
+
+const PLACE: [u32; 3] = [3, 2, 1];
+const LINE: u8 = 11;
+const BEGIN: usize = FIRST_BAR as usize;
+
+/// Domain0, which owns the devices, domains 5 and 6, and a device: 16 KiB of memory beyond 4 GiB, 32 ports at 0xC000, a line.
+fn world() -> World {
+    let mut world = World::running();
+    world.add_domain(DomId(5), false);
+    world.add_domain(DomId(6), false);
+    world.machine.devices.add(
+        PLACE,
+        &[
+            (0x3C, LINE),
+            (0x3D, 1),
+            (4, 3),
+            (BEGIN, 0x0C),
+            (BEGIN + 3, 0xF0),
+            (BEGIN + 4, 1),
+            (BEGIN + 8, 1),
+            (BEGIN + 9, 0xC0),
+        ],
+    );
+    let sizes = [0xFFFF_C000, u32::MAX, 0xFFFF_FFE0, 0, 0, 0];
+    world.machine.devices.set_sizes(PLACE, sizes);
+    world
+}
+
+fn access(domain: u16, [bus, dev, func]: [u32; 3], allow: u32) -> PciDevAccess {
+    let domain = WireId::new(domain);
+    PciDevAccess {
+        domain,
+        pad: 0,
+        bus,
+        dev,
+        func,
+        allow,
+    }
+}
+
+/// Domain0 gives or takes.
+#[track_caller]
+fn allow(world: &mut World, args: &PciDevAccess) {
+    world.hv.current = 0;
+    world.write(ARGS, &Dom0Op::new(args));
+    assert_eq!(world.hypercall(7, [ARGS, 0, 0, 0, 0]), 0);
+}
+
+#[track_caller]
+fn refused(world: &mut World, args: &PciDevAccess, error: Errno) {
+    world.hv.current = 0;
+    world.write(ARGS, &Dom0Op::new(args));
+    world.refused(7, [ARGS, 0, 0, 0, 0], error);
+}
+
+fn physdev<A: PhysdevArgs>(world: &mut World, slot: usize, args: &A) -> (u32, A) {
+    world.hv.current = slot;
+    world.write(ARGS, &PhysdevOp::new(args));
+    let eax = world.hypercall(19, [ARGS, 0, 0, 0, 0]);
+    (eax, world.read::<PhysdevOp>(ARGS).args())
+}
+
+fn read(world: &mut World, slot: usize, [bus, dev, func]: [u32; 3], reg: u32, len: u32) -> (u32, u32) {
+    let args = PciConfigRead {
+        bus,
+        dev,
+        func,
+        reg,
+        len,
+        value: 5,
+    };
+    let (eax, args) = physdev(world, slot, &args);
+    (eax, args.value)
+}
+
+fn write(world: &mut World, slot: usize, reg: u32, len: u32, value: u32) -> u32 {
+    let [bus, dev, func] = PLACE;
+    let args = PciConfigWrite {
+        bus,
+        dev,
+        func,
+        reg,
+        len,
+        value,
+    };
+    physdev(world, slot, &args).0
+}
+
+fn may_use(world: &mut World, slot: usize, port: u32) -> bool {
+    use crate::platform::FrameMemory;
+    let Some([low, high]) = world.domain(slot).io.ports else {
+        return false;
+    };
+    let frame = if port < 0x8000 { low } else { high };
+    let word = world.machine.read_entry(frame, (port % 0x8000 / 64) as usize);
+    word >> (port % 64) & 1 == 0
+}
+
+#[test]
+fn a_function_comes_with_its_registers_ports_frames_and_line_and_goes_with_them() {
+    let mut world = world();
+    assert_eq!(read(&mut world, 1, PLACE, 0, 2), (Errno::Perm.to_eax(), u32::MAX));
+    let registers = world.machine.devices.functions.borrow().clone();
+    allow(&mut world, &access(5, PLACE, 1));
+    allow(&mut world, &access(5, PLACE, 1));
+    assert!(!world.machine.devices.was_moved_live.get());
+    assert_eq!(*world.machine.devices.functions.borrow(), registers, "as it was");
+    let io = &world.domain(1).io;
+    let first = 0x1_F000_0000_u64 >> 12;
+    assert!(io.may_map(first) && io.may_map(first + 3) && !io.may_map(first + 4) && !io.may_map(first - 1));
+    assert!(io.may_bind(LINE.into()) && io.functions.len() == 1);
+    for (port, is_given) in [(0xBFFF, false), (0xC000, true), (0xC01F, true), (0xC020, false)] {
+        assert_eq!(may_use(&mut world, 1, port), is_given, "port {port:#x}");
+    }
+    assert!(!world.domain(1).is_privileged && !world.domain(1).has_devices);
+    let buses = physdev(&mut world, 1, &PciProbeRootBuses::default()).1;
+    assert_eq!(buses.busmask, [1 << 3, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(read(&mut world, 1, PLACE, 0, 2), (0, 0x86));
+    assert_eq!(write(&mut world, 1, 4, 2, 7), 0);
+    assert_eq!(read(&mut world, 0, PLACE, 4, 2), (0, 7), "Domain0 sees it too");
+
+    allow(&mut world, &access(5, PLACE, 0));
+    allow(&mut world, &access(5, PLACE, 0));
+    assert_eq!(read(&mut world, 0, PLACE, 4, 2), (0, 0x400), "it is quiet");
+    assert_eq!(read(&mut world, 1, PLACE, 0, 2), (Errno::Perm.to_eax(), u32::MAX));
+    let io = &world.domain(1).io;
+    assert!(!io.may_map(first) && io.might_map(first) && io.lines == 0 && io.functions.is_empty());
+    assert!(!may_use(&mut world, 1, 0xC000));
+    // The next one finds its line able to ask.
+    allow(&mut world, &access(6, PLACE, 1));
+    assert_eq!(read(&mut world, 0, PLACE, 4, 2), (0, 0));
+}
+
+#[test]
+fn the_holder_sees_sizes_and_cannot_move_it() {
+    let mut world = world();
+    allow(&mut world, &access(5, PLACE, 1));
+    let registers = world.machine.devices.functions.borrow().clone();
+    let bar = |n: u32| 0x10 + 4 * n;
+    for (n, base, size) in [
+        (0, 0xF000_000C, 0xFFFF_C00C),
+        (1, 1, u32::MAX),
+        (2, 0xC001, 0xFFFF_FFE1),
+        (3, 0, 0),
+    ] {
+        assert_eq!(read(&mut world, 1, PLACE, bar(n), 4), (0, base));
+        assert_eq!(write(&mut world, 1, bar(n), 4, u32::MAX), 0);
+        assert_eq!(read(&mut world, 1, PLACE, bar(n), 4), (0, size));
+        assert_eq!(read(&mut world, 1, PLACE, bar(n) + 2, 2), (0, size >> 16));
+        assert_eq!(write(&mut world, 1, bar(n), 4, 0x1234_5000), 0);
+        assert_eq!(read(&mut world, 1, PLACE, bar(n), 4), (0, base));
+    }
+    // Nor give itself another's line, nor a ROM over somebody's memory.
+    for (reg, len, value) in [(0x3C, 1, 5), (0x3C, 4, 5), (0x30, 4, 0xF000_0001), (0x13, 1, 9)] {
+        assert_eq!(write(&mut world, 1, reg, len, value), 0);
+    }
+    assert_eq!(*world.machine.devices.functions.borrow(), registers);
+    assert_eq!(read(&mut world, 1, PLACE, 0x3C, 1), (0, LINE.into()));
+}
+
+#[test]
+fn what_is_not_held_is_out_of_reach() {
+    let mut world = world();
+    let other = [0, 7, 0];
+    world.machine.devices.add(other, &[(0x3C, 9), (0x3D, 1)]);
+    allow(&mut world, &access(5, PLACE, 1));
+    let [bus, dev, func] = other;
+    assert_eq!(read(&mut world, 1, other, 0, 4), (Errno::Perm.to_eax(), u32::MAX));
+    assert_eq!(
+        physdev(&mut world, 1, &PciInitialiseDevice { bus, dev, func }).0,
+        Errno::Perm.to_eax()
+    );
+    assert_eq!(
+        read(&mut world, 1, [0, 8, 0], 0, 4),
+        (Errno::NoDev.to_eax(), u32::MAX)
+    );
+    assert_eq!(
+        read(&mut world, 1, [0, 32, 0], 0, 4),
+        (Errno::Inval.to_eax(), u32::MAX)
+    );
+    assert_eq!(read(&mut world, 2, PLACE, 0, 4), (Errno::Perm.to_eax(), u32::MAX));
+    let [bus, dev, func] = PLACE;
+    assert_eq!(
+        physdev(&mut world, 1, &PciInitialiseDevice { bus, dev, func }).0,
+        0
+    );
+    assert_eq!(world.machine.devices.level_lines.get(), 1 << LINE);
+}
+
+#[test]
+fn what_cannot_be_given_gives_nothing() {
+    let mut world = world();
+    let bridge = [0, 1, 0];
+    let header = [0, 1, 1];
+    let ours = [0, 2, 0];
+    let memory = [0, 2, 1];
+    let line = [0, 2, 2];
+    let devices = &world.machine.devices;
+    devices.add(bridge, &[(0x0B, 6)]);
+    devices.add(header, &[(0x0E, 0x81)]);
+    devices.add(ours, &[(BEGIN, 0xF1), (BEGIN + 1, 3)]);
+    devices.set_sizes(ours, [0xFFFF_FFF0, 0, 0, 0, 0, 0]);
+    devices.add(memory, &[(BEGIN + 2, 2)]);
+    devices.set_sizes(memory, [0xFFFF_F000, 0, 0, 0, 0, 0]);
+    devices.add(line, &[(0x3C, 4), (0x3D, 1)]);
+    world.hv.lines.reserve(4);
+    refused(&mut world, &access(5, [0, 31, 0], 1), Errno::NoDev);
+    refused(&mut world, &access(5, [0, 0, 8], 1), Errno::Inval);
+    refused(&mut world, &access(7, PLACE, 1), Errno::Srch);
+    refused(&mut world, &access(0, PLACE, 1), Errno::Inval);
+    refused(&mut world, &access(5, PLACE, 2), Errno::Inval);
+    for (place, error) in [
+        (bridge, Errno::Perm),
+        (header, Errno::Perm),
+        (ours, Errno::Inval),
+        (memory, Errno::Inval),
+        (line, Errno::Busy),
+    ] {
+        refused(&mut world, &access(5, place, 1), error);
+    }
+    allow(&mut world, &access(5, PLACE, 1));
+    refused(&mut world, &access(6, PLACE, 1), Errno::Busy);
+    // Not the holder: nothing is taken from anybody.
+    allow(&mut world, &access(6, PLACE, 0));
+    assert_eq!(world.domain(1).io.functions.len(), 1);
+}
+
+#[test]
+fn a_holder_that_dies_leaves_the_device_quiet_and_free() {
+    let mut world = world();
+    allow(&mut world, &access(5, PLACE, 1));
+    assert_eq!(write(&mut world, 1, 4, 2, 7), 0);
+    take_all(&mut world.hv, &world.machine, 1);
+    assert_eq!(read(&mut world, 0, PLACE, 4, 2), (0, 0x400));
+    allow(&mut world, &access(6, PLACE, 1));
+}
+
+#[test]
+fn a_line_that_another_held_function_has_stays() {
+    let mut world = world();
+    let twin = [3, 2, 2];
+    world.machine.devices.add(twin, &[(0x3C, LINE), (0x3D, 2)]);
+    allow(&mut world, &access(5, PLACE, 1));
+    allow(&mut world, &access(5, twin, 1));
+    allow(&mut world, &access(5, PLACE, 0));
+    assert!(world.domain(1).io.may_bind(LINE.into()));
+    allow(&mut world, &access(5, twin, 0));
+    assert_eq!(world.domain(1).io.lines, 0);
+}
