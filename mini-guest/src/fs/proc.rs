@@ -13,6 +13,10 @@ pub enum ProcNode {
     SelfLink,
     /// A file of the whole machine.
     System(SystemFile),
+    /// `/proc/xen`.
+    Xen,
+    /// A file about this domain, in `/proc/xen`.
+    XenFile(XenFile),
     /// The directory of a process.
     Process(u32),
     /// A file about a process.
@@ -51,6 +55,13 @@ files! {
 }
 
 files! {
+    /// Files in `/proc/xen`.
+    XenFile {
+        Balloon = b"balloon", "How much memory the domain has and is to have; writing a size changes it.";
+    }
+}
+
+files! {
     /// Files in a process's directory.
     ProcessFile {
         Cmdline = b"cmdline", "The arguments.";
@@ -70,6 +81,8 @@ pub trait ProcSource {
     fn current(&self) -> u32;
     /// What a file holds.
     fn system(&self, file: SystemFile) -> Vec<u8>;
+    /// What a file about the domain holds.
+    fn xen(&self, file: XenFile) -> Vec<u8>;
     /// What a file about a process holds, or `None` where the process is gone.
     fn process(&self, pid: u32, file: ProcessFile) -> Option<Vec<u8>>;
 }
@@ -91,6 +104,10 @@ impl ProcSource for NoProcesses {
         Vec::new()
     }
 
+    fn xen(&self, _: XenFile) -> Vec<u8> {
+        Vec::new()
+    }
+
     fn process(&self, _: u32, _: ProcessFile) -> Option<Vec<u8>> {
         None
     }
@@ -106,6 +123,8 @@ impl ProcNode {
     pub fn lookup(self, name: &[u8], source: &dyn ProcSource) -> Option<Self> {
         match self {
             Self::Root if name == b"self" => Some(Self::SelfLink),
+            Self::Root if name == b"xen" => Some(Self::Xen),
+            Self::Xen => XenFile::by_name(name).map(Self::XenFile),
             Self::Root => SystemFile::by_name(name).map(Self::System).or_else(|| {
                 let pid = parse_pid(name)?;
                 source.pids().contains(&pid).then_some(Self::Process(pid))
@@ -118,7 +137,7 @@ impl ProcNode {
     /// Whether names can be looked up in it.
     #[must_use]
     pub fn is_directory(self) -> bool {
-        matches!(self, Self::Root | Self::Process(_))
+        matches!(self, Self::Root | Self::Xen | Self::Process(_))
     }
 
     /// The target, of a link.
@@ -136,6 +155,7 @@ impl ProcNode {
     pub fn content(self, source: &dyn ProcSource) -> Option<Vec<u8>> {
         match self {
             Self::System(file) => Some(source.system(file)),
+            Self::XenFile(file) => Some(source.xen(file)),
             Self::ProcessFile(pid, file) if file != ProcessFile::Exe => source.process(pid, file),
             _ => None,
         }
@@ -153,9 +173,13 @@ impl ProcNode {
                     .pids()
                     .into_iter()
                     .map(|pid| (decimal(pid), Self::Process(pid)));
-                core::iter::once((b"self".to_vec(), Self::SelfLink))
-                    .chain(files)
-                    .chain(processes)
+                let fixed = [(b"self".to_vec(), Self::SelfLink), (b"xen".to_vec(), Self::Xen)];
+                fixed.into_iter().chain(files).chain(processes).collect()
+            }
+            Self::Xen => {
+                let files = XenFile::ALL.iter();
+                files
+                    .map(|(file, name)| (name.to_vec(), Self::XenFile(*file)))
                     .collect()
             }
             Self::Process(pid) => {
@@ -172,7 +196,8 @@ impl ProcNode {
     #[must_use]
     pub fn stat(self) -> Stat {
         let mode = match self {
-            Self::Root | Self::Process(_) => mode::DIRECTORY | 0o555,
+            Self::Root | Self::Xen | Self::Process(_) => mode::DIRECTORY | 0o555,
+            Self::XenFile(_) => mode::REGULAR | 0o644,
             Self::SelfLink | Self::ProcessFile(_, ProcessFile::Exe) => mode::SYMLINK | 0o777,
             _ => mode::REGULAR | 0o444,
         };
@@ -191,7 +216,10 @@ impl ProcNode {
             + match self {
                 Self::Root => 0,
                 Self::SelfLink => 1,
+                // All below 16, where the processes begin.
                 Self::System(file) => 2 + file as u64,
+                Self::Xen => 14,
+                Self::XenFile(XenFile::Balloon) => 15,
                 Self::Process(pid) => u64::from(pid) * 16,
                 Self::ProcessFile(pid, file) => u64::from(pid) * 16 + 1 + file as u64,
             }
@@ -227,7 +255,13 @@ mod tests {
 
     #[test]
     fn numbers_tell_files_apart() {
-        let mut inos = vec![ProcNode::Root.stat().ino, ProcNode::SelfLink.stat().ino];
+        let fixed = [
+            ProcNode::Root,
+            ProcNode::SelfLink,
+            ProcNode::Xen,
+            ProcNode::XenFile(XenFile::Balloon),
+        ];
+        let mut inos = Vec::from(fixed.map(|node| node.stat().ino));
         inos.extend(
             SystemFile::ALL
                 .iter()

@@ -193,7 +193,7 @@ impl Fs {
 
     fn parent(&self, at: &Node) -> Node {
         match at {
-            Node::Proc(ProcNode::Process(_)) => Node::Proc(ProcNode::Root),
+            Node::Proc(ProcNode::Process(_) | ProcNode::Xen) => Node::Proc(ProcNode::Root),
             Node::Proc(_) => self.root(),
             Node::Inode(inode) => match &inode.body {
                 Body::Directory(directory) => directory
@@ -235,6 +235,7 @@ impl Fs {
                 Node::Proc(ProcNode::Process(pid)) => {
                     (super::proc::decimal(*pid), Node::Proc(ProcNode::Root))
                 }
+                Node::Proc(ProcNode::Xen) => (b"xen".to_vec(), Node::Proc(ProcNode::Root)),
                 Node::Proc(_) => (b"proc".to_vec(), self.root()),
             };
             names.push(name);

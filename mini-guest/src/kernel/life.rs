@@ -9,6 +9,7 @@ use super::{Kernel, MAX_PROCESSES};
 use crate::linux::Errno;
 use crate::linux::process::MAX_PID;
 use crate::linux::signal::{ActionFlags, SigAction, Signal};
+use crate::mm::exchange;
 use crate::process::{Process, SharedSpace, State, WaitFor};
 use crate::traps::TrapFrame;
 use crate::{hypercall, println, time};
@@ -158,6 +159,8 @@ impl Kernel {
             parent.children_ns += process.cpu_ns + process.children_ns;
         }
         self.queue.remove(pid);
+        // It may have left what the balloon waits for.
+        exchange::approach();
     }
 
     /// Whether `process` is one that wait4 with `which` of process `parent` is about.

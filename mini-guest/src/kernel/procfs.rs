@@ -8,7 +8,7 @@ use core::fmt::Write;
 use guest_abi::addr::PAGE_SIZE;
 
 use super::Kernel;
-use crate::fs::proc::{ProcSource, ProcessFile, SystemFile};
+use crate::fs::proc::{ProcSource, ProcessFile, SystemFile, XenFile};
 use crate::linux::time::{NS_PER_SEC, ticks};
 use crate::process::{Process, State, page_cache};
 use crate::{mm, time};
@@ -175,6 +175,12 @@ impl ProcSource for Kernel {
             SystemFile::Version => format!("Linux version {RELEASE} (mini-guest) {VERSION}\n"),
         };
         text.into_bytes()
+    }
+
+    fn xen(&self, file: XenFile) -> Vec<u8> {
+        match file {
+            XenFile::Balloon => mm::exchange::balloon().text().into_bytes(),
+        }
     }
 
     fn process(&self, pid: u32, file: ProcessFile) -> Option<Vec<u8>> {

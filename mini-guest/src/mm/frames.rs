@@ -2,7 +2,7 @@
 //!
 //! A frame's word holds its count, or, of a free one, `FREE` and the next free frame; so the free list needs no
 //! memory of its own. Frames that are never given out (the image, page tables of the start, modules, what lies beyond
-//! the direct map) are `RESERVED`. A frame that two address spaces share after a fork is counted twice.
+//! the direct map) are `RESERVED`. Those that were given back to the hypervisor are `ASIDE`, in a list of their own. A frame that two address spaces share after a fork is counted twice.
 
 use guest_abi::addr::Pfn;
 
@@ -12,8 +12,12 @@ const FREE: u32 = 1 << 31;
 const END: u32 = FREE - 1;
 /// Count of a frame that is not for us to give out.
 const RESERVED: u32 = 0x4000_0000;
+/// Flag of a frame set aside; the lower bits are the next one.
+const ASIDE: u32 = 0x2000_0000;
+/// End of the list of frames set aside.
+const ASIDE_END: u32 = ASIDE - 1;
 /// Highest count.
-const MAX_COUNT: u32 = 0x3FFF_FFFF;
+const MAX_COUNT: u32 = 0x1FFF_FFFF;
 
 /// The frames of the domain, over a word for each.
 #[derive(Debug)]
@@ -22,6 +26,8 @@ pub struct FrameTable<'a> {
     first_free: u32,
     free: u32,
     given: u32,
+    first_aside: u32,
+    aside: u32,
 }
 
 /// No frame is free.
@@ -35,13 +41,15 @@ impl<'a> FrameTable<'a> {
     /// With more frames than the words can name.
     #[must_use]
     pub fn new(words: &'a mut [u32]) -> Self {
-        assert!(words.len() < END as usize);
+        assert!(words.len() < ASIDE_END as usize);
         words.fill(RESERVED);
         Self {
             words,
             first_free: END,
             free: 0,
             given: 0,
+            first_aside: ASIDE_END,
+            aside: 0,
         }
     }
 
@@ -74,7 +82,7 @@ impl<'a> FrameTable<'a> {
     /// Counts another use of a frame in use. Reserved frames are not counted.
     ///
     /// # Panics
-    /// Where it is free, or used 2^30 times.
+    /// Where it is not in use, or used 2^29 times.
     pub fn share(&mut self, pfn: Pfn) {
         let word = &mut self.words[pfn.index()];
         match *word {
@@ -120,6 +128,39 @@ impl<'a> FrameTable<'a> {
     #[must_use]
     pub fn total_count(&self) -> u32 {
         self.given
+    }
+
+    /// There is no machine frame behind `pfn` any more, which has one use: it is not counted until it is brought back.
+    ///
+    /// # Panics
+    /// Where it has not exactly one use.
+    pub fn set_aside(&mut self, pfn: Pfn) {
+        let word = &mut self.words[pfn.index()];
+        assert_eq!(*word, 1, "frame {pfn:?} is set aside while it is {word:#x}");
+        *word = ASIDE | self.first_aside;
+        self.first_aside = pfn.raw();
+        self.aside += 1;
+        self.given -= 1;
+    }
+
+    /// How many frames are set aside.
+    #[must_use]
+    pub fn aside_count(&self) -> u32 {
+        self.aside
+    }
+
+    /// The frame that was set aside last, with one use again; `None` where there is none.
+    pub fn bring_back(&mut self) -> Option<Pfn> {
+        if self.first_aside == ASIDE_END {
+            return None;
+        }
+        let pfn = Pfn::new(self.first_aside);
+        let word = &mut self.words[pfn.index()];
+        self.first_aside = *word & !ASIDE;
+        *word = 1;
+        self.aside -= 1;
+        self.given += 1;
+        Some(pfn)
     }
 
     fn push(&mut self, pfn: Pfn) {
@@ -185,6 +226,41 @@ mod tests {
         table.share(Pfn::new(0));
         assert!(!table.put(Pfn::new(0)));
         assert!(!table.is_exclusive(Pfn::new(0)));
+    }
+
+    #[test]
+    fn frames_set_aside_are_not_given_out_until_they_are_back() {
+        let mut words = [0; 6];
+        let mut table = table(&mut words);
+        let (a, b) = (table.alloc(0).unwrap(), table.alloc(0).unwrap());
+        table.set_aside(a);
+        table.set_aside(b);
+        assert_eq!(
+            (table.free_count(), table.total_count(), table.aside_count()),
+            (2, 2, 2)
+        );
+        let others = [table.alloc(0).unwrap(), table.alloc(0).unwrap()];
+        assert!(!others.contains(&a) && !others.contains(&b));
+        assert_eq!(table.alloc(0), Err(OutOfFrames));
+        assert_eq!(
+            (table.bring_back(), table.bring_back(), table.bring_back()),
+            (Some(b), Some(a), None)
+        );
+        assert!(table.put(a) && table.is_exclusive(b));
+        assert_eq!(
+            (table.free_count(), table.total_count(), table.aside_count()),
+            (1, 4, 0)
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "set aside")]
+    fn a_frame_in_use_twice_is_not_set_aside() {
+        let mut words = [0; 4];
+        let mut table = table(&mut words);
+        let pfn = table.alloc(0).unwrap();
+        table.share(pfn);
+        table.set_aside(pfn);
     }
 
     #[test]

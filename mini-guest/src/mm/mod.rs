@@ -6,6 +6,7 @@
 //! | [`boot`], [`bump`] | what the builder left, and frames before there is a frame table |
 //! | [`frames`] | free and used frames, with counts |
 //! | `translate` | pseudo-physical and machine frame numbers |
+//! | [`balloon`], `exchange` | memory given back and taken again |
 //! | `batch` | page-table updates in few hypercalls |
 //! | `kernel_map` | the direct map and the heap's tables |
 //! | `heap` | the kernel heap |
@@ -16,6 +17,7 @@
 //! allocates objects in the heap first asks `is_low`. What is left serves the small objects of calls
 //! in progress, so the kernel itself does not run out.
 
+pub mod balloon;
 pub mod boot;
 pub mod bump;
 pub mod frames;
@@ -23,6 +25,8 @@ pub mod layout;
 
 #[cfg(target_os = "none")]
 pub mod batch;
+#[cfg(target_os = "none")]
+pub mod exchange;
 #[cfg(target_os = "none")]
 pub mod heap;
 #[cfg(target_os = "none")]

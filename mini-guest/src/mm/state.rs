@@ -14,7 +14,7 @@ use super::bump::Bump;
 use super::frames::{FrameTable, OutOfFrames};
 use super::kernel_map::{KernelMap, READ_ONLY, zero_frame};
 use super::layout::{DIRECT_START, direct};
-use super::{KEPT_SHARE, USER_KEEP, heap, translate};
+use super::{KEPT_SHARE, USER_KEEP, exchange, heap, translate};
 use crate::cell::OneCpu;
 use crate::traps::KERNEL_STACK;
 
@@ -46,6 +46,7 @@ pub fn init(start_info: &'static StartInfo) -> &'static [u8] {
     *KERNEL_MAP.borrow_mut() = Some(map);
     *FRAMES.borrow_mut() = Some(frame_table(first, pages, &mut bump));
     heap::begin(pages);
+    exchange::init(start_info.nr_pages);
     protect_image();
     ramdisk(boot::ramdisk(start_info, list.as_ref()))
 }
@@ -133,7 +134,7 @@ pub fn with_kernel_map<R>(work: impl FnOnce(&KernelMap) -> R) -> Option<R> {
     KERNEL_MAP.borrow().as_ref().map(work)
 }
 
-fn with_frames<R>(work: impl FnOnce(&mut FrameTable<'static>) -> R) -> Option<R> {
+pub(super) fn with_frames<R>(work: impl FnOnce(&mut FrameTable<'static>) -> R) -> Option<R> {
     FRAMES.borrow_mut().as_mut().map(work)
 }
 

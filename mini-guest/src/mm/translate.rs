@@ -23,10 +23,22 @@ pub fn init(start_info: &StartInfo) {
 pub fn mfn(pfn: Pfn) -> Mfn {
     let (list, count) = P2M.get();
     assert!(pfn.raw() < count, "{pfn:?} of {count}");
-    // SAFETY: the builder made the list, `count` words long and aligned; it is never changed.
+    // SAFETY: the builder made the list, `count` words long and aligned; only `set` changes it.
     let raw = unsafe { (list as *const u32).wrapping_add(pfn.index()).read() };
     assert_ne!(raw, INVALID_FRAME, "{pfn:?} has no frame");
     Mfn::new(raw)
+}
+
+/// From now on `mfn` is behind `pfn`, or nothing.
+///
+/// # Panics
+/// Where the domain has no such frame.
+pub(super) fn set(pfn: Pfn, mfn: Option<Mfn>) {
+    let (list, count) = P2M.get();
+    assert!(pfn.raw() < count, "{pfn:?} of {count}");
+    let raw = mfn.map_or(INVALID_FRAME, Mfn::raw);
+    // SAFETY: as above; the builder mapped the list writable, and there is one processor.
+    unsafe { (list as *mut u32).wrapping_add(pfn.index()).write(raw) }
 }
 
 /// Machine address of byte `offset` of frame `pfn`.
@@ -42,5 +54,9 @@ pub fn pfn(mfn: Mfn) -> Option<Pfn> {
     // SAFETY: the window is mapped read-only in every address space; its words change under us, hence volatile.
     let raw = unsafe { (HV_START as *const u32).wrapping_add(mfn.index()).read_volatile() };
     let found = Pfn::new(raw);
-    (raw < P2M.get().1 && self::mfn(found) == mfn).then_some(found)
+    let (list, count) = P2M.get();
+    // SAFETY: as above; the list is that long.
+    let is_ours =
+        raw < count && unsafe { (list as *const u32).wrapping_add(found.index()).read() } == mfn.raw();
+    is_ours.then_some(found)
 }

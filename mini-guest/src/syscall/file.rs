@@ -1,6 +1,7 @@
 //! Open files: open, close, seek, and the directory that a path begins at.
 
 use super::Args;
+use crate::fs::proc::ProcNode;
 use crate::fs::tree::{Follow, Node};
 use crate::fs::{Body, Device, OpenFile, What};
 use crate::kernel::{Kernel, SysResult};
@@ -89,7 +90,9 @@ impl Kernel {
             return Ok(What::Path(node));
         }
         let inode = match node {
-            Node::Proc(_) if flags.can_write() => return Err(Errno::EACCES),
+            Node::Proc(proc) if flags.can_write() && !matches!(proc, ProcNode::XenFile(_)) => {
+                return Err(Errno::EACCES);
+            }
             Node::Proc(proc) => {
                 return proc
                     .content(self)

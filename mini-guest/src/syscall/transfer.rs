@@ -2,11 +2,13 @@
 
 use alloc::rc::Rc;
 
+use crate::fs::proc::{ProcNode, XenFile};
 use crate::fs::{Body, OpenFile, What};
 use crate::kernel::{Kernel, Stop, SysResult};
 use crate::linux::Errno;
 use crate::linux::file::OpenFlags;
 use crate::linux::signal::Signal;
+use crate::mm::{balloon, exchange};
 use crate::pipe::{PipeEnd, Transfer};
 use crate::process::WaitFor;
 use crate::tty::TtyRead;
@@ -185,6 +187,9 @@ impl Kernel {
         self.process().memory().borrow_mut().copy_in(from, bytes)?;
         match &file.what {
             What::Null(_) | What::Zero(_) | What::Random(_) => {}
+            What::Text(ProcNode::XenFile(XenFile::Balloon), _) => {
+                exchange::ask(balloon::parse_kib(bytes)?)?;
+            }
             What::File(inode) => {
                 let Body::File(data) = &inode.body else {
                     return Err(Errno::EINVAL.into());

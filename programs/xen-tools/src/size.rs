@@ -20,7 +20,7 @@ impl fmt::Display for SizeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed => f.write_str("not an amount of memory such as 16M, 512K or 1G"),
-            Self::OutOfRange => f.write_str("a domain has between 4K and 64G"),
+            Self::OutOfRange => f.write_str("not between 4K and 64G, which a domain can have"),
         }
     }
 }

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 
 use super::cpio::tests::archive;
 use super::data::FileData;
-use super::proc::{NoProcesses, ProcNode, ProcSource, ProcessFile, SystemFile};
+use super::proc::{NoProcesses, ProcNode, ProcSource, ProcessFile, SystemFile, XenFile};
 use super::tree::{Follow, Place};
 use super::*;
 use crate::linux::Errno;
@@ -26,6 +26,10 @@ impl ProcSource for TwoProcesses {
 
     fn system(&self, _: SystemFile) -> Vec<u8> {
         b"text".to_vec()
+    }
+
+    fn xen(&self, _: XenFile) -> Vec<u8> {
+        b"size".to_vec()
     }
 
     fn process(&self, pid: u32, file: ProcessFile) -> Option<Vec<u8>> {
@@ -125,6 +129,7 @@ fn directories_know_their_path() {
         ("abs", "/bin"),
         ("/proc/7", "/proc/7"),
         ("/proc", "/proc"),
+        ("/proc/xen/../xen", "/proc/xen"),
     ] {
         assert_eq!(
             fs.path_of(&find(&fs, path).unwrap()),

@@ -148,10 +148,11 @@ fn request(host: &Host, known: &Known, at: usize, value: u32) -> Outcome {
 pub fn mem_set(words: &[&str]) -> Outcome {
     let (host, known, kib) = domain_and_size(words)?;
     if known.id() == DomId::DOM0 {
-        let target = format!("{kib}");
-        return file::File::open_with(BALLOON, programs::abi::O_WRONLY)
+        let target = format!("{kib}K");
+        file::File::open_with(BALLOON, programs::abi::O_WRONLY)
             .and_then(|balloon| io::write_all(balloon.descriptor(), target.as_bytes()))
-            .map_err(|error| format!("{}: {error}", crate::create::shown(BALLOON)));
+            .map_err(|error| format!("{}: {error}", crate::create::shown(BALLOON)))?;
+        return await_size(&host, &known, kib);
     }
     let view = known.view();
     if let Some(max) = view.max_memory_kib
@@ -164,6 +165,12 @@ pub fn mem_set(words: &[&str]) -> Outcome {
     }
     let target = u32::try_from(kib).map_err(|_| size::SizeError::OutOfRange.to_string())?;
     request(&host, &known, MEMORY_TARGET, target)?;
+    await_size(&host, &known, kib)
+}
+
+/// Waits until a domain has as much as it was asked to have.
+fn await_size(host: &Host, known: &Known, kib: u64) -> Outcome {
+    let view = known.view();
     let has = || {
         host.info(known.id())
             .map_or(0, |info| u64::from(info.tot_pages) * PAGE_KIB)
@@ -173,7 +180,7 @@ pub fn mem_set(words: &[&str]) -> Outcome {
         Ok(())
     } else {
         Err(format!(
-            "{} is at {} KiB and stays there: its kernel may have no balloon",
+            "{} is at {} KiB and stays there: more is in use, or it began with less, or its kernel has no balloon",
             view.label(),
             has()
         ))

@@ -37,7 +37,7 @@ pub fn tests(launcher: &Arc<Path>) -> Vec<Test> {
 }
 
 /// Domain0 with the modules for other domains, `initrd` being theirs.
-fn image(dom0_args: &str, initrd: &Path) -> Result<BootImage, Stop> {
+pub(super) fn image(dom0_args: &str, initrd: &Path) -> Result<BootImage, Stop> {
     let named = |n, file: &Path, args: &str| boot_image::for_domains(n, file.into(), args);
     let kernel = fixture::mini_guest()?;
     let default = initrd
@@ -62,7 +62,7 @@ pub(super) fn session(test: &str, keys: &str) -> Result<Record, Stop> {
     run(test, &image, keys)
 }
 
-fn run(test: &str, image: &BootImage, keys: &str) -> Result<Record, Stop> {
+pub(super) fn run(test: &str, image: &BootImage, keys: &str) -> Result<Record, Stop> {
     let keyboard = Keyboard::of_text(keys);
     let record = fixture::boot(test, &Machine::default(), image, keyboard, fixture::LIMIT * 2)?;
     coverage::collect(&record.text);
@@ -71,7 +71,7 @@ fn run(test: &str, image: &BootImage, keys: &str) -> Result<Record, Stop> {
 }
 
 /// The JSON that was printed behind the line `marker`.
-fn json_behind(text: &str, marker: &str) -> Result<Value, Stop> {
+pub(super) fn json_behind(text: &str, marker: &str) -> Result<Value, Stop> {
     let is_marker = |line: &str| line.trim_end() == marker;
     let lines = text.lines().skip_while(|line| !is_marker(line)).skip(1);
     let rest: Vec<&str> = lines.skip_while(|line| !line.starts_with(['[', '{'])).collect();

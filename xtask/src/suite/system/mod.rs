@@ -1,5 +1,6 @@
 //! System tests: the whole of it, as a person uses it. Keys go in at the console, and what the screen shows is judged.
 
+mod balloon;
 mod consoles;
 mod domains;
 mod programs;
@@ -51,6 +52,7 @@ pub fn tests(launcher: &Path) -> Vec<Test> {
     tests.extend(domains::tests(&launcher));
     tests.extend(consoles::tests(&launcher));
     tests.extend(store::tests());
+    tests.extend(balloon::tests());
     for program in programs::CHECKERS {
         let name = format!("system::program_{program}");
         tests.push(Test::new(name.clone(), move || programs::checker(&name, program)));
