@@ -1,6 +1,6 @@
 //! Debug keys: Ctrl-A three times sends the console's input to the hypervisor, and three times more back.
 
-use crate::report;
+use crate::{inspect, report};
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use heapless::Deque;
 use hv_arch::cpu;
@@ -44,9 +44,13 @@ pub fn serve() {
             }
             b'c' => report::calls(),
             b'd' => report::domains(),
+            b'e' => inspect::event_ports(),
+            b'g' => inspect::grants(),
+            b'i' => inspect::interrupt_lines(),
             b'm' => report::memory(),
             b'o' => report::console_losses(),
             b'r' => report::run_queue(),
+            b'v' => inspect::registers(),
             b'X' => cpu::overflow_stack(),
             SWITCH | b'\r' | b'\n' => {}
             other => log::info!(
@@ -59,6 +63,6 @@ pub fn serve() {
 
 fn help() {
     log::info!(
-        "keys: a audit, c calls, d domains, m memory, o console, r run queue, X double fault (ends the machine with a report); Ctrl-A three times: input goes to Domain0 again"
+        "keys: a audit, c calls, d domains, e event ports, g grants, i interrupt lines, m memory, o console, r run queue, v registers, X double fault (ends the machine with a report); Ctrl-A three times: input goes to Domain0 again"
     );
 }

@@ -13,6 +13,7 @@ mod dom0;
 mod end;
 mod exit;
 mod hypercalls;
+mod inspect;
 mod interrupts;
 mod keys;
 mod lock;

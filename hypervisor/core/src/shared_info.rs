@@ -134,6 +134,15 @@ impl<'a, M: FrameMemory> SharedInfo<'a, M> {
             != 0
     }
 
+    /// Whether `port` is pending.
+    #[must_use]
+    pub fn is_pending(&self, port: u32) -> bool {
+        self.memory
+            .load_u32(self.frame, self.layout.pending + port as usize / 32 * 4)
+            & 1 << (port % 32)
+            != 0
+    }
+
     /// Writes the time record between its two versions. Those in `record` are not looked at: the page's first
     /// version is incremented and the second made equal to it.
     pub fn write_time(&self, record: &TimeRecord) {

@@ -3,6 +3,7 @@
 mod balloon;
 mod consoles;
 mod domains;
+mod keys;
 mod programs;
 mod store;
 mod templates;
@@ -53,6 +54,7 @@ pub fn tests(launcher: &Path) -> Vec<Test> {
     tests.extend(consoles::tests(&launcher));
     tests.extend(store::tests());
     tests.extend(balloon::tests());
+    tests.extend(keys::tests());
     for program in programs::CHECKERS {
         let name = format!("system::program_{program}");
         tests.push(Test::new(name.clone(), move || programs::checker(&name, program)));
