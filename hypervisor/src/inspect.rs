@@ -5,7 +5,7 @@
 use crate::{machine::Machine, state};
 use hv_core::{
     domain::Domain,
-    event::{Port, pirq::LINES},
+    event::{LINES, Port},
     hypervisor::Hypervisor,
     shared_info::SharedInfo,
 };
@@ -178,7 +178,7 @@ pub fn registers() {
         );
         log::info!(
             "{id}: page tables at frame {:#x}, GDT {} entries, LDT {}, ring-1 stack {:04x}:{:08x}",
-            vcpu.roots[0].map_or(0, |root| root.0),
+            vcpu.roots[0].map_or(0, |root| root.raw()),
             vcpu.gdt_entries,
             vcpu.ldt_entries,
             vcpu.kernel_ss,

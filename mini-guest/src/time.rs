@@ -2,6 +2,7 @@
 
 use core::arch::x86::_rdtsc;
 
+use guest_abi::domctl::{Dom0Op, SetTime};
 use guest_abi::errno::Errno;
 
 use crate::{hypercall, shared};
@@ -32,6 +33,20 @@ pub fn wall_clock() -> (u64, u32) {
         u64::from(record.wc_sec) + ns / NS_PER_SEC,
         (ns % NS_PER_SEC) as u32,
     )
+}
+
+/// Sets the wall clock of the machine, for all domains.
+///
+/// # Errors
+/// −EPERM: this is not the domain that may; −EINVAL.
+pub fn set_wall_clock(seconds: u32, micros: u32) -> Result<(), Errno> {
+    let mut op = Dom0Op::new(&SetTime {
+        secs: seconds,
+        usecs: micros,
+        system_time: now_ns(),
+    });
+    // SAFETY: the block is ours and whole, and there is no address in it.
+    unsafe { hypercall::dom0_op(&mut op) }.map(drop)
 }
 
 /// Asks for the timer event at `deadline` (ns since boot), or for none.

@@ -48,6 +48,7 @@ pub mod nr {
     pub const FCNTL64: u32 = 221;
     pub const SET_THREAD_AREA: u32 = 243;
     pub const CLOCK_GETTIME: u32 = 265;
+    pub const CLOCK_SETTIME64: u32 = 404;
     pub const STATX: u32 = 383;
 }
 

@@ -147,7 +147,7 @@ impl Kernel {
                 self.process_call(number, args)
             }
             29 | 37 | 174 | 175 | 176 | 179 | 238 | 270 => self.signal_call(number, args),
-            13 | 43 | 78 | 162 | 265 | 266 | 267 | 403 | 406 => self.time_call(number, args),
+            13 | 25 | 43 | 78 | 79 | 162 | 264..=267 | 403 | 404 | 406 => self.time_call(number, args),
             _ => self.system_info_call(number, args),
         }
     }

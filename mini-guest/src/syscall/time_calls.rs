@@ -19,6 +19,10 @@ impl Kernel {
                 self.copy_out_if(a, &now.to_le_bytes())?;
                 Ok(now)
             }
+            25 => {
+                let block = self.copy_in::<4>(a)?;
+                set_wall(i64::from(word(&block, 0) as i32), 0)
+            }
             43 => self.sys_times(a),
             78 => {
                 let now = self.wall_time();
@@ -29,6 +33,29 @@ impl Kernel {
                 self.copy_out_if(a, &packed)?;
                 self.copy_out_if(b, &[0; 8])?;
                 Ok(0)
+            }
+            79 => {
+                // A time zone is not kept; a call that gives one alone changes nothing.
+                if a == 0 {
+                    return Ok(0);
+                }
+                let block = self.copy_in::<8>(a)?;
+                let micros = i64::from(word(&block, 4) as i32);
+                set_wall(i64::from(word(&block, 0) as i32), micros.saturating_mul(1000))
+            }
+            264 => {
+                let block = self.copy_in::<8>(b)?;
+                only_wall(a)?;
+                set_wall(
+                    i64::from(word(&block, 0) as i32),
+                    i64::from(word(&block, 4) as i32),
+                )
+            }
+            404 => {
+                let block = self.copy_in::<16>(b)?;
+                only_wall(a)?;
+                let long = |at| u64::from(word(&block, at)) | u64::from(word(&block, at + 4)) << 32;
+                set_wall(long(0).cast_signed(), long(8).cast_signed())
             }
             162 => self.sys_sleep(1, 0, a, b),
             267 => self.sys_sleep(a, b, c, d),
@@ -101,4 +128,17 @@ impl Kernel {
         self.copy_out_if(to, &packed)?;
         Ok(ticks(self.uptime_ns()) as u32)
     }
+}
+
+/// Clocks other than the wall clock cannot be set.
+fn only_wall(clock: u32) -> Result<(), Errno> {
+    if clock == 0 { Ok(()) } else { Err(Errno::EINVAL) }
+}
+
+/// Sets the wall clock, which Domain0 may.
+fn set_wall(seconds: i64, nanos: i64) -> SysResult {
+    TimeSpec::checked_ns(seconds, nanos).ok_or(Errno::EINVAL)?;
+    let seconds = u32::try_from(seconds).map_err(|_| Errno::EINVAL)?;
+    time::set_wall_clock(seconds, (nanos / 1000) as u32).map_err(Errno::from_hypervisor)?;
+    Ok(0)
 }

@@ -1,7 +1,7 @@
 //! Calls about the system and its time.
 
 use super::{address, address_mut, call};
-use crate::abi::{REBOOT_MAGIC1, REBOOT_MAGIC2, Timespec, UtsName, nr};
+use crate::abi::{CLOCK_REALTIME, REBOOT_MAGIC1, REBOOT_MAGIC2, Timespec, UtsName, nr};
 use crate::errno::{Errno, Result};
 
 /// Names of the system.
@@ -30,6 +30,15 @@ pub fn nanosleep(time: Timespec) -> core::result::Result<(), (Errno, Timespec)> 
     call(nr::NANOSLEEP, &[address(&time), address_mut(&mut rest)])
         .map(drop)
         .map_err(|error| (error, rest))
+}
+
+/// Sets the wall clock to so many seconds since 1970.
+///
+/// # Errors
+/// EPERM: not in this domain; EINVAL: a time that cannot be.
+pub fn clock_settime(seconds: i64) -> Result<()> {
+    let time = [seconds, 0];
+    call(nr::CLOCK_SETTIME64, &[CLOCK_REALTIME, address(&time)]).map(drop)
 }
 
 /// Reads a clock.

@@ -256,7 +256,7 @@ fn requests() -> Outcome {
 }
 
 /// A tree for domains whose shell never comes: they burn the processor.
-fn busy_initrd() -> Result<tempfile::TempDir, Stop> {
+pub(super) fn busy_initrd() -> Result<tempfile::TempDir, Stop> {
     let tree = tempfile::tempdir()?;
     crate::initrd::populate_domain(tree.path())?;
     std::fs::write(tree.path().join("etc/rc"), "spin 1000\n")?;

@@ -1,23 +1,32 @@
 //! The hypervisor's debug keys, and the way to them and back.
 
-use super::domains::{image, run};
-use super::has_lines;
+use super::domains::{PROMPT, prepare};
 use crate::check;
+use crate::suite::command_line::dialog;
 use crate::suite::{Outcome, Test, fixture};
+use std::path::Path;
+use std::sync::Arc;
 
 /// The tests.
-pub fn tests() -> Vec<Test> {
-    vec![Test::new("system::debug_keys_show_everything", keys)]
+pub fn tests(launcher: &Arc<Path>) -> Vec<Test> {
+    let launcher = Arc::clone(launcher);
+    vec![Test::new("system::debug_keys_show_everything", move || {
+        keys(&launcher)
+    })]
 }
 
-/// Three Ctrl-A, each key, three Ctrl-A: what is typed behind them is Domain0's again. The hypervisor takes its keys when they
-/// arrive, so they may be served before Domain0 has read what was typed before them.
-fn keys() -> Outcome {
-    let name = "system::debug_keys_show_everything";
-    let image = image("autostart=no", &fixture::domain_initrd()?)?;
-    let keys = "echo ready-$?\n\x01\x01\x01hacdegimorvz\x01\x01\x01\necho back-$?\npoweroff\n";
-    let record = run(name, &image, keys)?;
-    has_lines(&record, &["ready-0", "back-0"])?;
+/// Three Ctrl-A, each key, three Ctrl-A: what is typed behind them is Domain0's again.
+fn keys(launcher: &Path) -> Outcome {
+    prepare()?;
+    let steps: [(&str, &[u8]); 3] = [
+        (PROMPT, b"\x01\x01\x01hacdegimorvz"),
+        ("no key 'z'", b"\x01\x01\x01echo back-$?\n"),
+        ("back-0\r\n", b"poweroff\n"),
+    ];
+    let args = ["--timeout", "240", "--append", "loglvl=debug"];
+    let finished = dialog(launcher, &args, &steps)?.expect_status(0)?;
+    let shown = &finished.output;
+    fixture::keep_log("system::debug_keys_show_everything", shown)?;
     for text in [
         "keys: a audit",
         "audit: no difference",
@@ -27,20 +36,18 @@ fn keys() -> Outcome {
         " Timer",
         " Console",
         " DomainException",
+        " to d0 port ",
         "grants: none",
         "line 4: the hypervisor's",
         "memory: ",
         "console: 0 bytes of output lost",
         "scheduler: bvt, ",
         "d0: cs:eip ",
+        "d2: cs:eip ",
         "d0: page tables at frame 0x",
         "no key 'z'",
     ] {
-        check!(
-            record.text.contains(text),
-            "no {text:?} in\n{}",
-            fixture::tail(&record.text)
-        );
+        check!(shown.contains(text), "no {text:?} in\n{}", fixture::tail(shown));
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ mod keys;
 mod programs;
 mod store;
 mod templates;
+mod watching;
 
 use super::command_line::{Stdin, launch};
 use super::{Outcome, Stop, Test, coverage, fixture};
@@ -54,7 +55,8 @@ pub fn tests(launcher: &Path) -> Vec<Test> {
     tests.extend(consoles::tests(&launcher));
     tests.extend(store::tests());
     tests.extend(balloon::tests());
-    tests.extend(keys::tests());
+    tests.extend(keys::tests(&launcher));
+    tests.extend(watching::tests(&launcher));
     for program in programs::CHECKERS {
         let name = format!("system::program_{program}");
         tests.push(Test::new(name.clone(), move || programs::checker(&name, program)));
