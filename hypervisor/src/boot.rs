@@ -156,8 +156,8 @@ pub fn map_everything(info: &BootInfo, memory: &mut BootMemory<'_>) -> Root {
     root
 }
 
-/// Puts the CPU's own tables and control registers in order; gives the address space that Domain0 will run in.
-pub fn set_up_cpu(memory: &mut BootMemory<'_>, root: Root, limits: SegmentLimits) -> AddressSpace {
+/// Puts the CPU's own tables and control registers in order, and makes the address space that domains run in.
+pub fn set_up_cpu(memory: &mut BootMemory<'_>, root: Root, limits: SegmentLimits) {
     cpu::set_control_registers(cpu::has_umip());
     let space = AddressSpace::new(memory, root);
     // SAFETY: no guest tables hang in it yet.
@@ -168,7 +168,6 @@ pub fn set_up_cpu(memory: &mut BootMemory<'_>, root: Root, limits: SegmentLimits
     gdt::load();
     idt::init();
     machine_check::init();
-    space
 }
 
 /// Sets the frame table up: who owns which frame, and what is free.

@@ -63,23 +63,24 @@ impl Tlb for Machine {
 }
 
 impl CpuControl for Machine {
-    fn load_gdt(&self, frames: &[Mfn], _entries: u32) {
-        for page in 0..14 {
-            space().set_gdt_page(page, frames.get(page).map(|f| f.addr().raw()));
-        }
-        self.flush();
+    #[inline]
+    fn load_gdt(&self, frames: &[Option<Mfn>], _entries: u32) {
+        space().set_gdt(
+            frames
+                .iter()
+                .map_while(|frame| *frame)
+                .map(|frame| frame.addr().raw()),
+        );
     }
 
+    #[inline]
     fn load_ldt(&self, entries: u32) {
-        for page in 0..16 {
-            space().set_ldt_page(page, None);
-        }
-        self.flush();
+        space().clear_ldt();
         gdt::load_ldt(LDT_WINDOW, entries);
     }
 
     fn map_ldt_page(&self, index: usize, frame: Mfn) {
-        space().set_ldt_page(index, Some(frame.addr().raw()));
+        space().set_ldt_page(index, frame.addr().raw());
     }
 
     fn set_task_switched(&self, on: bool) {

@@ -10,7 +10,7 @@
 //! allocates later. Source of the entry formats: Intel SDM vol. 3A, 4.5.
 
 use crate::{cpu, percpu};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Linear address of physical address 0 in the image's slot.
 pub const HV_BASE: u64 = 0xFFFF_8280_0000_0000;
@@ -22,6 +22,11 @@ pub const DIRECT_MAP_END: u64 = 0xFFFF_8800_0000_0000;
 pub const GDT_WINDOW: u64 = 0xFFFF_8200_0000_0000;
 /// The running domain's LDT: 16 pages.
 pub const LDT_WINDOW: u64 = GDT_WINDOW + 0x1_0000;
+/// Pages of a guest's GDT; the hypervisor's own follows.
+const GDT_PAGES: usize = 14;
+/// The first page of the LDT window in the table of both windows, and how many there are.
+const FIRST_LDT_PAGE: usize = 16;
+const LDT_PAGES: usize = 16;
 /// Device registers are mapped from here, in the image's slot.
 const DEVICES: u64 = HV_BASE + 0x40_0000_0000;
 
@@ -252,11 +257,15 @@ pub fn map_physical(
 }
 
 /// A domain's address space as the hypervisor frames it: the L4 and the table of its GDT and LDT windows.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct AddressSpace {
     root: Root,
     windows: u64,
     empty_page: u64,
+    /// How many pages of the GDT window, from the first on, show a guest's.
+    gdt_pages: AtomicU32,
+    /// Which pages of the LDT window are mapped, a bit each.
+    ldt_pages: AtomicU32,
 }
 
 impl AddressSpace {
@@ -276,11 +285,13 @@ impl AddressSpace {
             root,
             windows: table,
             empty_page,
+            gdt_pages: AtomicU32::new(0),
+            ldt_pages: AtomicU32::new(0),
         };
-        for page in 0..14 {
-            space.set_window(page, None);
+        for page in 0..GDT_PAGES {
+            space.write_window(page, empty_page);
         }
-        space.write_window(14, crate::gdt::reserved_page());
+        space.write_window(GDT_PAGES, crate::gdt::reserved_page());
         space
     }
 
@@ -290,29 +301,41 @@ impl AddressSpace {
         unsafe { entry(self.windows, page).write(frame | P | RW | A | D | NX) };
     }
 
-    fn set_window(&self, page: usize, frame: Option<u64>) {
-        self.write_window(page, frame.unwrap_or(self.empty_page));
+    /// Maps `frames` as the first pages of the GDT window, and pages without descriptors behind them. The caller flushes.
+    #[inline]
+    pub fn set_gdt(&self, frames: impl Iterator<Item = u64>) {
+        let before = self.gdt_pages.load(Ordering::Relaxed) as usize;
+        let mut pages = 0;
+        for frame in frames.take(GDT_PAGES) {
+            self.write_window(pages, frame);
+            pages += 1;
+        }
+        for page in pages..before {
+            self.write_window(page, self.empty_page);
+        }
+        self.gdt_pages.store(pages as u32, Ordering::Relaxed);
     }
 
-    /// Maps `frame` (or no descriptors) as GDT page 0–13. The caller flushes.
-    ///
-    /// # Panics
-    /// For a page that is not the guest's.
-    pub fn set_gdt_page(&self, page: usize, frame: Option<u64>) {
-        assert!(page < 14);
-        self.set_window(page, frame);
-    }
-
-    /// Maps `frame` as LDT page 0–15, or unmaps it so that its next use faults. The caller flushes.
+    /// Maps `frame` as LDT page 0–15.
     ///
     /// # Panics
     /// For a page outside the window.
-    pub fn set_ldt_page(&self, page: usize, frame: Option<u64>) {
-        assert!(page < 16);
-        match frame {
-            Some(frame) => self.write_window(16 + page, frame),
+    pub fn set_ldt_page(&self, page: usize, frame: u64) {
+        assert!(page < LDT_PAGES);
+        self.write_window(FIRST_LDT_PAGE + page, frame);
+        self.ldt_pages.fetch_or(1 << page, Ordering::Relaxed);
+    }
+
+    /// Unmaps all LDT pages, so that their next use faults. The caller flushes.
+    #[inline]
+    pub fn clear_ldt(&self) {
+        if self.ldt_pages.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let mapped = self.ldt_pages.swap(0, Ordering::Relaxed);
+        for page in (0..LDT_PAGES).filter(|page| mapped >> page & 1 != 0) {
             // SAFETY: `windows` is the L1 made in `new`.
-            None => unsafe { entry(self.windows, 16 + page).write(0) },
+            unsafe { entry(self.windows, FIRST_LDT_PAGE + page).write(0) };
         }
     }
 

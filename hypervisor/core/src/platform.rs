@@ -179,10 +179,12 @@ pub struct FastTrap {
 
 /// Processor state of the running vCPU that lives in registers and in the hypervisor's own tables.
 pub trait CpuControl {
-    /// Maps `frames` (checked descriptor pages) as the running domain's GDT of `entries` entries, and loads it.
-    /// The hypervisor's own reserved page stays where it is. No frames: the hypervisor's GDT alone.
-    fn load_gdt(&self, frames: &[Mfn], entries: u32);
-    /// Unmaps every LDT page and loads an LDT of `entries` entries (0: none); pages are mapped on demand.
+    /// Maps `frames` (checked descriptor pages, up to the first `None`) as the running domain's GDT of `entries` entries. The
+    /// hypervisor's own reserved page stays where it is. No frames: the hypervisor's GDT alone. The table before may be in
+    /// force until the next flush.
+    fn load_gdt(&self, frames: &[Option<Mfn>], entries: u32);
+    /// Unmaps every LDT page and loads an LDT of `entries` entries (0: none); pages are mapped on demand. What was mapped
+    /// before may be in force until the next flush.
     fn load_ldt(&self, entries: u32);
     /// Maps checked descriptor page `frame` as page `index` of the LDT window.
     fn map_ldt_page(&self, index: usize, frame: Mfn);

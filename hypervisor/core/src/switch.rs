@@ -8,8 +8,6 @@
 //! Source: Xen 2.0 interface, context switch.
 
 use crate::{bounce::deliver_failsafe, context::Context, crash, fpu, platform::Platform, vcpu::Vcpu};
-use arrayvec::ArrayVec;
-use guest_abi::addr::Mfn;
 
 /// Makes the domain in `slot` the current one: the registers become its own.
 pub fn switch_to<P: Platform>(cx: &mut Context<'_, P>, slot: usize) {
@@ -40,10 +38,11 @@ pub fn enter<P: Platform>(cx: &mut Context<'_, P>, slot: usize) {
     let domain = cx.current_domain();
     let vcpu = &domain.vcpus[0];
     platform.set_shared_info(domain.shared_info);
-    if let Some(root) = vcpu.roots[0] {
-        platform.activate_root(root);
-    }
     load_tables(platform, vcpu);
+    match vcpu.roots[0] {
+        Some(root) => platform.activate_root(root),
+        None => platform.flush(),
+    }
     load_debug_registers(platform, vcpu);
     platform.set_kernel_stack(vcpu.kernel_ss, vcpu.kernel_esp);
     platform.set_fast_trap(vcpu.armed_fast_trap());
@@ -58,11 +57,13 @@ pub fn enter<P: Platform>(cx: &mut Context<'_, P>, slot: usize) {
     }
 }
 
-/// Loads GDT and LDT, with the LDT pages that were mapped before.
+/// Loads GDT and LDT, with the LDT pages that were mapped before. They are in force when the root is.
 fn load_tables<P: Platform>(platform: &P, vcpu: &Vcpu) {
-    let frames: ArrayVec<Mfn, 14> = vcpu.gdt_frames.iter().map_while(|frame| *frame).collect();
-    platform.load_gdt(&frames, vcpu.gdt_entries);
+    platform.load_gdt(&vcpu.gdt_frames, vcpu.gdt_entries);
     platform.load_ldt(vcpu.ldt_entries);
+    if vcpu.ldt_entries == 0 {
+        return;
+    }
     for (index, frame) in vcpu.ldt_frames.iter().enumerate() {
         if let Some(frame) = *frame {
             platform.map_ldt_page(index, frame);

@@ -13,9 +13,11 @@
 )]
 
 mod calls;
+mod domains;
 mod events;
 mod grants;
 mod memory;
+mod partner;
 mod ring3;
 mod routine;
 mod stretch;
@@ -42,5 +44,6 @@ fn main(start_info: &'static StartInfo) -> ! {
     if !is_trace {
         stretch::measure();
     }
+    domains::measure(start_info, is_trace);
     report::success()
 }

@@ -2,8 +2,11 @@
 
 use core::arch::global_asm;
 use core::cell::UnsafeCell;
+use core::fmt::Display;
+use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use guest_abi::domctl::{CreateDomain, DestroyDomain, Dom0Op};
 use guest_abi::segment::Selector;
 use guest_abi::shared_info::offset;
 use mini_guest::println;
@@ -35,6 +38,13 @@ impl Arguments {
         }
     }
 
+    /// Word `n`.
+    pub fn get(&self, n: usize) -> u32 {
+        assert!(n < 16);
+        // SAFETY: inside the array; no loop runs now.
+        unsafe { self.0.get().cast::<u32>().add(n).read_volatile() }
+    }
+
     /// The time that the timer's callback noted.
     pub fn noted_time(&self) -> u64 {
         // SAFETY: inside the array; the callback wrote them before or will later, volatile for that.
@@ -52,6 +62,8 @@ global_asm!(
     SELECTOR = const offset::EVTCHN_PENDING_SEL,
     PENDING = const offset::EVTCHN_UPCALL_PENDING,
     MASK = const offset::EVTCHN_UPCALL_MASK,
+    CREATED = const offset_of!(Dom0Op, u) + offset_of!(CreateDomain, domain),
+    DESTROYED = const offset_of!(Dom0Op, u) + offset_of!(DestroyDomain, domain),
 );
 
 /// Runs so many rounds; gives the time it took.
@@ -90,6 +102,9 @@ routines! {
     DESCRIPTOR = bench_descriptor_full, bench_descriptor_empty;
     TIMER = bench_timer_full, bench_timer_empty;
     YIELD = bench_yield_full, bench_yield_empty;
+    CREATE_DESTROY = bench_create_destroy_full, bench_create_destroy_empty;
+    SEND = bench_send_full, bench_send_empty;
+    WAKE = bench_wake_full, bench_wake_empty;
 }
 
 /// Makes every measurement one of `rounds` rounds.
@@ -107,9 +122,14 @@ pub unsafe fn measure(key: &str, (full, empty): (Routine, Routine), units: u32) 
 }
 
 /// Prints the cost of one of `units` things, rounded to the nearest whole instruction.
-pub fn print(key: &str, units: u32, mut run: impl FnMut(u32) -> (u64, u64)) {
+pub fn print(key: impl Display, units: u32, run: impl FnMut(u32) -> (u64, u64)) {
+    print_of(key, units, ROUNDS, run);
+}
+
+/// The same of another number of rounds.
+pub fn print_of(key: impl Display, units: u32, rounds: u32, mut run: impl FnMut(u32) -> (u64, u64)) {
     let few = FEW_ROUNDS.load(Ordering::Relaxed);
-    let rounds = if few == 0 { ROUNDS } else { few };
+    let rounds = if few == 0 { rounds } else { few };
     run(WARM_UP);
     let (full, empty) = run(rounds);
     let things = u64::from(rounds * units);

@@ -230,8 +230,48 @@ bench_\op\()_empty:
     HYPERCALL
 .endm
 
+# args: the block that creates, the block that ends
+.macro create_destroy
+    mov ebx, [{ARGS}]
+    mov word ptr [ebx + {CREATED}], 0
+    mov eax, 7
+    HYPERCALL
+    mov ebx, [{ARGS}]
+    mov cx, [ebx + {CREATED}]
+    mov ebx, [{ARGS} + 4]
+    mov [ebx + {DESTROYED}], cx
+    mov eax, 7
+    HYPERCALL
+.endm
+
+# args: the block that sends
+.macro send
+    mov ebx, [{ARGS}]
+    mov eax, 16
+    HYPERCALL
+.endm
+
+# How long it takes from a send to the first instruction of the domain that it wakes, which notes the time. Without the
+# send the time is noted here. args: the block that sends, where the time is noted, sum of the times
+.macro wake
+    mov esi, [{ARGS} + 4]
+    mov ebx, [{ARGS}]
+    rdtsc
+    mov edi, eax
+    mov eax, 16
+    .if FULL
+    int 0x82
+    .else
+    rdtsc
+    mov [esi], eax
+    .endif
+    mov eax, [esi]
+    sub eax, edi
+    add [{ARGS} + 8], eax
+.endm
+
 .section .text.bench_routines, "ax", @progbits
-.irp op, null, unknown, stack_switch, mmu_update, mmu_batch, update_va, table_write, pin_unpin, page_fault, undefined, breakpoint, send_masked, send_delivered, alloc_close, grant, multicall, trap_table, descriptor, timer, yield
+.irp op, null, unknown, stack_switch, mmu_update, mmu_batch, update_va, table_write, pin_unpin, page_fault, undefined, breakpoint, send_masked, send_delivered, alloc_close, grant, multicall, trap_table, descriptor, timer, yield, create_destroy, send, wake
 ROUTINE \op
 .endr
 

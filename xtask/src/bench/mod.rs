@@ -4,7 +4,7 @@
 //! time-stamp counter counts executed instructions. It prints `bench: KEY NUMBER` for each operation; [`table`] knows the keys. The
 //! machine runs twice, and a number that differs is an error: then it is not the hypervisor's cost alone.
 //!
-//! README.md holds the table between two marks; `bench --write` replaces it, `check` compares.
+//! README.md holds the tables, each between two marks; `bench --write` replaces them, `check` compares.
 
 pub mod table;
 
@@ -36,42 +36,55 @@ pub type Numbers = BTreeMap<String, u64>;
 /// # Errors
 /// A failed build or run; two runs that differ; a README without the marks.
 pub fn bench(args: &BenchArgs) -> Result<()> {
-    let measured = table::render(&measure()?)?;
-    println!("{measured}");
+    let tables = tables()?;
     let readme = readme()?;
-    let text =
+    let mut text =
         std::fs::read_to_string(&readme).with_context(|| format!("cannot read {}", readme.display()))?;
-    let current = table::in_text(&text);
-    if args.write {
-        let new = table::replaced(&text, &measured).with_context(|| {
+    let mut is_changed = false;
+    for (marks, measured) in &tables {
+        println!("{measured}");
+        is_changed |= table::in_text(&text, *marks) != Some(measured.trim());
+        text = table::replaced(&text, *marks, measured).with_context(|| {
             format!(
                 "{} has no marks for the table ({})",
                 workspace::display(&readme),
-                table::MARKS[0]
+                marks[0]
             )
         })?;
-        std::fs::write(&readme, new).with_context(|| format!("cannot write {}", readme.display()))?;
+    }
+    if args.write {
+        std::fs::write(&readme, text).with_context(|| format!("cannot write {}", readme.display()))?;
         println!("written to {}", workspace::display(&readme));
-    } else if current != Some(measured.trim()) {
-        println!("README.md has another table; `cargo run -- bench --write` replaces it");
+    } else if is_changed {
+        println!("README.md has other tables; `cargo run -- bench --write` replaces them");
     }
     Ok(())
 }
 
-/// Measures, and compares with README.md's table (part of `check`).
+/// Measures, and compares with README.md's tables (part of `check`).
 ///
 /// # Errors
 /// A number that is not what the README says.
 pub fn check() -> Result<()> {
-    let measured = table::render(&measure()?)?;
     let text = std::fs::read_to_string(readme()?).context("cannot read README.md")?;
-    let current = table::in_text(&text).context("README.md has no cost table")?;
-    if let Some(difference) = table::difference(current, &measured) {
-        bail!(
-            "README.md's cost table is not what is measured; `cargo run -- bench --write` replaces it\n{difference}"
-        );
+    for (marks, measured) in tables()? {
+        let current = table::in_text(&text, marks).context("README.md lacks a cost table")?;
+        if let Some(difference) = table::difference(current, &measured) {
+            bail!(
+                "README.md's costs are not what is measured; `cargo run -- bench --write` replaces them\n{difference}"
+            );
+        }
     }
     Ok(())
+}
+
+/// Measures; gives the tables and where they belong.
+fn tables() -> Result<[(table::Marks, String); 2]> {
+    let numbers = measure()?;
+    Ok([
+        (table::OPERATIONS, table::render(&numbers)?),
+        (table::CROWDS, table::render_crowds(&numbers)?),
+    ])
 }
 
 fn readme() -> Result<PathBuf> {

@@ -1,10 +1,23 @@
-//! The cost table: its rows, and its place in README.md.
+//! The cost tables: their rows, and their places in README.md.
 
 use super::Numbers;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result};
 
-/// What stands before and after the table in README.md.
-pub const MARKS: [&str; 2] = ["<!-- bench -->", "<!-- /bench -->"];
+/// What stands before and after a table in README.md.
+pub type Marks = [&'static str; 2];
+/// Around the table of operations.
+pub const OPERATIONS: Marks = ["<!-- bench -->", "<!-- /bench -->"];
+/// Around the table of costs by the number of domains.
+pub const CROWDS: Marks = ["<!-- bench domains -->", "<!-- /bench domains -->"];
+
+/// How many domains there are in each row of that table, Domain0 among them.
+const DOMAINS: [u32; 4] = [2, 10, 100, 1000];
+/// Its columns, and the keys of their numbers, less the number of domains.
+const COLUMNS: [(&str, &str); 3] = [
+    ("create + destroy, 4 MB", "create_destroy"),
+    ("domain switch, one way", "domain_switch"),
+    ("event to a blocked domain until it runs", "event_wake"),
+];
 
 /// How a number is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,8 +36,6 @@ struct Row {
     xen: &'static [u64],
     goals: &'static [u64],
     unit: Unit,
-    /// Whether the row appears only when the guest measured it: it belongs to several domains.
-    is_optional: bool,
 }
 
 const fn row(
@@ -39,14 +50,6 @@ const fn row(
         xen,
         goals,
         unit: Unit::Instructions,
-        is_optional: false,
-    }
-}
-
-const fn optional(row: Row) -> Row {
-    Row {
-        is_optional: true,
-        ..row
     }
 }
 
@@ -113,18 +116,18 @@ const ROWS: [Row; 26] = [
         &[234],
         &[40],
     ),
-    optional(row(
+    row(
         "event send, masked / delivered with its return",
         &["event_send_masked", "event_send_delivered"],
         &[468, 851],
         &[100, 200],
-    )),
-    optional(row(
+    ),
+    row(
         "event alloc_unbound + close",
         &["event_alloc_close"],
         &[1138],
         &[300],
-    )),
+    ),
     row("multicall of 32, per call", &["multicall"], &[215], &[40]),
     row(
         "set_trap_table, 1 / 20 entries",
@@ -135,26 +138,21 @@ const ROWS: [Row; 26] = [
     row("update_descriptor", &["update_descriptor"], &[551], &[150]),
     row("set_timer_op", &["set_timer_op"], &[367], &[120]),
     row("yield with nobody else to run", &["yield"], &[2005], &[150]),
-    optional(row(
+    row(
         "domain switch (two domains yielding in turn), one way",
-        &["domain_switch"],
+        &["domain_switch_2"],
         &[],
         &[300],
-    )),
-    optional(row(
-        "block + wake by event, one way",
-        &["block_wake"],
-        &[],
-        &[450],
-    )),
+    ),
+    row("block + wake by event, one way", &["block_wake_2"], &[], &[450]),
     row("grant map + unmap", &["grant_map_unmap"], &[2827], &[550]),
     with_unit(
-        optional(row(
+        row(
             "domain create + destroy, 4 MB, builder excluded",
-            &["create_destroy"],
+            &["create_destroy_2"],
             &[],
             &[2_000_000],
-        )),
+        ),
         Unit::Millions,
     ),
     with_unit(
@@ -181,26 +179,26 @@ const ROWS: [Row; 26] = [
     ),
 ];
 
-/// The table in Markdown, and below it what else was measured.
+/// The table of operations in Markdown, and below it what else was measured.
 ///
 /// # Errors
 /// Names the keys that are missing.
 pub fn render(numbers: &Numbers) -> Result<String> {
     let mut text = String::from("| operation | Xen | goal | ours |\n|---|---:|---:|---:|\n");
-    let mut missing: Vec<&str> = Vec::new();
     for row in &ROWS {
-        let ours: Option<Vec<u64>> = row.keys.iter().map(|key| numbers.get(*key).copied()).collect();
-        match ours {
-            Some(ours) => text += &line(row, &ours),
-            None if row.is_optional => {}
-            None => missing.extend(row.keys.iter().copied().filter(|key| !numbers.contains_key(*key))),
-        }
+        let ours = row
+            .keys
+            .iter()
+            .map(|key| of(numbers, key))
+            .collect::<Result<Vec<_>>>()?;
+        text += &line(row, &ours);
     }
-    ensure!(
-        missing.is_empty(),
-        "the measuring guest does not print {missing:?}"
-    );
-    let known = |key: &str| ROWS.iter().any(|row| row.keys.contains(&key));
+    let known = |key: &str| {
+        ROWS.iter().any(|row| row.keys.contains(&key))
+            || COLUMNS
+                .iter()
+                .any(|(_, column)| DOMAINS.iter().any(|domains| key == key_of(column, *domains)))
+    };
     let others: Vec<_> = numbers.iter().filter(|(key, _)| !known(key)).collect();
     if !others.is_empty() {
         text.push('\n');
@@ -209,6 +207,35 @@ pub fn render(numbers: &Numbers) -> Result<String> {
         text += &format!("{}: {}\n", key.replace('_', " "), grouped(*number));
     }
     Ok(text)
+}
+
+/// The table of costs by the number of domains.
+///
+/// # Errors
+/// Names a key that is missing.
+pub fn render_crowds(numbers: &Numbers) -> Result<String> {
+    let mut text = String::from("| domains |");
+    for (title, _) in COLUMNS {
+        text += &format!(" {title} |");
+    }
+    text += &format!("\n|---:|{}\n", "---:|".repeat(COLUMNS.len()));
+    for domains in DOMAINS {
+        text += &format!("| {} |", grouped(domains.into()));
+        for (_, column) in COLUMNS {
+            text += &format!(" {} |", grouped(of(numbers, &key_of(column, domains))?));
+        }
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+fn key_of(column: &str, domains: u32) -> String {
+    format!("{column}_{domains}")
+}
+
+fn of(numbers: &Numbers, key: &str) -> Result<u64> {
+    let number = numbers.get(key).copied();
+    number.with_context(|| format!("the measuring guest does not print {key}"))
 }
 
 fn line(row: &Row, ours: &[u64]) -> String {
@@ -283,20 +310,20 @@ fn grouped(number: u64) -> String {
 }
 
 /// The table in a text with the marks.
-pub fn in_text(text: &str) -> Option<&str> {
-    let (_, rest) = text.split_once(MARKS[0])?;
-    Some(rest.split_once(MARKS[1])?.0.trim())
+pub fn in_text<'a>(text: &'a str, marks: Marks) -> Option<&'a str> {
+    let (_, rest) = text.split_once(marks[0])?;
+    Some(rest.split_once(marks[1])?.0.trim())
 }
 
 /// The text with another table.
-pub fn replaced(text: &str, table: &str) -> Option<String> {
-    let (before, rest) = text.split_once(MARKS[0])?;
-    let (_, after) = rest.split_once(MARKS[1])?;
+pub fn replaced(text: &str, marks: Marks, table: &str) -> Option<String> {
+    let (before, rest) = text.split_once(marks[0])?;
+    let (_, after) = rest.split_once(marks[1])?;
     Some(format!(
         "{before}{}\n{}\n{}{after}",
-        MARKS[0],
+        marks[0],
         table.trim_end(),
-        MARKS[1]
+        marks[1]
     ))
 }
 
@@ -318,9 +345,12 @@ mod tests {
     use super::*;
 
     fn all_at_goal() -> Numbers {
-        ROWS.iter()
-            .flat_map(|row| row.keys.iter().zip(row.goals))
-            .map(|(key, goal)| (key.to_string(), *goal))
+        let columns = COLUMNS
+            .iter()
+            .flat_map(|(_, column)| DOMAINS.map(|domains| (key_of(column, domains), 12_345)));
+        let rows = ROWS.iter().flat_map(|row| row.keys.iter().zip(row.goals));
+        columns
+            .chain(rows.map(|(key, goal)| (key.to_string(), *goal)))
             .collect()
     }
 
@@ -362,22 +392,40 @@ mod tests {
     }
 
     #[test]
-    fn a_row_may_be_missing_only_if_it_needs_more_domains() {
+    fn no_number_may_be_missing() {
         let mut numbers = all_at_goal();
-        numbers.remove("domain_switch");
-        assert!(!render(&numbers).unwrap().contains("domain switch"));
         numbers.remove("fast_trap");
         assert!(render(&numbers).unwrap_err().to_string().contains("fast_trap"));
+        numbers.remove("event_wake_100");
+        assert!(
+            render_crowds(&numbers)
+                .unwrap_err()
+                .to_string()
+                .contains("event_wake_100")
+        );
+    }
+
+    #[test]
+    fn a_row_per_number_of_domains() {
+        let mut numbers = all_at_goal();
+        numbers.insert("event_wake_1000".into(), 678);
+        let table = render_crowds(&numbers).unwrap();
+        assert_eq!(table.lines().count(), 2 + DOMAINS.len());
+        assert!(table.ends_with("| 1000 | 12 345 | 12 345 | 678 |\n"), "{table}");
+        assert!(!render(&numbers).unwrap().contains("event wake"));
     }
 
     #[test]
     fn the_table_is_found_and_replaced_between_its_marks() {
-        let text = format!("# X\n{}\nold\n{}\nrest\n", MARKS[0], MARKS[1]);
-        assert_eq!(in_text(&text), Some("old"));
-        let new = replaced(&text, "a\nb\n").unwrap();
-        assert_eq!(new, format!("# X\n{}\na\nb\n{}\nrest\n", MARKS[0], MARKS[1]));
-        assert_eq!(in_text(&new), Some("a\nb"));
-        assert_eq!(in_text("no marks"), None);
+        let text = format!("# X\n{}\nold\n{}\nrest\n", OPERATIONS[0], OPERATIONS[1]);
+        assert_eq!(in_text(&text, OPERATIONS), Some("old"));
+        let new = replaced(&text, OPERATIONS, "a\nb\n").unwrap();
+        assert_eq!(
+            new,
+            format!("# X\n{}\na\nb\n{}\nrest\n", OPERATIONS[0], OPERATIONS[1])
+        );
+        assert_eq!(in_text(&new, OPERATIONS), Some("a\nb"));
+        assert_eq!(in_text("no marks", OPERATIONS), None);
         assert_eq!(difference("a\nb", "a\nb\n"), None);
         assert_eq!(difference("a\nb", "a\nc").unwrap(), "README:   b\nmeasured: c\n");
     }

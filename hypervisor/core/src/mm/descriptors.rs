@@ -149,6 +149,7 @@ impl<P: Platform> Mmu<'_, P> {
         let pages = core::mem::take(&mut vcpu.ldt_frames);
         let entries = vcpu.ldt_entries;
         self.platform.load_ldt(entries);
+        self.flush();
         for mfn in pages.into_iter().flatten() {
             self.put_descriptor_page(mfn);
         }

@@ -36,13 +36,14 @@ pub fn replace<P: Platform>(cx: &mut Context<'_, P>, frames: &[u32], entries: u3
             }
         }
     }
-    platform.load_gdt(&taken, entries);
-    let vcpu = &mut mmu.caller_domain().vcpus[0];
-    vcpu.gdt_entries = entries;
     let mut present = [None; MAX_GDT_FRAMES];
     for (slot, mfn) in present.iter_mut().zip(taken) {
         *slot = Some(mfn);
     }
+    platform.load_gdt(&present, entries);
+    mmu.flush();
+    let vcpu = &mut mmu.caller_domain().vcpus[0];
+    vcpu.gdt_entries = entries;
     // The window shows the new pages already, so the old ones may become anything.
     for mfn in core::mem::replace(&mut vcpu.gdt_frames, present)
         .into_iter()

@@ -8,7 +8,7 @@ use crate::{
     testing::{Machine, World},
     vcpu::{DataSegments, FpuState},
 };
-use guest_abi::debugreg::dr6;
+use guest_abi::{addr::Mfn, debugreg::dr6};
 use proptest::prelude::*;
 
 const TRAP: FastTrap = FastTrap {

@@ -45,8 +45,8 @@ pub struct Cpu {
 }
 
 impl CpuControl for Machine {
-    fn load_gdt(&self, frames: &[Mfn], entries: u32) {
-        *self.cpu.gdt.borrow_mut() = (frames.to_vec(), entries);
+    fn load_gdt(&self, frames: &[Option<Mfn>], entries: u32) {
+        *self.cpu.gdt.borrow_mut() = (frames.iter().map_while(|frame| *frame).collect(), entries);
     }
     fn load_ldt(&self, entries: u32) {
         *self.cpu.ldt.borrow_mut() = (BTreeMap::new(), entries);
