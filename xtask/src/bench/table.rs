@@ -310,7 +310,7 @@ fn grouped(number: u64) -> String {
 }
 
 /// The table in a text with the marks.
-pub fn in_text<'a>(text: &'a str, marks: Marks) -> Option<&'a str> {
+pub fn in_text(text: &str, marks: Marks) -> Option<&str> {
     let (_, rest) = text.split_once(marks[0])?;
     Some(rest.split_once(marks[1])?.0.trim())
 }
