@@ -8,7 +8,7 @@ use hv_arch::{
     apic,
     boot::{MULTIBOOT1, MULTIBOOT2},
     cpu,
-    framebuffer::{Channel, Layout},
+    framebuffer::{Cells, Channel, Layout},
     gdt, idt, machine_check,
     paging::{self, Access, AddressSpace, Root, direct},
     percpu, tss, vga,
@@ -211,12 +211,26 @@ pub fn set_up_memory(info: &BootInfo, mut memory: BootMemory<'_>, frames: u32, l
         let end = region.range.end.div_ceil(4096).min(u64::from(frames));
         table.reserve_for_io(Mfn::new(first as u32)..Mfn::new(end as u32));
     }
-    // The first MiB: the BIOS's tables and the screen.
-    table.reserve_for_io(Mfn::new(0)..Mfn::new(0x100.min(frames)));
+    // The first MiB: the BIOS's tables and the screen, but for the RAM that the loader needs no more by now.
+    for n in (0..0x100.min(frames)).filter(|&n| !is_free_low_frame(info, n)) {
+        table.reserve_for_io(Mfn::new(n)..Mfn::new(n + 1));
+    }
+    for n in (0..0x100.min(frames)).filter(|&n| is_free_low_frame(info, n)) {
+        hv.mm.allocator.add(table, Mfn::new(n)..Mfn::new(n + 1));
+    }
     table.show_read_only(m2p.frames);
     for free in memory.0.free() {
         hv.mm.allocator.add(table, free.start..free.end);
     }
+}
+
+/// Whether frame `n` of the first MiB is RAM that can be given out once the loader's information has been copied. The BIOS may
+/// still use the first 64 KiB, whatever the map says.
+fn is_free_low_frame(info: &BootInfo, n: u32) -> bool {
+    const BIOS_FRAMES: u32 = 16;
+    let frame = u64::from(n) * 4096;
+    let is_ram = |ram: PhysRange| ram.start <= frame && frame + 4096 <= ram.end;
+    n >= BIOS_FRAMES && info.memory().ram().any(is_ram)
 }
 
 /// Number of frames up to the end of RAM that guests may have.
@@ -315,12 +329,17 @@ pub fn attach_framebuffer(info: &BootInfo, options: &Options<'_>, root: Root, me
     let Some(bytes) = layout.bytes() else { return };
     let base = paging::map_physical(root, memory, screen.addr, bytes as u64, Access::WriteThrough);
     if let Some(base) = NonNull::new(base) {
+        let (cells, _) = memory.take_array::<Cells>(1);
+        // SAFETY: frames taken just now, for good.
+        unsafe { cells.write_bytes(0, 1) };
+        // SAFETY: initialised just now, and reached by this reference only.
+        let cells = unsafe { &mut *cells };
         // SAFETY: mapped just now, for good and so long.
-        unsafe { console::attach_framebuffer(base, layout) };
+        unsafe { console::attach_framebuffer(base, layout, cells) };
     }
 }
 
-/// The boot modules, those in the first MiB copied out of it: its frames belong to nobody.
+/// The boot modules, those in the first MiB copied out of it: its RAM is given out later.
 pub fn lift_modules(info: &BootInfo, memory: &mut BootMemory<'_>) -> ArrayVec<Module, MAX_MODULES> {
     let lift = |module: &Module| {
         let mut module = *module;

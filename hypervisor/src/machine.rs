@@ -39,11 +39,12 @@ fn space() -> &'static AddressSpace {
 }
 
 impl Tlb for Machine {
-    #[inline]
+    #[inline(always)]
     fn activate_root(&self, l3: Mfn) {
-        space().set_guest_root(Some(l3.addr().raw()));
+        let space = space();
+        space.set_guest_root(Some(l3.addr().raw()));
         // SAFETY: the core activates validated roots only.
-        unsafe { space().activate() }
+        unsafe { space.activate() }
     }
 
     #[inline]

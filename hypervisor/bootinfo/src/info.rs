@@ -24,7 +24,7 @@ pub struct Module {
 }
 
 impl Module {
-    /// Whether the module lies in the first MiB, whose frames no domain may own: it must be copied before it is
+    /// Whether the module lies in the first MiB, whose frames are not a domain's as they are: it must be copied before it is
     /// passed on. (GRUB on UEFI fills memory from the bottom, so small modules do lie there.)
     #[must_use]
     pub const fn is_low(&self) -> bool {

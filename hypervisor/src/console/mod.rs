@@ -135,17 +135,17 @@ pub unsafe fn attach_vga(base: NonNull<u16>) {
     console.vga = Some(screen);
 }
 
-/// Makes a framebuffer an output; says whether its layout is usable.
+/// Makes a framebuffer an output, with room for what it shows; says whether its layout is usable.
 ///
 /// # Safety
 /// As for [`Framebuffer::new`].
-pub unsafe fn attach_framebuffer(base: NonNull<u8>, layout: Layout) -> bool {
-    static CELLS: Mutex<framebuffer::Cells> = Mutex::new([0; framebuffer::MAX_CELLS]);
-    let Some(cells) = CELLS.try_lock() else {
-        return false;
-    };
+pub unsafe fn attach_framebuffer(
+    base: NonNull<u8>,
+    layout: Layout,
+    cells: &'static mut framebuffer::Cells,
+) -> bool {
     // SAFETY: the caller's promise.
-    let screen = unsafe { Framebuffer::new(base, layout, MutexGuard::leak(cells)) };
+    let screen = unsafe { Framebuffer::new(base, layout, cells) };
     let Some(mut screen) = screen else {
         return false;
     };

@@ -62,15 +62,9 @@ impl Active {
     }
 
     /// One of each of `uses`.
+    #[inline(always)]
     const fn one(uses: Uses) -> u64 {
-        let lane = if uses.contains(Uses::READ_ONLY) {
-            LANE + 8
-        } else {
-            LANE
-        };
-        let host = (uses.contains(Uses::HOST) as u64) << lane;
-        let device = (uses.contains(Uses::DEVICE) as u64) << (lane + 16);
-        host | device
+        ONE[(uses.bits() & Uses::all().bits()) as usize]
     }
 
     /// The word with one of each of `uses` of `frame` more, unless a count is at its limit.
@@ -94,23 +88,38 @@ impl Active {
     #[must_use]
     pub const fn without(self, uses: Uses) -> Self {
         let one = Self::one(uses);
-        let full = one.wrapping_mul(0xFF);
-        assert!(lanes_hold(self.0 & full, one), "use of a grant given back twice");
+        assert!(lanes_hold(self.0, one), "use of a grant given back twice");
         let left = self.0.wrapping_sub(one);
         if left >> 32 == 0 { Self::NONE } else { Self(left) }
     }
 }
 
-/// Whether each count that is 1 in `one` is at least 1 in `word`.
-const fn lanes_hold(word: u64, one: u64) -> bool {
-    let mut lane = LANE;
-    while lane < 64 {
-        if one >> lane & 0xFF > word >> lane & 0xFF {
-            return false;
-        }
-        lane += 8;
+/// One of each use, by its bits.
+const ONE: [u64; 8] = {
+    let mut table = [0; 8];
+    let mut bits = 0;
+    while bits < table.len() {
+        let uses = Uses::from_bits_truncate(bits as u8);
+        let lane = if uses.contains(Uses::READ_ONLY) {
+            LANE + 8
+        } else {
+            LANE
+        };
+        let host = (uses.contains(Uses::HOST) as u64) << lane;
+        let device = (uses.contains(Uses::DEVICE) as u64) << (lane + 16);
+        table[bits] = host | device;
+        bits += 1;
     }
-    true
+    table
+};
+
+/// Whether each count that is 1 in `one` is at least 1 in `word`: a count that is not 0 has its highest bit set, or carries into
+/// it when all the others are added. The sum stays inside the count's byte.
+const fn lanes_hold(word: u64, one: u64) -> bool {
+    const HIGHEST: u64 = 0x8080_8080 << LANE;
+    const OTHERS: u64 = 0x7F7F_7F7F << LANE;
+    let is_more = ((word & OTHERS) + OTHERS) | word;
+    (one << 7) & !is_more & HIGHEST == 0
 }
 
 #[cfg(test)]

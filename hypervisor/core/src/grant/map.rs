@@ -149,7 +149,8 @@ pub fn unmap<P: Platform>(
         .ok_or(Refusal::NoSuchHandle)?;
     let mut over = Uses::empty();
     let grant = grant_of(mmu, handle);
-    let frame = grant.active(platform).frame();
+    let before = grant.active(platform);
+    let frame = before.frame();
     if device != 0 && handle.uses.contains(Uses::DEVICE) {
         if device != Mfn::new(frame).addr().raw() {
             return Err(Refusal::BadDeviceAddress.into());
@@ -169,12 +170,13 @@ pub fn unmap<P: Platform>(
     if left != Granted::Gone {
         mmu.clear_granted(handle.place);
     }
-    forget(mmu, slot, number, handle, over);
+    give_back_uses(mmu, (slot, number, handle), grant, before, over);
     // What the guest itself dropped may be cached as well.
     Ok(over.contains(Uses::HOST))
 }
 
 /// The grant that a handle names.
+#[inline(always)]
 pub(super) fn grant_of<P: Platform>(mmu: &mut Mmu<'_, P>, handle: Handle) -> Grant {
     let platform = mmu.platform;
     books::of(mmu, handle.slot)
@@ -191,14 +193,25 @@ pub(super) fn forget<P: Platform>(
     handle: Handle,
     over: Uses,
 ) {
+    let grant = grant_of(mmu, handle);
+    let before = grant.active(mmu.platform);
+    give_back_uses(mmu, (slot, number, handle), grant, before, over);
+}
+
+/// [`forget`], where grant and word were looked up already.
+#[inline(always)]
+fn give_back_uses<P: Platform>(
+    mmu: &mut Mmu<'_, P>,
+    (slot, number, handle): (usize, u32, Handle),
+    grant: Grant,
+    before: Active,
+    over: Uses,
+) {
     if over.is_empty() {
         return;
     }
     let platform = mmu.platform;
-    let read_only = handle.uses & Uses::READ_ONLY;
-    let grant = grant_of(mmu, handle);
-    let before = grant.active(platform);
-    let after = before.without(over | read_only);
+    let after = before.without(over | handle.uses & Uses::READ_ONLY);
     grant.set_active(platform, after);
     release(mmu, before, after);
     settle(&grant.entry(platform), after.is_used(), after.is_written());

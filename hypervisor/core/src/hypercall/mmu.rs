@@ -50,27 +50,37 @@ pub fn mmu_update<P: Platform>(cx: &mut Context<'_, P>, args: Args) -> CallResul
         return Err(HvError::Fault);
     };
     if mmu.has_unfinished() {
-        return batch::start(mmu, args, 0, false);
+        return one_by_long_way(cx, args);
     }
     if request.command() == Command::NORMAL_PT_UPDATE {
-        let table = mmu.own_l1(request.ptr >> 12, caller);
-        let is_done =
-            table.is_some_and(|words| mmu.write_l1(words, index_in_table(request), request.val, caller));
+        // No closure: a function of its own would cost a call.
+        let is_done = match mmu.own_l1(request.ptr >> 12, caller) {
+            Some(words) => mmu.write_l1(words, index_in_table(request), request.val, caller),
+            None => false,
+        };
         if !is_done {
-            return batch::start(mmu, args, 0, false);
+            return one_by_long_way(cx, args);
         }
-        read_again(mmu.platform, at, request);
+        read_again(cx.platform, at, request);
     } else {
         match extended::simple(&mut mmu, request) {
             Simple::Done | Simple::Flushed => {}
             Simple::Flush => mmu.flush(),
-            Simple::Other => return batch::start(mmu, args, 0, false),
+            Simple::Other => return one_by_long_way(cx, args),
         }
     }
     if done != 0 {
-        GuestPtr::new(done)?.write(mmu.platform, &count)?;
+        GuestPtr::new(done)?.write(cx.platform, &count)?;
     }
     Ok(Outcome::Return(0))
+}
+
+/// A batch of one request that the short way has not done. It has a working state of its own: that of the short way need
+/// not lie in memory.
+#[cold]
+#[inline(never)]
+fn one_by_long_way<P: Platform>(cx: &mut Context<'_, P>, args: Args) -> CallResult {
+    batch::start(Mmu::new(cx.hv, cx.platform), args, 0, false)
 }
 
 /// A batch of another length than one.

@@ -184,30 +184,40 @@ impl PackedCall {
     }
 }
 
-/// Runs `call`, whatever it is, and counts it.
+/// Runs `call`, whatever it is, and counts it; `IN_BATCH`: another batch is refused.
 ///
 /// # Errors
-/// The call's own; [`HvError::NotImplemented`] for a number beyond the table.
+/// The call's own; [`HvError::Invalid`] for a batch in a batch; [`HvError::NotImplemented`] for a number beyond the table.
 #[inline(always)]
-pub fn dispatch<P: Platform>(cx: &mut Context<'_, P>, call: PackedCall) -> CallResult {
+pub fn dispatch<P: Platform, const IN_BATCH: bool>(cx: &mut Context<'_, P>, call: PackedCall) -> CallResult {
     macro_rules! each_apart {
         ($($call:literal)+) => {
             match call.number() {
+                MULTICALL if IN_BATCH && !cfg!(feature = "mutant-nested-multicall") => {
+                    count(cx, MULTICALL);
+                    Err(HvError::Invalid)
+                }
                 $($call => {
                     count(cx, $call);
                     let [first, second, third] = call.0;
                     apart::<P, $call>(cx, first, second, third)
                 })+
                 XEN_VERSION => { count(cx, XEN_VERSION); handle::<P, XEN_VERSION>(cx, call.args()) }
-                _ => {
-                    cx.hv.calls.unknown = cx.hv.calls.unknown.wrapping_add(1);
-                    Err(HvError::NotImplemented)
-                }
+                _ => not_implemented(cx.hv),
             }
         };
     }
+    const MULTICALL: u32 = CallNumber::MULTICALL.raw();
     const XEN_VERSION: u32 = CallNumber::XEN_VERSION.raw();
     each_apart!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 18 19 20 21 22)
+}
+
+/// The refusal of a number beyond the table; a function, so that the others carry nothing about for it.
+#[cold]
+#[inline(never)]
+fn not_implemented(hv: &mut Hypervisor) -> CallResult {
+    hv.calls.unknown = hv.calls.unknown.wrapping_add(1);
+    Err(HvError::NotImplemented)
 }
 
 /// [`handle`] as a function of its own, its arguments in registers.

@@ -10,7 +10,7 @@
 //!
 //! Source: Xen 2.0 interface: do_multicall.
 
-use super::{Args, CallResult, PackedCall, count, dispatch, finish};
+use super::{Args, CallResult, PackedCall, dispatch, finish};
 use crate::{
     context::Context,
     error::HvError,
@@ -29,10 +29,10 @@ const ARGS: usize = offset_of!(MulticallEntry, args);
 /// Offset of an entry's result.
 const RESULT: usize = ARGS + RESULT_ARG * size_of::<u32>();
 
-/// By number (modulo the table's size; what is beyond it means nothing): whether a call does a small bounded piece
+/// By number, a bit each (modulo their number; what is beyond it means nothing): whether a call does a small bounded piece
 /// of work. Pending work is looked for after a number of those, and after each of the others.
-static SHORT: [bool; 32] = {
-    let mut table = [false; 32];
+const SHORT: u32 = {
+    let mut table = 0;
     let mut rest: &[CallNumber] = &[
         CallNumber::STACK_SWITCH,
         CallNumber::SET_CALLBACKS,
@@ -45,7 +45,7 @@ static SHORT: [bool; 32] = {
         CallNumber::XEN_VERSION,
     ];
     while let [number, others @ ..] = rest {
-        table[number.raw() as usize] = true;
+        table |= 1 << number.raw();
         rest = others;
     }
     table
@@ -66,7 +66,7 @@ pub fn multicall<P: Platform>(cx: &mut Context<'_, P>, [list, len, ..]: Args) ->
         };
         let call = PackedCall(words);
         let number = call.number();
-        let value = match one(cx, call) {
+        let value = match dispatch::<P, true>(cx, call) {
             Ok(Outcome::Return(value)) => value,
             other => match rare(cx, entry, number, other)? {
                 Rare::Finished(value) => value,
@@ -80,7 +80,7 @@ pub fn multicall<P: Platform>(cx: &mut Context<'_, P>, [list, len, ..]: Args) ->
         }
         entries = others;
         // One number for both reasons to look: a long call just done, or a multiple of short ones.
-        let calm = if SHORT[number as usize % SHORT.len()] {
+        let calm = if SHORT >> (number % u32::BITS) & 1 != 0 {
             entries.len() % SHORT_CALLS_PER_CHECK
         } else {
             0
@@ -106,16 +106,6 @@ fn go_on_at(entries: GuestSlice<MulticallEntry>) -> Outcome {
     } else {
         Outcome::Again([entries.addr_of(0), entries.len(), 0, 0, 0])
     }
-}
-
-#[inline(always)]
-fn one<P: Platform>(cx: &mut Context<'_, P>, call: PackedCall) -> CallResult {
-    let number = call.number();
-    if number == CallNumber::MULTICALL.raw() && !cfg!(feature = "mutant-nested-multicall") {
-        count(cx, number);
-        return Err(HvError::Invalid);
-    }
-    dispatch(cx, call)
 }
 
 /// How an entry ended that did not simply return.

@@ -105,6 +105,7 @@ fn ns_between(share: &Share, from: u128, to: u128) -> u64 {
 }
 
 impl Policy for Bvt {
+    #[inline(always)]
     fn charge(&mut self, share: &mut Share, ran: Ran) {
         let charged = if ran.has_yielded {
             ran.ns.max(MCU_NS)

@@ -1,11 +1,12 @@
 //! Who runs next: queueing who can run, charging who did, and ending slices.
 
 use super::{
-    policy::{Policy, Ran},
+    RunState,
+    policy::{ChosenPolicy, Policy, Ran},
     share::Share,
 };
 use crate::{
-    hypervisor::Hypervisor,
+    hypervisor::{Hypervisor, MAX_DOMAINS},
     platform::Platform,
     time::{self, NEVER},
 };
@@ -16,52 +17,54 @@ pub fn request_pick<P: Platform>(hv: &mut Hypervisor, platform: &P) {
     platform.request_exit_work();
 }
 
-/// Charges the domain that runs for its time up to now, and gives its share; `None` where nobody runs.
+/// Charges a domain that has run for its time up to now.
 #[inline(always)]
-fn charge(hv: &mut Hypervisor, now_ns: u64, has_yielded: bool) -> Option<Share> {
-    if hv.sched.is_idle {
-        return None;
-    }
-    let run = &mut hv.running_mut().run;
+fn charge(run: &mut RunState, policy: &mut ChosenPolicy, now_ns: u64, has_yielded: bool) {
     let ns = now_ns.saturating_sub(run.started_ns);
     run.started_ns = now_ns;
     run.cpu_time_ns = run.cpu_time_ns.saturating_add(ns);
-    let mut share = run.share;
-    hv.sched.policy.charge(
-        &mut share,
-        Ran {
-            ns,
-            has_yielded,
-            now_ns,
-        },
-    );
-    hv.running_mut().run.share = share;
-    Some(share)
+    let ran = Ran {
+        ns,
+        has_yielded,
+        now_ns,
+    };
+    policy.charge(&mut run.share, ran);
 }
 
 /// Brings the times that domains ran up to now, so that they can be told.
 pub fn account<P: Platform>(hv: &mut Hypervisor, platform: &P) {
-    let now = platform.now_ns();
-    charge(hv, now, false);
+    charge_running(hv, platform.now_ns());
+}
+
+/// Charges the domain that runs, and gives its share; `None` where nobody runs.
+fn charge_running(hv: &mut Hypervisor, now_ns: u64) -> Option<Share> {
+    let Hypervisor {
+        domains,
+        sched,
+        current,
+        ..
+    } = hv;
+    if sched.is_idle {
+        return None;
+    }
+    let run = &mut domains[*current % MAX_DOMAINS].as_deref_mut()?.run;
+    charge(run, &mut sched.policy, now_ns, false);
+    Some(run.share)
 }
 
 /// The domain in `slot`, which does not run, can: queues it, and ends the slice of who runs, now or earlier than it
 /// would.
 pub(super) fn queue_woken<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize) {
     let now = platform.now_ns();
-    let running = charge(hv, now, false);
-    let first = hv.sched.queue.first().map(|(_, place)| place);
-    let Some(mut share) = hv.domain_at(slot).map(|domain| domain.run.share) else {
+    let running = charge_running(hv, now);
+    let Hypervisor { domains, sched, .. } = &mut *hv;
+    let first = sched.queue.first().map(|(_, place)| place);
+    let Some(domain) = domains[slot % MAX_DOMAINS].as_deref_mut() else {
         return;
     };
-    let place = hv
-        .sched
-        .policy
-        .place_woken(&mut share, running.as_ref(), first, now);
-    if let Some(domain) = hv.domain_at(slot) {
-        domain.run.share = share;
-    }
-    hv.sched.queue.set(slot, place);
+    let share = &mut domain.run.share;
+    let place = sched.policy.place_woken(share, running.as_ref(), first, now);
+    sched.queue.set(slot, place);
     let Some(running) = running else {
         return request_pick(hv, platform);
     };
@@ -76,36 +79,38 @@ pub(super) fn queue_woken<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: 
 
 /// Chooses who runs from now on, if anybody can, for how long, and charges who ran until now.
 pub fn pick<P: Platform>(hv: &mut Hypervisor, platform: &P) -> Option<usize> {
-    hv.sched.wants_pick = false;
-    let has_yielded = core::mem::take(&mut hv.sched.has_yielded);
     let now = platform.now_ns();
     let old_end = time::slice_end(hv);
-    let gives_way = has_yielded || old_end <= now;
     let current = hv.current;
-    let ran = charge(hv, now, has_yielded).filter(|_| hv.running().run.is_runnable());
-    let next = match ran {
-        Some(share) => {
-            let place = hv.sched.policy.place_after_run(&share, now, gives_way);
-            let goes_on = hv.sched.queue.first().is_none_or(|(_, first)| place < first);
-            if goes_on {
-                Some(current)
-            } else {
-                hv.sched.queue.replace_first(current, place)
-            }
+    let Hypervisor { domains, sched, .. } = &mut *hv;
+    sched.wants_pick = false;
+    let has_yielded = core::mem::take(&mut sched.has_yielded);
+    let gives_way = has_yielded || old_end <= now;
+    // The place of who ran, if he could go on.
+    let mut place = None;
+    if !sched.is_idle
+        && let Some(domain) = domains[current % MAX_DOMAINS].as_deref_mut()
+    {
+        charge(&mut domain.run, &mut sched.policy, now, has_yielded);
+        if domain.run.is_runnable() {
+            place = Some(sched.policy.place_after_run(&domain.run.share, now, gives_way));
         }
-        None => hv.sched.queue.pop(),
+    }
+    let next = match (place, sched.queue.first()) {
+        (None, _) => sched.queue.pop(),
+        (Some(place), Some((_, first))) if first <= place => sched.queue.replace_first(current, place),
+        (Some(_), _) => Some(current),
     };
-    hv.sched.is_idle = next.is_none();
-    let Some(slot) = next else {
-        time::set_slice_end(hv, platform, NEVER);
-        return None;
-    };
-    let domain = hv.domain_at(slot).expect("who is queued exists");
-    domain.run.started_ns = now;
-    let share = domain.run.share;
-    let first = hv.sched.queue.first().map(|(_, place)| place);
-    let goes_on_until = (ran.is_some() && slot == current && !gives_way).then_some(old_end);
-    let end = hv.sched.policy.slice_end(&share, first, now, goes_on_until);
+    sched.is_idle = next.is_none();
+    let mut end = NEVER;
+    if let Some(slot) = next {
+        let domain = domains[slot % MAX_DOMAINS].as_deref_mut();
+        let run = &mut domain.expect("who is queued exists").run;
+        run.started_ns = now;
+        let first = sched.queue.first().map(|(_, place)| place);
+        let goes_on_until = (place.is_some() && slot == current && !gives_way).then_some(old_end);
+        end = sched.policy.slice_end(&run.share, first, now, goes_on_until);
+    }
     time::set_slice_end(hv, platform, end);
-    Some(slot)
+    next
 }

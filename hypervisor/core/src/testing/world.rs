@@ -200,7 +200,7 @@ impl World {
     /// # Errors
     /// Those of the call.
     pub fn call_once(&mut self, number: u32, args: Args) -> CallResult {
-        dispatch(&mut self.cx(), PackedCall::new(number, args))
+        dispatch::<_, false>(&mut self.cx(), PackedCall::new(number, args))
     }
 
     /// Makes a call as the entry code does, once and through the thunk of its own, and gives the new EAX.

@@ -384,6 +384,8 @@ proptest! {
                 }
                 Act::Unmap => let_go(&mut bench),
                 Act::Destroy(id) => {
+                    // As above.
+                    prop_assert!(bench.op(&guest_abi::domctl::PhysInfo::default()).is_ok());
                     let exists = bench.hv().slot_of_any(DomId(id)).is_some();
                     prop_assert_eq!(bench.destroy(id).is_ok(), exists);
                     guests.retain(|guest| guest.id != DomId(id));
