@@ -165,6 +165,7 @@ pub fn announce<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize) {
 }
 
 /// Refreshes the time record of the domain in `slot`.
+#[inline(always)]
 pub fn refresh<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize) {
     let wall_at_boot_us = hv.time.wall_at_boot_us.unwrap_or_else(|| {
         let (secs, usecs) = platform.wall_clock_at_boot();

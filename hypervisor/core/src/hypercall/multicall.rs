@@ -29,10 +29,10 @@ const ARGS: usize = offset_of!(MulticallEntry, args);
 /// Offset of an entry's result.
 const RESULT: usize = ARGS + RESULT_ARG * size_of::<u32>();
 
-/// By number, a bit each (modulo their number; what is beyond it means nothing): whether a call does a small bounded piece
+/// By number (modulo the table's size; what is beyond it means nothing): whether a call does a small bounded piece
 /// of work. Pending work is looked for after a number of those, and after each of the others.
-const SHORT: u32 = {
-    let mut table = 0;
+static SHORT: [bool; 32] = {
+    let mut table = [false; 32];
     let mut rest: &[CallNumber] = &[
         CallNumber::STACK_SWITCH,
         CallNumber::SET_CALLBACKS,
@@ -45,7 +45,7 @@ const SHORT: u32 = {
         CallNumber::XEN_VERSION,
     ];
     while let [number, others @ ..] = rest {
-        table |= 1 << number.raw();
+        table[number.raw() as usize] = true;
         rest = others;
     }
     table
@@ -80,7 +80,7 @@ pub fn multicall<P: Platform>(cx: &mut Context<'_, P>, [list, len, ..]: Args) ->
         }
         entries = others;
         // One number for both reasons to look: a long call just done, or a multiple of short ones.
-        let calm = if SHORT >> (number % u32::BITS) & 1 != 0 {
+        let calm = if SHORT[number as usize % SHORT.len()] {
             entries.len() % SHORT_CALLS_PER_CHECK
         } else {
             0
