@@ -39,5 +39,8 @@ bitflags::bitflags! {
     impl ImageFlags: u32 {
         /// Enable the writable-page-table assist before the kernel starts (Xen 2.0: `PT_MODE_WRITABLE`).
         const WRITABLE_PAGE_TABLES = 1 << 0;
+        /// The kernel needs no padding behind its start region: in a domain whose memory ends before the padding would, the
+        /// region ends there too. Other kernels are refused so little memory.
+        const UNPADDED = 1 << 1;
     }
 }

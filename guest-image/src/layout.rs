@@ -7,7 +7,8 @@
 //! kernel image | ramdisk | module list | P2M list | page tables | start_info | boot stack | rings | padding
 //! ```
 //!
-//! The end is a multiple of 2 MiB with at least 512 KiB of padding before it. The whole region is mapped 1:1:
+//! The end is a multiple of 2 MiB with at least 512 KiB of padding before it; for an image that says it needs no padding
+//! ([`ImageFlags::UNPADDED`]) it is the end of the domain's memory, where that comes first. The whole region is mapped 1:1:
 //! virtual base + n pages is pseudo-physical frame n. Page tables must map themselves, and more of them may make
 //! the region longer, so their number is found by iteration; it only grows, one table covers 512 pages, so that
 //! ends.
@@ -20,6 +21,7 @@ use crate::{image::KernelImage, tables::Tables};
 use arrayvec::ArrayVec;
 use core::fmt;
 use guest_abi::addr::{GuestVirt, HV_START, PAGE_SIZE, Pfn};
+use guest_abi::elfnote::ImageFlags;
 
 /// Domain 0's virtual base must not be below this: the first GiB is its applications' (Xen 2.0: domain builder).
 pub const DOMAIN0_MIN_VIRT_BASE: u32 = 0x4000_0000;
@@ -201,17 +203,22 @@ impl Layout {
                 count: request.modules.len(),
             });
         }
+        let module_pages: u64 = request.modules.iter().map(|m| pages_of(u64::from(m.len))).sum();
         let sizes = Sizes {
             kernel: pages_of(u64::from(image.end().raw() - base.raw())),
             ramdisk: pages_of(u64::from(request.ramdisk_len)),
             module_list: pages_of(crate::modules::list_bytes(request.modules)),
             p2m: pages_of(u64::from(request.nr_pages) * 4),
             rings: u64::from(request.ring_pages),
+            most: if image.flags().contains(ImageFlags::UNPADDED) {
+                u64::from(request.nr_pages).saturating_sub(module_pages)
+            } else {
+                u64::MAX
+            },
         };
         let table_pages = sizes.settle(base)?;
-        let mapped = (padded_end(base, sizes.used(table_pages)) - u64::from(base.raw())) / PAGE;
+        let mapped = sizes.mapped(base, table_pages);
 
-        let module_pages: u64 = request.modules.iter().map(|m| pages_of(u64::from(m.len))).sum();
         let needed = mapped + module_pages;
         if needed > u64::from(request.nr_pages) {
             return Err(LayoutError::NotEnoughMemory {
@@ -264,6 +271,8 @@ struct Sizes {
     module_list: u64,
     p2m: u64,
     rings: u64,
+    /// Pages beyond which there is no padding.
+    most: u64,
 }
 
 impl Sizes {
@@ -272,11 +281,18 @@ impl Sizes {
         self.kernel + self.ramdisk + self.module_list + self.p2m + table_pages + 2 + self.rings
     }
 
+    /// Pages of the region with `table_pages` page tables.
+    fn mapped(&self, base: GuestVirt, table_pages: u64) -> u64 {
+        let used = self.used(table_pages);
+        let padded = (padded_end(base, used) - u64::from(base.raw())) / PAGE;
+        padded.min(self.most.max(used))
+    }
+
     /// The number of page-table pages with which the region maps itself.
     fn settle(&self, base: GuestVirt) -> Result<u64, LayoutError> {
         let mut table_pages = 0;
         loop {
-            let end = padded_end(base, self.used(table_pages));
+            let end = u64::from(base.raw()) + self.mapped(base, table_pages) * PAGE;
             if end > u64::from(HV_START) {
                 return Err(LayoutError::NoVirtualSpace { end });
             }

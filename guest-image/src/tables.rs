@@ -130,10 +130,9 @@ impl Tables {
                 L2_FLAGS,
             ),
             Table::L1(number) => {
-                // The region ends where an L1 does, so only the first one may have entries outside.
                 let page =
                     (number << (L1_SHIFT - PAGE_SHIFT) | index).checked_sub(self.base.raw() >> PAGE_SHIFT);
-                let target = page.map(Pfn::new);
+                let target = page.filter(|page| *page < self.mapped_pages).map(Pfn::new);
                 let is_table = target.is_some_and(|pfn| self.piece.contains(pfn));
                 (target, if is_table { L1_TABLE_FLAGS } else { L1_FLAGS })
             }

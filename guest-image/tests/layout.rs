@@ -2,8 +2,9 @@
 
 mod common;
 
-use common::Image;
+use common::{Image, flags_note};
 use guest_abi::addr::{GuestVirt, HV_START};
+use guest_abi::elfnote::ImageFlags;
 use guest_image::image::KernelImage;
 use guest_image::layout::{
     DOMAIN0_MIN_VIRT_BASE, Layout, LayoutError, LayoutRequest, MAX_MODULES, Module, Piece,
@@ -25,6 +26,14 @@ fn request(nr_pages: u32) -> LayoutRequest<'static> {
 
 fn plan(base: u32, size: u32, request: &LayoutRequest<'_>) -> Result<Layout, LayoutError> {
     let bytes = Image::of_size(base, size).bytes();
+    Layout::plan(&KernelImage::parse(&bytes).unwrap(), request)
+}
+
+/// The same for a kernel that needs no padding.
+fn plan_unpadded(base: u32, size: u32, request: &LayoutRequest<'_>) -> Result<Layout, LayoutError> {
+    let mut image = Image::of_size(base, size);
+    image.notes.extend(flags_note(ImageFlags::UNPADDED));
+    let bytes = image.bytes();
     Layout::plan(&KernelImage::parse(&bytes).unwrap(), request)
 }
 
@@ -237,6 +246,50 @@ fn the_whole_region_must_be_backed() {
 }
 
 #[test]
+fn without_padding_the_region_ends_with_the_domains_memory() {
+    // Kernel, P2M list, three tables, start_info, boot stack.
+    let least = 10 + 1 + 3 + 2;
+    let layout = plan_unpadded(0xC000_0000, 10 * 4096, &request(least)).unwrap();
+    assert_eq!((layout.mapped_pages(), layout.padding.pages), (least, 0));
+    let error = LayoutError::NotEnoughMemory {
+        nr_pages: least - 1,
+        needed: u64::from(least),
+    };
+    assert_eq!(
+        plan_unpadded(0xC000_0000, 10 * 4096, &request(least - 1)),
+        Err(error)
+    );
+    let more = plan_unpadded(0xC000_0000, 10 * 4096, &request(128)).unwrap();
+    assert_eq!((more.mapped_pages(), more.padding.pages), (128, 128 - least));
+    // Where there is memory for it, the padding is there.
+    for pages in [512, 4096] {
+        let wide = plan_unpadded(0xC000_0000, 10 * 4096, &request(pages)).unwrap();
+        assert_eq!(
+            (wide.mapped_pages(), wide.tables.piece().pages),
+            (512, 3),
+            "{pages}"
+        );
+    }
+    // No table for what is not there: the padded region would need a second L1.
+    let tight = plan_unpadded(0xC000_0000, 450 * 4096, &request(460)).unwrap();
+    assert_eq!((tight.mapped_pages(), tight.tables.piece().pages), (460, 3));
+    // Modules come out of the same memory.
+    let modules = [Module {
+        len: 8192,
+        cmd_line: b"",
+    }];
+    let with_module = LayoutRequest {
+        modules: &modules,
+        ..request(128)
+    };
+    let layout = plan_unpadded(0xC000_0000, 10 * 4096, &with_module).unwrap();
+    assert_eq!(
+        (layout.mapped_pages(), layout.modules[0].first.raw()),
+        (126, 126)
+    );
+}
+
+#[test]
 fn the_number_of_modules_is_bounded() {
     let modules = [Module {
         len: 1,
@@ -275,13 +328,15 @@ proptest! {
         ring_pages in 0_u32..4,
         lens in prop::collection::vec(0_u32..0x200_0000, 0..5),
         line in "[a-z ]{0,60}",
+        is_unpadded in any::<bool>(),
     ) {
         let base = base_page << 12;
         let size = size.min(HV_START - base);
         let modules: Vec<Module<'_>> =
             lens.iter().map(|&len| Module { len, cmd_line: line.as_bytes() }).collect();
         let wanted = LayoutRequest { nr_pages, min_virt_base: 0, ramdisk_len, modules: &modules, ring_pages };
-        let Ok(layout) = plan(base, size, &wanted) else { return Ok(()) };
+        let planned = if is_unpadded { plan_unpadded(base, size, &wanted) } else { plan(base, size, &wanted) };
+        let Ok(layout) = planned else { return Ok(()) };
 
         // The pieces lie end to end, 1:1, and cover the region.
         let mut next = 0;
@@ -293,8 +348,13 @@ proptest! {
         prop_assert_eq!(next, layout.mapped_pages());
         let end = u64::from(base) + u64::from(next) * 4096;
         prop_assert!(end <= u64::from(HV_START));
-        prop_assert_eq!(end % (2 << 20), 0);
-        prop_assert!((128..512 + 128 + 8).contains(&layout.padding.pages));
+        let module_pages: u32 = layout.modules.iter().map(|module| module.pages).sum();
+        if is_unpadded && next + module_pages == nr_pages {
+            prop_assert!(layout.padding.pages < 512 + 128 + 8);
+        } else {
+            prop_assert_eq!(end % (2 << 20), 0);
+            prop_assert!((128..512 + 128 + 8).contains(&layout.padding.pages));
+        }
         prop_assert!(u64::from(layout.kernel.pages) * 4096 >= u64::from(size));
         prop_assert!(u64::from(layout.ramdisk.pages) * 4096 >= u64::from(ramdisk_len));
         prop_assert!(layout.p2m.pages * 1024 >= nr_pages);

@@ -12,6 +12,8 @@
 //! | memory | [`mm`] |
 //! | disks | [`block`] |
 //! | programs | [`process`], [`fs`], [`page`], [`pipe`], [`tty`], [`sched`], [`consoles`], [`evtchn`], [`store`], [`xenbus`], [`blkif`], `kernel`, `syscall`, with the vocabulary of [`linux`] |
+//! | the small kernel | [`responder`] |
+//! | programs | [`process`], [`fs`], [`page`], [`pipe`], [`tty`], [`sched`], [`consoles`], [`evtchn`], `kernel`, `syscall`, with the vocabulary of [`linux`] |
 #![cfg_attr(not(test), no_std)]
 
 extern crate alloc;
@@ -39,6 +41,7 @@ pub mod page;
 pub mod pipe;
 pub mod process;
 pub mod random;
+pub mod responder;
 #[cfg(target_os = "none")]
 pub mod report;
 pub mod sched;

@@ -131,7 +131,8 @@ pub fn prepare(content: &Content, work: &Path) -> Result<BootImage> {
         let initrd = initrd::of_domain(&work.join(DOMAIN_INITRD))?;
         // Domains that name no initial file system get this one.
         let kernel_args = format!("initrd={DOMAIN_INITRD}");
-        for (file, args) in [(kernel, kernel_args.as_str()), (initrd, "")] {
+        let small = build::MINI_GUEST.build_bin(build::SMALL_GUEST)?;
+        for (file, args) in [(kernel, kernel_args.as_str()), (initrd, ""), (small, "")] {
             modules.push(for_domains(modules.len() - 2, file, args)?);
         }
     }

@@ -130,6 +130,8 @@ pub struct Package<'a> {
 pub const HYPERVISOR: Package = Package::new("hypervisor", "hypervisor", Target::Kernel, &[]);
 /// Domain0's kernel.
 pub const MINI_GUEST: Package = Package::new("mini-guest", "mini-guest", Target::Guest, &["kernel"]);
+/// The binary of that package that is a kernel for domains of a few dozen pages.
+pub const SMALL_GUEST: &str = "mini-guest-small";
 /// The ring-3 programs.
 pub const PROGRAMS: Package = Package::new("programs", "programs", Target::Guest, &[]);
 /// The guest that measures costs.
@@ -204,15 +206,23 @@ impl<'a> Package<'a> {
             .collect()
     }
 
-    /// Builds the package and gives its only binary.
+    /// Builds the package and gives the binary of its own name.
     ///
     /// # Errors
     /// As for [`Self::build`].
     pub fn build_one(&self) -> Result<PathBuf> {
+        self.build_bin(self.name)
+    }
+
+    /// Builds the package and gives its binary `name`.
+    ///
+    /// # Errors
+    /// As for [`Self::build`].
+    pub fn build_bin(&self, name: &str) -> Result<PathBuf> {
         let mut built = self.build()?;
         built
-            .remove(self.name)
-            .with_context(|| format!("package `{}` has no binary of its own name", self.name))
+            .remove(name)
+            .with_context(|| format!("package `{}` has no binary `{name}`", self.name))
     }
 }
 

@@ -4,7 +4,7 @@
 pub mod domain;
 pub mod machine;
 
-use guest_abi::elfnote::{ABI_VERSION, OWNER};
+use guest_abi::elfnote::{ABI_VERSION, ImageFlags, OWNER};
 
 pub const PT_LOAD: u32 = 1;
 pub const PT_NOTE: u32 = 4;
@@ -63,6 +63,11 @@ pub fn abi_note() -> Vec<u8> {
 
 pub fn base_note(base: u32) -> Vec<u8> {
     note(OWNER, 2, &base.to_le_bytes())
+}
+
+/// What the builder is asked for.
+pub fn flags_note(flags: ImageFlags) -> Vec<u8> {
+    note(OWNER, 4, &flags.bits().to_le_bytes())
 }
 
 impl Image {

@@ -48,8 +48,17 @@ pub fn hypervisor() -> Result<PathBuf, Stop> {
 
 /// Domain0's kernel.
 pub fn mini_guest() -> Result<PathBuf, Stop> {
+    only(kernels()?, build::MINI_GUEST.name)
+}
+
+/// The kernel for small domains.
+pub fn small_guest() -> Result<PathBuf, Stop> {
+    only(kernels()?, build::SMALL_GUEST)
+}
+
+fn kernels() -> Result<&'static BTreeMap<String, PathBuf>, Stop> {
     static BUILT: OnceLock<Built> = OnceLock::new();
-    only(built_once(&BUILT, &build::MINI_GUEST)?, build::MINI_GUEST.name)
+    built_once(&BUILT, &build::MINI_GUEST)
 }
 
 /// A test guest.

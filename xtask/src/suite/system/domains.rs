@@ -52,6 +52,7 @@ pub(super) fn image(dom0_args: &str, initrd: &Path) -> Result<BootImage, Stop> {
             fixture::module("initrd", &fixture::programs()?, ""),
             named(0, &kernel, &format!("initrd={default}"))?,
             named(1, initrd, "")?,
+            named(2, &fixture::small_guest()?, "")?,
         ],
     })
 }
@@ -361,7 +362,7 @@ fn refusals() -> Outcome {
         ("create a", "no kernel"),
         (
             "create a --kernel nothing",
-            "the boot modules are domu.cpio, mini-guest",
+            "the boot modules are domu.cpio, mini-guest, mini-guest-small",
         ),
         ("create a --kernel domu.cpio", "not an ELF file"),
         (
