@@ -410,6 +410,7 @@ _Static_assert(offsetof(struct xl_mmu_update, val) == 8, "MmuUpdate");
 #define XL_SIF_BLOCK_BACKEND 0x10u
 #define XL_SIF_NET_BACKEND 0x20u
 #define XL_IMAGE_WRITABLE_PAGE_TABLES 0x1u
+#define XL_IMAGE_UNPADDED 0x2u
 
 /* StartInfo: 336 bytes */
 struct xl_start_info {

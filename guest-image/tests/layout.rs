@@ -283,10 +283,7 @@ fn without_padding_the_region_ends_with_the_domains_memory() {
         ..request(128)
     };
     let layout = plan_unpadded(0xC000_0000, 10 * 4096, &with_module).unwrap();
-    assert_eq!(
-        (layout.mapped_pages(), layout.modules[0].first.raw()),
-        (126, 126)
-    );
+    assert_eq!((layout.mapped_pages(), layout.modules[0].first.raw()), (126, 126));
 }
 
 #[test]

@@ -41,9 +41,9 @@ pub mod page;
 pub mod pipe;
 pub mod process;
 pub mod random;
-pub mod responder;
 #[cfg(target_os = "none")]
 pub mod report;
+pub mod responder;
 pub mod sched;
 #[cfg(target_os = "none")]
 pub mod shared;

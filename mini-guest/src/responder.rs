@@ -99,7 +99,10 @@ mod tests {
         assert_eq!(typed(b"\x7Fax\x08b\x07\n"), [b"ab".to_vec()]);
         let mut line = Line::default();
         assert_eq!(line.take(DELETE), Typed::Nothing, "nothing is there");
-        assert_eq!((line.take(b'a'), line.take(BACKSPACE)), (Typed::Shown, Typed::Wiped));
+        assert_eq!(
+            (line.take(b'a'), line.take(BACKSPACE)),
+            (Typed::Shown, Typed::Wiped)
+        );
     }
 
     #[test]

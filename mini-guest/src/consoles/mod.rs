@@ -10,9 +10,11 @@
 //! Lines are shown in turn, one of each console: so a line waits for at most one line of at most [`LINE`] bytes from each of the others,
 //! however much they print.
 //!
+//! No step looks at every console: those that may have a line, and those that are detached, are in sets of their own.
+//!
 //! Nothing here knows rings or events; `kernel::consoles` moves the bytes.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::rc::{Rc, Weak};
 use alloc::string::String;
@@ -151,17 +153,17 @@ pub struct Consoles {
     last_shown: u16,
     /// The consoles that are open.
     openings: Vec<Weak<Cell<bool>>>,
-    /// How many are detached, and still to be read or shown.
-    detached: usize,
+    /// Those that may have a line to be shown: shown ones that were touched.
+    touched: BTreeSet<u16>,
+    /// Those that are detached, and still to be read or shown.
+    detached: BTreeSet<u16>,
 }
 
 impl Consoles {
     /// Adds a console in place of the one that the domain had.
     pub fn attach(&mut self, domain: u16, name: &[u8], is_shown: bool) {
-        let new = DomainConsole::new(name, is_shown);
-        if self.all.insert(domain, new).is_some_and(|old| !old.is_attached) {
-            self.detached -= 1;
-        }
+        self.all.insert(domain, DomainConsole::new(name, is_shown));
+        self.detached.remove(&domain);
     }
 
     /// The domain prints no more but `rest`.
@@ -169,7 +171,7 @@ impl Consoles {
         if let Some(console) = self.get(domain).filter(|console| console.is_attached) {
             console.detach();
             console.store(rest);
-            self.detached += 1;
+            self.detached.insert(domain);
         }
     }
 
@@ -189,7 +191,11 @@ impl Consoles {
 
     /// The console of a domain.
     pub fn get(&mut self, domain: u16) -> Option<&mut DomainConsole> {
-        self.all.get_mut(&domain)
+        let console = self.all.get_mut(&domain)?;
+        if console.is_shown {
+            self.touched.insert(domain);
+        }
+        Some(console)
     }
 
     /// Changes a console's name and whether it is shown; `false` where there is none.
@@ -199,29 +205,26 @@ impl Consoles {
         };
         console.name = name.into();
         console.is_shown = is_shown;
+        self.touched.insert(domain);
         true
     }
 
     /// Forgets the consoles that nobody will read any more, and says which those are.
     pub fn take_over(&mut self) -> Vec<u16> {
-        if self.detached == 0 {
-            return Vec::new();
+        let is_over = |domain: &u16| self.all.get(domain).is_none_or(DomainConsole::is_over);
+        let over: Vec<u16> = self.detached.iter().copied().filter(is_over).collect();
+        for domain in &over {
+            self.all.remove(domain);
+            self.detached.remove(domain);
         }
-        let over: Vec<u16> = self
-            .all
-            .iter()
-            .filter(|(_, console)| console.is_over())
-            .map(|(domain, _)| *domain)
-            .collect();
-        over.iter().for_each(|domain| drop(self.all.remove(domain)));
-        self.detached -= over.len();
         over
     }
 
     /// Whether a line could be shown.
     #[must_use]
     pub fn has_line(&self) -> bool {
-        !self.is_held() && self.all.values().any(DomainConsole::has_line)
+        let has_line = |domain| self.all.get(domain).is_some_and(DomainConsole::has_line);
+        !self.is_held() && self.touched.iter().any(has_line)
     }
 
     /// The next line to be shown, with its domain: one of each console in turn.
@@ -233,8 +236,14 @@ impl Consoles {
             ..=self.last_shown,
             (Bound::Excluded(self.last_shown), Bound::Unbounded),
         );
-        let mut in_turn = self.all.range(after).chain(self.all.range(until));
-        let (&domain, _) = in_turn.find(|(_, console)| console.has_line())?;
+        let has_line = |domain: &&u16| self.all.get(domain).is_some_and(DomainConsole::has_line);
+        let mut in_turn = self.touched.range(after).chain(self.touched.range(until));
+        let Some(&domain) = in_turn.find(has_line) else {
+            // Lines of those that are open are shown when they are closed.
+            let is_open = |domain: &u16| self.all.get(domain).is_some_and(DomainConsole::is_open);
+            self.touched.retain(is_open);
+            return None;
+        };
         self.last_shown = domain;
         let console = self.all.get_mut(&domain)?;
         let text = visible(&console.take_line());

@@ -131,6 +131,34 @@ fn the_last_words_of_a_domain_are_shown_or_read() {
 }
 
 #[test]
+fn consoles_that_nobody_touches_are_not_looked_at() {
+    let mut consoles = Consoles::default();
+    for domain in 1..=1000 {
+        consoles.attach(domain, b"a", domain % 2 == 0);
+    }
+    assert!(consoles.touched.is_empty());
+    print(&mut consoles, 7, b"not shown\n");
+    print(&mut consoles, 8, b"no line yet");
+    assert!(consoles.touched.iter().eq(&[8]));
+    assert!(consoles.next_line().is_none() && consoles.touched.is_empty());
+    print(&mut consoles, 8, b"\n");
+    consoles.set(7, b"b", true);
+    assert_eq!(shown(&mut consoles), ["b: not shown\n", "a: no line yet\n"]);
+    // One that is open stays in mind: its lines are shown when it is closed.
+    let opening = consoles.open(8).unwrap().unwrap();
+    print(&mut consoles, 8, b"later\n");
+    assert!(consoles.next_line().is_none());
+    drop(opening);
+    assert_eq!(shown(&mut consoles), ["a: later\n"]);
+    // What is replaced or gone is in no set.
+    consoles.detach(7, b"bye\n");
+    consoles.attach(7, b"new", false);
+    consoles.detach(9, b"");
+    assert_eq!(consoles.take_over(), [9]);
+    assert!(consoles.take_over().is_empty() && consoles.detached.is_empty());
+}
+
+#[test]
 fn a_new_domain_is_not_read_by_the_old_ones_reader() {
     let mut consoles = Consoles::default();
     consoles.attach(1, b"a", true);

@@ -113,15 +113,21 @@ fn whatever_is_refused_nothing_is_left() {
         privileged.state.borrow().calls
     };
     assert!(steps > 20, "only {steps} calls");
-    for call in 1..=steps {
+    for (call, errno) in (1..=steps).flat_map(|call| [(call, Errno::EPERM), (call, Errno::ENOMEM)]) {
         let privileged = Mock::default();
-        privileged.state.borrow_mut().refuse = Some((call, Errno::EPERM));
+        privileged.state.borrow_mut().refuse = Some((call, errno));
         let failure = build(&privileged, &request(&kernel, b"disk")).unwrap_err();
-        assert!(
-            matches!(failure, Failure::Refused(_, Errno::EPERM)),
-            "call {call}: {failure}"
-        );
-        assert!(!failure.to_string().contains('\n'));
+        let words = failure.to_string();
+        match &failure {
+            // The first call takes all of the domain's memory.
+            Failure::NoMemory { .. } => assert_eq!((call, errno), (1, Errno::ENOMEM)),
+            Failure::Refused(step, why) => {
+                assert_eq!(*why, errno, "call {call}");
+                assert_eq!(words, format!("{step}: {errno}"));
+            }
+            other => panic!("call {call}: {other}"),
+        }
+        assert!(!words.contains('\n'));
         assert!(
             privileged.state.borrow().domains.is_empty(),
             "call {call}: {failure}"

@@ -141,6 +141,13 @@ impl Mock {
             Dom0Cmd::DESTROYDOMAIN => {
                 let args: DestroyDomain = op.args();
                 let gone = self.state.borrow_mut().domains.remove(&args.domain.raw());
+                // Frames that are still mapped would stay with the dead domain.
+                let (mappings, console) = (self.mappings(), gone.as_ref().map(|gone| gone.console.clone()));
+                assert_eq!(
+                    (mappings, console.flatten()),
+                    (0, None),
+                    "its frames are in use here"
+                );
                 gone.map(drop).ok_or(Errno::ESRCH)
             }
             Dom0Cmd::PHYSINFO => {

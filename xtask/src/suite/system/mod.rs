@@ -2,6 +2,7 @@
 
 mod balloon;
 mod consoles;
+mod crowd;
 mod domains;
 mod keys;
 mod programs;
@@ -57,6 +58,7 @@ pub fn tests(launcher: &Path) -> Vec<Test> {
     tests.extend(balloon::tests());
     tests.extend(keys::tests(&launcher));
     tests.extend(watching::tests(&launcher));
+    tests.extend(crowd::tests());
     for program in programs::CHECKERS {
         let name = format!("system::program_{program}");
         tests.push(Test::new(name.clone(), move || programs::checker(&name, program)));
