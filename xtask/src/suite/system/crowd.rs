@@ -33,7 +33,7 @@ fn session(test: &str, mem_mib: u64, icount: bool, program: &str) -> Result<Reco
         icount,
         ..Machine::default()
     };
-    let keyboard = Keyboard::of_text(&format!("{program}; echo status $?\npoweroff\n"));
+    let keyboard = Keyboard::of_text(format!("{program}; echo status $?\npoweroff\n"));
     let record = fixture::boot(test, &machine, &image, keyboard, fixture::LIMIT * 5)?;
     coverage::collect(&record.text);
     powered_off(&record)?;
