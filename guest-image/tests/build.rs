@@ -4,8 +4,9 @@ mod common;
 
 use common::domain::{Built, NR_PAGES, at, build, given, request, start_info};
 use common::machine::{Broken, Machine, OLD};
-use common::{Image, RX, load};
+use common::{Image, RX, flags_note, load};
 use guest_abi::addr::{HV_START, MachAddr, Mfn, Pfn};
+use guest_abi::elfnote::ImageFlags;
 use guest_abi::segment::Selector;
 use guest_abi::start_info::{StartFlags, StartInfo};
 use guest_image::builder::{BuildError, Builder, Ramdisk};
@@ -55,6 +56,21 @@ fn an_odd_base_leaves_the_first_l1_partly_empty() {
     assert_eq!(built.machine.translate(l3, 0x4010_2000), None);
     let top = built.machine.walk(l3, guest_abi::addr::GuestVirt::new(HV_START));
     assert_eq!((top[0] & 0xFFF, top[1]), (1, 0), "the top L2 is there and empty");
+}
+
+#[test]
+fn a_domain_without_padding_maps_its_memory_to_the_last_page() {
+    let mut image = Image::of_size(0xC000_0000, 0x5000);
+    image.notes.extend(flags_note(ImageFlags::UNPADDED));
+    let small = LayoutRequest {
+        nr_pages: 40,
+        ring_pages: 1,
+        ..request()
+    };
+    let built = build(&image, small, Ramdisk::None);
+    assert_eq!(built.layout.mapped_pages(), 40);
+    check_address_space(&built);
+    assert_eq!(start_info(&built).nr_pages, 40);
 }
 
 #[test]

@@ -42,6 +42,8 @@ pub struct Backend {
     by_port: BTreeMap<u32, u16>,
     /// A line may be ready to be shown.
     pub may_show: bool,
+    /// When it is to be looked which domains have ended, where some have.
+    pub look_at: Option<u64>,
 }
 
 impl Link {

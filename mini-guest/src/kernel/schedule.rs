@@ -17,6 +17,8 @@ use crate::{events, hypercall, shared, time};
 
 /// How long lines of other domains wait while a program runs.
 const LINES_NS: u64 = 1_000_000;
+/// How long ends of domains are gathered before it is looked whose they were: each look asks about every console's domain.
+const ENDS_NS: u64 = 20_000_000;
 
 impl Kernel {
     /// Brings the running process (or another one) to where it can go on in ring 3; `frame` is what will run.
@@ -158,6 +160,10 @@ impl Kernel {
             self.wake_due();
             self.must_yield = self.queue.is_slice_over(time::now_ns());
         }
+        if self.backend.look_at.is_some_and(|at| at <= time::now_ns()) {
+            self.backend.look_at = None;
+            self.detach_dead_consoles();
+        }
         if console {
             self.take_requests();
             self.random.stir(time::tsc());
@@ -169,7 +175,8 @@ impl Kernel {
 
     /// Some domain has ended, or was ended.
     fn domain_ended(&mut self, port: u32) {
-        self.detach_dead_consoles();
+        self.backend.look_at.get_or_insert(time::now_ns() + ENDS_NS);
+        self.armed.1 = true;
         if self.event_files.iter().any(|file| file.has(port)) {
             self.program_event(port);
         }
@@ -249,7 +256,7 @@ impl Kernel {
         let first = sleepers.filter_map(|process| process.call.deadline).min();
         // A program that runs alone is interrupted where lines wait to be shown.
         let lines = self.backend.may_show.then_some(now + LINES_NS);
-        let wanted = [first, self.queue.slice_end(now), lines]
+        let wanted = [first, self.queue.slice_end(now), lines, self.backend.look_at]
             .into_iter()
             .flatten()
             .min();

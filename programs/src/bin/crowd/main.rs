@@ -37,7 +37,7 @@ const COUNT: u32 = 1000;
 /// Memory of each.
 const KIB: u32 = 256;
 /// Domains whose own ports are bound at the same time.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 8;
 /// Domains whose creation is timed at the beginning and at the end.
 const TIMED: usize = 10;
 /// How long all domains together may take to say something.

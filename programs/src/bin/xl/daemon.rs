@@ -11,12 +11,12 @@ use programs::process;
 use programs::xen::Evtchn;
 use programs::{Errno, clock, dir, eprintln, io, println, sys};
 use xen_tools::builder;
-use xen_tools::record::{Record, Verdict};
+use xen_tools::record::{End, Record, Verdict};
 use xen_tools::settings::Action;
 
 use crate::Outcome;
 use crate::create;
-use crate::domains::{self, Known};
+use crate::domains;
 use crate::host::Host;
 use crate::life;
 use crate::state;
@@ -159,21 +159,28 @@ fn serve() -> Outcome {
 
 /// Does what is to be done about each domain that has ended. `kept` are those that stay as they are.
 fn look_around(host: &Host, kept: &mut Vec<u16>) {
-    let found = match domains::all(host) {
+    let found = match domains::infos(host) {
         Ok(found) => found,
         Err(message) => return log(&message),
     };
-    let is_there = |id: u16| found.iter().any(|known| known.info.domain.raw() == id);
+    // They are in order.
+    let is_there = |id: u16| found.binary_search_by_key(&id, |info| info.domain.raw()).is_ok();
     kept.retain(|id| is_there(*id));
     for id in state::remembered().into_iter().filter(|id| !is_there(*id)) {
         state::forget(id);
     }
-    for Known { info, record } in &found {
-        let Some(record) = record.as_ref().filter(|record| !kept.contains(&record.id)) else {
+    // Records are read of those alone that do not live: there may be very many that do.
+    let ended = found.iter().filter(|info| End::of(info.flags).is_some());
+    for info in ended {
+        if kept.contains(&info.domain.raw()) {
             continue;
-        };
-        if let Some(verdict) = record.verdict(info.flags, clock::monotonic_ns()) {
-            act(host, record, verdict, kept);
+        }
+        let record = state::record(info.domain.raw());
+        let verdict = record
+            .as_ref()
+            .and_then(|record| record.verdict(info.flags, clock::monotonic_ns()));
+        if let (Some(record), Some(verdict)) = (record, verdict) {
+            act(host, &record, verdict, kept);
         }
     }
 }

@@ -48,13 +48,21 @@ impl Known {
 /// # Errors
 /// One line.
 pub fn all(host: &Host) -> Result<Vec<Known>, String> {
+    Ok(infos(host)?.into_iter().map(Known::new).collect())
+}
+
+/// What the hypervisor says of all domains, by number.
+///
+/// # Errors
+/// One line.
+pub fn infos(host: &Host) -> Result<Vec<GetDomainInfo>, String> {
     let mut found = Vec::new();
     let mut next = 0;
     loop {
         match host.info(DomId::new(next)) {
             Ok(info) => {
                 next = info.domain.raw().saturating_add(1);
-                found.push(Known::new(info));
+                found.push(info);
             }
             Err(Errno::ESRCH) => return Ok(found),
             Err(error) => return Err(format!("asking about domain {next}: {error}")),
