@@ -46,7 +46,7 @@ fn main(start_info: &'static StartInfo) -> ! {
             },
         ),
     ] {
-        check_eq!(answer, Errno::Perm.raw() as u8);
+        check_eq!(answer, Errno::Perm as u8);
     }
     check!(
         info(DomId::DOM0).is_ok_and(|info| info.domain == DomId::DOM0 && info.flags == DomainFlags::RUNNING)
