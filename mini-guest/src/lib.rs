@@ -13,7 +13,6 @@
 //! | disks | [`block`] |
 //! | programs | [`process`], [`fs`], [`page`], [`pipe`], [`tty`], [`sched`], [`consoles`], [`evtchn`], [`store`], [`xenbus`], [`blkif`], `kernel`, `syscall`, with the vocabulary of [`linux`] |
 //! | the small kernel | [`responder`] |
-//! | programs | [`process`], [`fs`], [`page`], [`pipe`], [`tty`], [`sched`], [`consoles`], [`evtchn`], `kernel`, `syscall`, with the vocabulary of [`linux`] |
 #![cfg_attr(not(test), no_std)]
 
 extern crate alloc;

@@ -39,9 +39,7 @@ use crate::privileged::{Access, Privileged, Window};
 use crate::size::PAGE_KIB;
 use crate::weight;
 
-/// Pages for rings: the console's, the store's.
-const RING_PAGES: u32 = 2;
-/// Which of them is the store's.
+/// Which of the pages for rings is the store's, behind the console's.
 const STORE_RING: usize = 1;
 /// Frames that are mapped at a time while memory is filled.
 const WINDOW_FRAMES: usize = 64;
@@ -67,6 +65,8 @@ pub struct Request<'a> {
     pub weight: Option<u32>,
     /// The console's lines appear on Domain0's terminal.
     pub console_show: bool,
+    /// It is to have the store, which takes a page of its memory and a port of Domain0's.
+    pub has_store: bool,
 }
 
 /// A domain that was built and is paused.
@@ -181,7 +181,7 @@ pub fn build<P: Privileged>(privileged: &P, request: &Request<'_>) -> core::resu
         min_virt_base: 0,
         ramdisk_len: u32::try_from(request.ramdisk.len()).map_err(|_| Failure::RamdiskTooLarge)?,
         modules: &[],
-        ring_pages: RING_PAGES,
+        ring_pages: 1 + u32::from(request.has_store),
     };
     let plan = Builder::plan(&image, layout).map_err(Failure::Layout)?;
     let mut start_info = StartInfo::default();
@@ -281,14 +281,20 @@ impl<P: Privileged> Unfinished<'_, P> {
             .attach_console(self.id, console_mfn, request.name, request.console_show)
             .map_err(at(Step::Console))?;
         self.has_console = true;
-        let store_mfn = frames[layout.rings.first.index() + STORE_RING];
-        let store_port = self.privileged.new_port(self.id).map_err(at(Step::Store))?;
-        let rings = [(console_mfn, console_port), (store_mfn, store_port)];
+        let store = if request.has_store {
+            let port = self.privileged.new_port(self.id).map_err(at(Step::Store))?;
+            Some((frames[layout.rings.first.index() + STORE_RING], port))
+        } else {
+            None
+        };
+        let rings = [Some((console_mfn, console_port)), store];
         self.set_rings(layout, &frames, rings).map_err(at(Step::Load))?;
-        self.privileged
-            .introduce(self.id, store_mfn, store_port)
-            .map_err(at(Step::Store))?;
-        self.is_introduced = true;
+        if let Some((ring, port)) = store {
+            self.privileged
+                .introduce(self.id, ring, port)
+                .map_err(at(Step::Store))?;
+            self.is_introduced = true;
+        }
 
         self.set_machine_to_phys(&frames).map_err(at(Step::Addresses))?;
         self.pin(start.l3_mfn).map_err(at(Step::Pin))?;
@@ -356,7 +362,7 @@ impl<P: Privileged> Unfinished<'_, P> {
     }
 
     /// The words of start_info that are known only now: of the console's ring and the store's, frame and port.
-    fn set_rings(&self, layout: &Layout, frames: &[Mfn], rings: [(Mfn, u32); 2]) -> Result<()> {
+    fn set_rings(&self, layout: &Layout, frames: &[Mfn], rings: [Option<(Mfn, u32)>; 2]) -> Result<()> {
         let frame = frames[layout.start_info.first.index()];
         let mut page = self.privileged.map(self.id, &[frame], Access::ReadWrite)?;
         let at = [
@@ -369,7 +375,9 @@ impl<P: Privileged> Unfinished<'_, P> {
                 offset_of!(StartInfo, store_evtchn),
             ),
         ];
-        for ((mfn, port), (mfn_at, port_at)) in rings.into_iter().zip(at) {
+        for (ring, (mfn_at, port_at)) in rings.into_iter().zip(at) {
+            // Of what there is not, start_info says 0.
+            let Some((mfn, port)) = ring else { continue };
             page.write(mfn_at, &mfn.raw().to_le_bytes());
             page.write(port_at, &port.to_le_bytes());
         }

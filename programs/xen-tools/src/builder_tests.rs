@@ -18,6 +18,7 @@ fn request<'a>(kernel: &'a [u8], ramdisk: &'a [u8]) -> Request<'a> {
         limit_kib: 16_384,
         weight: Some(512),
         console_show: true,
+        has_store: true,
     }
 }
 
@@ -102,6 +103,27 @@ fn a_domain_finds_what_it_needs() {
         count > 1 << 20 && count <= 8 << 20 && count % 4096 == 0,
         "{count:#x}"
     );
+}
+
+#[test]
+fn a_domain_may_go_without_the_store() {
+    let privileged = Mock::default();
+    let kernel = assisted_kernel();
+    let without = Request {
+        has_store: false,
+        ..request(&kernel, b"")
+    };
+    let built = build(&privileged, &without).unwrap();
+    let domain = privileged.state.borrow().domains[&built.id.raw()].clone();
+    assert_eq!(domain.store, None);
+    let context = domain.context.unwrap();
+    let l3 = Mfn::try_containing(context.pt_base).unwrap();
+    let mut page = [0; 4096];
+    let esi = GuestVirt::new(context.regs.esi);
+    walk::read(&privileged, built.id, l3, esi, &mut page).unwrap();
+    let info = StartInfo::read_from_prefix(&page).unwrap().0;
+    assert_eq!((info.store_mfn.raw(), info.store_evtchn), (0, 0));
+    assert_eq!(info.console_mfn, built.console_mfn);
 }
 
 #[test]

@@ -63,6 +63,8 @@ impl<'a> Crowd<'a> {
             limit_kib: kib.into(),
             weight: None,
             console_show: false,
+            // Domain0 has not ports enough for two of each.
+            has_store: false,
         };
         let built = builder::build(self.host, &request).map_err(|failure| failure.to_string())?;
         self.ids.push(built.id);

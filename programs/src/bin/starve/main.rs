@@ -145,12 +145,14 @@ fn create(host: &Host, kernel: &[u8]) -> Result<Built, Failure> {
             limit_kib: u64::from(PAGES) * 4,
             weight: None,
             console_show: false,
+            has_store: true,
         },
     )
 }
 
 fn end(host: &Host, built: Built) -> Result<(), String> {
     host.detach_console(built.id)
+        .and_then(|()| host.release(built.id))
         .and_then(|()| builder::destroy(host, built.id))
         .map_err(|error| format!("destroying the domain: {error}"))
 }

@@ -92,6 +92,7 @@ pub fn start(host: &Host, mut settings: Settings, paused: bool, quick_ends: u32)
         limit_kib: settings.limit_kib(),
         weight: settings.weight,
         console_show: settings.console_show,
+        has_store: true,
     };
     let built = builder::build(host, &request).map_err(|failure| failure.to_string())?;
     let record = Record {
