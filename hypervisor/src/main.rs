@@ -61,6 +61,7 @@ extern "sysv64" fn hv_main(magic: u32, info_address: u32, entered_at: u64) -> ! 
     timer::init(firmware.as_ref(), root, &mut memory);
     clock::read_wall_clock(firmware.as_ref());
     end::find_ways(firmware.as_ref(), root, &mut memory);
+    report::take_room(&mut memory);
     boot::set_up_memory(info, memory, frames, limits);
     boot::choose_policy(options.scheduler);
     boot::say_what_there_is(frames);

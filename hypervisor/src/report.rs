@@ -1,6 +1,6 @@
 //! What the hypervisor says about itself: when the machine ends, and when a key asks.
 
-use crate::{console, machine::Machine, state};
+use crate::{console, machine::Machine, memory::BootMemory, state};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use hv_core::{
     mm::audit::{Tally, audit},
@@ -10,14 +10,20 @@ use hv_core::{
 static AUDIT_AT_THE_END: AtomicBool = AtomicBool::new(false);
 
 /// Room for the audit's counting: so many frames at a time.
-static SCRATCH: spin::Mutex<[Tally; 2048]> = spin::Mutex::new(
-    [const {
-        Tally {
-            references: 0,
-            uses: 0,
-        }
-    }; 2048],
-);
+static SCRATCH: spin::Mutex<&'static mut [Tally]> = spin::Mutex::new(&mut []);
+/// How many.
+const FRAMES_AT_A_TIME: usize = 2048;
+
+/// Takes the room that the audit needs. Boot only.
+pub fn take_room(memory: &mut BootMemory<'_>) {
+    let (room, _) = memory.take_array::<Tally>(FRAMES_AT_A_TIME);
+    for n in 0..FRAMES_AT_A_TIME {
+        // SAFETY: the array has just been taken and is that long.
+        unsafe { room.wrapping_add(n).write(Tally::default()) };
+    }
+    // SAFETY: initialised just now, never given back, and reached through this slice only.
+    *SCRATCH.lock() = unsafe { core::slice::from_raw_parts_mut(room, FRAMES_AT_A_TIME) };
+}
 
 /// Notes that the machine's end is to be preceded by an audit.
 pub fn configure(audit_at_the_end: bool) {
@@ -43,7 +49,7 @@ pub fn memory_audit() -> u32 {
     let hv = state::lock();
     let mut scratch = SCRATCH.lock();
     let mut differences = 0;
-    audit(&hv, &Machine, &mut *scratch, |difference| {
+    audit(&hv, &Machine, &mut scratch, |difference| {
         differences += 1;
         if differences <= 16 {
             log::error!("audit: {difference:x?}");

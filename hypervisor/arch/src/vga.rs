@@ -18,12 +18,12 @@ pub const ROWS: usize = 25;
 /// Bytes of the text buffer that are used.
 pub const TEXT_BYTES: usize = COLUMNS * ROWS * 2;
 
-/// What the screen shows, a cell each.
-pub type Cells = [u16; COLUMNS * ROWS];
+/// What the screen shows, a character each.
+pub type Cells = [u8; COLUMNS * ROWS];
 
 /// Light grey on black.
 const ATTRIBUTE: u16 = 0x07 << 8;
-const BLANK: u16 = ATTRIBUTE | b' ' as u16;
+const BLANK: u8 = b' ';
 
 const CRTC_INDEX: Port<u8> = vga_port(0x3D4);
 const CRTC_DATA: Port<u8> = vga_port(0x3D5);
@@ -114,14 +114,14 @@ impl VgaText {
                 if self.column == COLUMNS {
                     self.new_line();
                 }
-                self.set(self.row * COLUMNS + self.column, ATTRIBUTE | u16::from(byte));
+                self.set(self.row * COLUMNS + self.column, byte);
                 self.column += 1;
             }
             _ => {}
         }
     }
 
-    fn set(&mut self, index: usize, cell: u16) {
+    fn set(&mut self, index: usize, cell: u8) {
         if let Some(kept) = self.cells.get_mut(index) {
             *kept = cell;
             self.write_cell(index);
@@ -149,7 +149,7 @@ impl VgaText {
         // SAFETY: `index` is inside the screen, which is mapped in whole (`new`).
         let place = unsafe { self.base.add(index) };
         // SAFETY: as above; the cell is aligned, being an element of an aligned array.
-        unsafe { VolatilePtr::new(place) }.write(cell);
+        unsafe { VolatilePtr::new(place) }.write(ATTRIBUTE | u16::from(cell));
     }
 
     fn move_cursor(&mut self) {
