@@ -11,6 +11,8 @@
 //! | [`pages`] | pages of one's own: their frames, their entries, what they hold |
 //! | [`probe`] | a trap handler that only takes notes |
 //! | [`tables`] | page tables under construction, and requests to change them |
+//! | [`small_domain`] | a second domain, made by calls alone |
+//! | [`agent`] | one that does what it is told |
 //! | [`ring3`] | a few instructions run in ring 3 |
 //! | [`small_domain`] | a second domain, made by calls alone |
 //! | [`puppet`] | a second domain that does what it is told |
@@ -20,6 +22,7 @@
 //! test, and each is a program of one page that is read as a whole. Pages are only ever reached by volatile accesses.
 #![no_std]
 
+pub mod agent;
 pub mod grants;
 pub mod pages;
 pub mod probe;

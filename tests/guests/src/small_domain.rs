@@ -24,7 +24,8 @@ pub const PAGES: u32 = 8;
 const L3: usize = 0;
 const TOP: usize = 1;
 const L1: usize = 2;
-const CODE: usize = 3;
+/// Its frame with code and stack.
+pub const CODE: usize = 3;
 /// Where its frames are mapped in it.
 pub const BASE: u32 = 0xC000_0000;
 
@@ -161,40 +162,64 @@ pub fn show_as(window: Page, domain: DomId, entry: Pte) {
 
 /// Writes tables and code, numbers the frames, pins the root.
 pub fn fill(window: Page, domain: DomId, frames: &[Mfn; PAGES as usize], code: &[u64]) {
-    let entry = |n: usize| {
-        let flags = if n < CODE { READ_ONLY } else { WRITABLE };
-        Pte::new(frames[n], flags).raw()
-    };
-    let entries = core::array::from_fn::<u64, { PAGES as usize }, _>(entry);
-    fill_with(window, domain, frames, &entries, code);
+    fill_with(window, domain, frames, &entries(frames), code);
 }
 
-/// The same with the first entries of its L1 as given. The first three frames must be mapped read-only.
+/// The first entries of its L1: each frame in its place, the tables read-only.
+pub fn entries(frames: &[Mfn; PAGES as usize]) -> [u64; PAGES as usize] {
+    core::array::from_fn(|n| {
+        let flags = if n < CODE { READ_ONLY } else { WRITABLE };
+        Pte::new(frames[n], flags).raw()
+    })
+}
+
+/// [`fill`] with the first entries of its L1 as given. The first three frames must be mapped read-only.
 pub fn fill_with(window: Page, domain: DomId, frames: &[Mfn; PAGES as usize], entries: &[u64], code: &[u64]) {
-    let write = |frame: usize, words: &[u64]| {
+    let step = || Ok::<(), core::convert::Infallible>(());
+    let Ok(()) = fill_by_steps(window, domain, frames, entries, code, step);
+}
+
+/// The same, call by call; before each, `step` may call it off. The window then shows what it showed last.
+///
+/// # Errors
+/// What `step` answered.
+pub fn fill_by_steps<E>(
+    window: Page,
+    domain: DomId,
+    frames: &[Mfn; PAGES as usize],
+    entries: &[u64],
+    code: &[u64],
+    mut step: impl FnMut() -> Result<(), E>,
+) -> Result<(), E> {
+    let mut write = |frame: usize, words: &[u64]| {
+        step()?;
         show(window, domain, frames[frame]);
+        step()?;
         window.fill(0);
         for (index, &word) in words.iter().enumerate() {
             window.write(index, word);
         }
+        Ok(())
     };
-    write(L3, &[0, 0, 0, Pte::new(frames[TOP], PteFlags::PRESENT).raw()]);
-    write(TOP, &[Pte::new(frames[L1], DIRECTORY).raw()]);
-    write(L1, entries);
-    write(CODE, code);
+    write(L3, &[0, 0, 0, Pte::new(frames[TOP], PteFlags::PRESENT).raw()])?;
+    write(TOP, &[Pte::new(frames[L1], DIRECTORY).raw()])?;
+    write(L1, entries)?;
+    write(CODE, code)?;
+    step()?;
     window.unprotect();
     let foreign = MmuUpdate::extended(Extended::SetForeignDom { domain });
+    for (n, &frame) in (0..).zip(frames) {
+        step()?;
+        let number = MmuUpdate::machphys(frame, Pfn::new(n));
+        check!(mmu(&[foreign, number]).is_ok(), "its frame is numbered");
+    }
+    step()?;
     let pin = MmuUpdate::extended(Extended::Pin {
         level: 3,
         frame: frames[L3].addr(),
     });
-    let number = |n: usize| MmuUpdate::machphys(frames[n], Pfn::new(n as u32));
-    let requests: [MmuUpdate; PAGES as usize + 2] = core::array::from_fn(|n| match n {
-        0 => foreign,
-        n if n <= PAGES as usize => number(n - 1),
-        _ => pin,
-    });
-    check!(mmu(&requests).is_ok(), "its tables are good");
+    check!(mmu(&[foreign, pin]).is_ok(), "its tables are good");
+    Ok(())
 }
 
 /// A domain that runs `code` as soon as it is unpaused.
