@@ -36,7 +36,7 @@ pub const RECORDS: u32 = MAIL_AT + LIST_END;
 /// The first page of its address space where nothing is mapped.
 pub const FREE_AT: u32 = BASE + PAGES * PAGE_SIZE as u32;
 /// Where it maps its grant table.
-const TABLE_AT: u32 = BASE + 500 * PAGE_SIZE as u32;
+pub const TABLE_AT: u32 = BASE + 500 * PAGE_SIZE as u32;
 const LIST_END: u32 = 2048;
 const COMMAND: u32 = 32;
 /// Commands of one list.
@@ -156,6 +156,11 @@ pub fn to_call(number: CallNumber, arguments: &[u32]) -> Command {
     command[0] = CALL | number.raw();
     command[1..=arguments.len()].copy_from_slice(arguments);
     command
+}
+
+/// "Write that word."
+pub const fn poke(at: u32, value: u32) -> Command {
+    [POKE, at, value, 0, 0, 0]
 }
 
 /// Such a domain.
