@@ -6,7 +6,9 @@
 #[cfg(not(target_os = "none"))]
 use alloc::boxed::Box;
 use core::ops::{Deref, DerefMut};
+use core::ptr::NonNull;
 
+use crate::block::Segment;
 use crate::linux::Errno;
 
 /// Bytes in a page.
@@ -89,6 +91,27 @@ impl DerefMut for Page {
     fn deref_mut(&mut self) -> &mut Self::Target {
         // SAFETY: as above, exclusively.
         unsafe { &mut *self.bytes().cast() }
+    }
+}
+
+impl Page {
+    /// The first `len` bytes as a piece of a request to a disk.
+    ///
+    /// # Safety
+    /// As for [`Segment::new`].
+    #[must_use]
+    pub unsafe fn segment(&mut self, len: usize) -> Segment {
+        assert!(len <= PAGE);
+        #[cfg(target_os = "none")]
+        let (address, at) = (
+            crate::mm::translate::machine_address(self.0, 0).raw(),
+            self.bytes(),
+        );
+        #[cfg(not(target_os = "none"))]
+        let (address, at) = (0, self.0.as_mut_ptr());
+        let at = NonNull::new(at).expect("a page is not at 0");
+        // SAFETY: the caller's promise.
+        unsafe { Segment::new(address, len as u32, at) }
     }
 }
 

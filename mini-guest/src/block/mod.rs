@@ -10,6 +10,8 @@
 //! | [`client`] | who submits requests, and the queue of what came of them |
 //! | [`check`] | what every device refuses |
 //! | [`ram`] | a disk that is memory |
+//! | [`partition`], [`table`] | parts of a disk, and where they are written down |
+//! | [`cache`] | pages of a disk, and operations on them as a whole |
 //! | [`registry`] | the disks by name |
 //!
 //! Numbers of sectors are in units of [`SECTOR`] bytes everywhere, whatever the medium has.
@@ -22,18 +24,23 @@
 //! From `submit` until the completion the pieces of memory belong to the device: it may be writing there. A client that is
 //! dropped earlier loses the completions, not the memory ([`Client::in_flight`] tells when that is free).
 
+pub mod cache;
 pub mod check;
 pub mod client;
+pub mod partition;
 pub mod ram;
 pub mod registry;
 pub mod request;
+pub mod table;
+#[cfg(test)]
+mod table_tests;
 #[cfg(test)]
 pub mod testing;
 
 use alloc::boxed::Box;
 
 pub use client::{Client, Completion};
-pub use registry::Disks;
+pub use registry::{Disks, Volume};
 pub use request::{BlockError, Op, Request, Segment};
 
 /// Bytes of a sector in every number of this layer.

@@ -4,37 +4,129 @@ use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::string::String;
 
-use super::Device;
+use super::cache::Cache;
+use super::partition::Partition;
+use super::{Device, SECTOR};
 
-/// All disks and partitions of this domain: `vda`, `vda1`, `sda`, `ram0`, in the order of their names.
+/// A disk or a partition, as the kernel's own users see it: through the cache of the whole disk.
+#[derive(Clone)]
+pub struct Volume {
+    /// The device itself, for those who bring their own memory.
+    pub device: Rc<dyn Device>,
+    /// The cache of the whole disk.
+    pub cache: Rc<Cache>,
+    /// First sector on the whole disk.
+    pub first: u64,
+    /// How many sectors.
+    pub sectors: u64,
+}
+
+impl core::fmt::Debug for Volume {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Volume({} sectors from {})", self.sectors, self.first)
+    }
+}
+
+impl Volume {
+    /// Its length in bytes.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.sectors * SECTOR as u64
+    }
+
+    /// Whether it has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sectors == 0
+    }
+}
+
+/// All disks and partitions of this domain: `vda`, `vda1`, `sda`, `ram0`, in the order in which they were found.
 #[derive(Default)]
 pub struct Disks {
-    by_name: BTreeMap<String, Rc<dyn Device>>,
+    volumes: BTreeMap<u32, (String, Volume)>,
+    next: u32,
 }
 
 impl Disks {
-    /// Adds a disk; `false` where the name is taken.
-    pub fn add(&mut self, name: &str, device: Rc<dyn Device>) -> bool {
-        let is_new = !self.by_name.contains_key(name);
+    /// Adds a disk with a cache of at most `blocks` pages; `false` where the name is taken.
+    pub fn add(&mut self, name: &str, device: Rc<dyn Device>, blocks: usize) -> bool {
+        let sectors = device.info().sectors;
+        let cache = Rc::new(Cache::new(device.clone(), blocks));
+        self.insert(
+            name,
+            Volume {
+                device,
+                cache,
+                first: 0,
+                sectors,
+            },
+        )
+    }
+
+    /// Adds a part of the disk `whole`; `false` where the name is taken, or the disk does not have it.
+    pub fn add_part(&mut self, name: &str, whole: &str, first: u64, sectors: u64) -> bool {
+        let Some(whole) = self.volume(whole) else {
+            return false;
+        };
+        let Some(part) = Partition::new(whole.device, first, sectors) else {
+            return false;
+        };
+        self.insert(
+            name,
+            Volume {
+                device: Rc::new(part),
+                cache: whole.cache,
+                first: whole.first + first,
+                sectors,
+            },
+        )
+    }
+
+    fn insert(&mut self, name: &str, volume: Volume) -> bool {
+        let is_new = self.volume(name).is_none();
         if is_new {
-            self.by_name.insert(name.into(), device);
+            self.volumes.insert(self.next, (name.into(), volume));
+            self.next += 1;
         }
         is_new
     }
 
-    /// The disk with this name.
+    /// The disk with this name, for those who bring their own memory. What the cache of the kernel holds of it is not seen
+    /// there: nobody else may use the disk meanwhile.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Rc<dyn Device>> {
-        self.by_name.get(name).cloned()
+        self.volume(name).map(|volume| volume.device)
     }
 
-    /// Takes a disk away. Who has it still has it.
-    pub fn remove(&mut self, name: &str) -> Option<Rc<dyn Device>> {
-        self.by_name.remove(name)
+    /// The disk with this name.
+    #[must_use]
+    pub fn volume(&self, name: &str) -> Option<Volume> {
+        let mut volumes = self.volumes.values();
+        volumes
+            .find(|(other, _)| other == name)
+            .map(|(_, volume)| volume.clone())
     }
 
-    /// Names and disks, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Rc<dyn Device>)> {
-        self.by_name.iter().map(|(name, device)| (name.as_str(), device))
+    /// The disk with this number.
+    #[must_use]
+    pub fn by_number(&self, number: u32) -> Option<Volume> {
+        self.volumes.get(&number).map(|(_, volume)| volume.clone())
+    }
+
+    /// Numbers, names and disks, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &str, &Volume)> {
+        self.volumes
+            .iter()
+            .map(|(number, (name, volume))| (*number, name.as_str(), volume))
+    }
+
+    /// The caches, one for each whole disk.
+    pub fn caches(&self) -> impl Iterator<Item = &Rc<Cache>> {
+        let wholes = self
+            .volumes
+            .values()
+            .filter(|(_, volume)| volume.first == 0 && volume.sectors == volume.cache.sectors());
+        wholes.map(|(_, volume)| &volume.cache)
     }
 }

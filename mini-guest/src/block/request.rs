@@ -102,6 +102,12 @@ impl Segment {
         }
     }
 
+    /// Where it is mapped.
+    #[must_use]
+    pub const fn pointer(&self) -> NonNull<u8> {
+        self.mapped
+    }
+
     /// Copies the piece's bytes out.
     ///
     /// # Panics
