@@ -1,11 +1,12 @@
 //! Page-table updates gathered into few hypercalls.
 
 use arrayvec::ArrayVec;
-use guest_abi::addr::{GuestVirt, Pfn};
+use guest_abi::addr::{GuestVirt, MachAddr, Pfn};
 use guest_abi::mmu::{Extended, MmuUpdate, Pte};
 
 use super::translate::{machine_address, mfn};
 use crate::hypercall;
+use crate::linux::Errno;
 
 /// Requests in one hypercall.
 const CAPACITY: usize = 128;
@@ -115,6 +116,22 @@ impl Batch {
         }
         self.requests.clear();
     }
+}
+
+/// Writes one entry of a table of ours, which maps `address`, where the hypervisor may refuse.
+///
+/// # Errors
+/// What it answers.
+///
+/// # Safety
+/// Nobody uses what is mapped at `address`.
+pub unsafe fn try_update(place: MachAddr, entry: Pte, address: u32) -> Result<(), Errno> {
+    let flush = MmuUpdate::extended(Extended::Invlpg {
+        address: GuestVirt::new(address),
+    });
+    // SAFETY: the caller's promise.
+    unsafe { hypercall::mmu_update(&[MmuUpdate::normal(place, entry), flush]) }
+        .map_err(|error| Errno::from_hypervisor(error.errno))
 }
 
 impl Drop for Batch {

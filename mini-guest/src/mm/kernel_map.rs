@@ -14,8 +14,8 @@ use guest_abi::start_info::{StartFlags, StartInfo};
 use super::batch::Batch;
 use super::bump::Bump;
 use super::layout::{
-    DIRECT_START, HEAP_LIMIT, HEAP_START, L1_SPAN, MAX_DIRECT_PAGES, WINDOW_PAGES, WINDOW_START, direct,
-    direct_pfn, top_slot,
+    DIRECT_START, HEAP_LIMIT, HEAP_START, IO_PAGES, IO_START, L1_SPAN, MAX_DIRECT_PAGES, WINDOW_PAGES,
+    WINDOW_START, direct, direct_pfn, top_slot,
 };
 use super::translate::{mfn, pfn};
 
@@ -106,10 +106,12 @@ impl KernelMap {
             map.hook(slot, table);
         }
         if start_info.flags.contains(StartFlags::INITIAL_DOMAIN) {
-            let end = WINDOW_START + WINDOW_PAGES * PAGE_SIZE as u32;
-            for slot in top_slot(WINDOW_START)..=top_slot(end - 1) {
-                let table = map.take_table(bump);
-                map.hook(slot, table);
+            for (start, pages) in [(WINDOW_START, WINDOW_PAGES), (IO_START, IO_PAGES)] {
+                let end = start + (pages - 1) * PAGE_SIZE as u32;
+                for slot in top_slot(start)..=top_slot(end) {
+                    let table = map.take_table(bump);
+                    map.hook(slot, table);
+                }
             }
         }
         map
@@ -181,9 +183,16 @@ impl KernelMap {
     /// Where the entry of the kernel page at `address` lies; `None` where the kernel has no L1 for it.
     #[must_use]
     pub fn entry_address(&self, address: u32) -> Option<guest_abi::addr::MachAddr> {
-        let l1 = self.l1.get(top_slot(address)).copied().flatten()?;
-        let index = GuestVirt::new(address).table_index(1);
+        let (l1, index) = self.l1_of(address)?;
         Some(super::translate::machine_address(l1, index as u32 * 8))
+    }
+
+    /// The L1 that maps the kernel page at `address`, and the entry's index in it.
+    #[must_use]
+    pub fn l1_of(&self, address: u32) -> Option<(Pfn, usize)> {
+        let slot = address.checked_sub(DIRECT_START)? / L1_SPAN;
+        let l1 = self.l1.get(slot as usize).copied().flatten()?;
+        Some((l1, GuestVirt::new(address).table_index(1)))
     }
 
     /// Maps the kernel page at `address` as `entry` says.

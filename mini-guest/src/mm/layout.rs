@@ -5,7 +5,8 @@
 //! 0xC0000000 – 0xEFFFFFFF  direct map: PFN n at 0xC0000000 + n pages; page tables in it read-only
 //! 0xF0000000 – 0xFAFFFFFF  heap, mapped as it grows
 //! 0xFB000000 – 0xFB3FFFFF  pages of other domains that the kernel uses (initial domain only)
-//! 0xFB400000 – 0xFBFFFFFF  nothing
+//! 0xFB400000 – 0xFBBFFFFF  nothing
+//! 0xFBC00000 – 0xFBFFFFFF  registers of devices (initial domain only)
 //! 0xFC000000 –             the hypervisor's machine-to-phys table, read-only
 //! ```
 //!
@@ -32,6 +33,10 @@ pub const HEAP_LIMIT: u32 = 0xFB00_0000;
 pub const WINDOW_START: u32 = 0xFB00_0000;
 /// How many there can be.
 pub const WINDOW_PAGES: u32 = 1024;
+/// Where registers of devices are mapped.
+pub const IO_START: u32 = 0xFBC0_0000;
+/// How many pages there can be.
+pub const IO_PAGES: u32 = 1024;
 /// Bytes that one L1 maps.
 pub const L1_SPAN: u32 = 2 << 20;
 

@@ -1,0 +1,34 @@
+//! Drivers of the machine's devices, in the domain that owns them.
+//!
+//! | module | one line |
+//! |---|---|
+//! | [`class`] | names of kinds of devices |
+//! | [`pci`] | configuration space, and the functions found |
+//! | [`io_memory`] | registers of devices, mapped as I/O frames |
+//! | [`dma`] | machine addresses of the kernel's memory |
+//! | [`lines`] | interrupts: one event port per line, shared by the devices on it |
+//! | [`registers`] | words of registers |
+//! | [`ahci`] | SATA disks |
+//! | [`virtio_block`] | virtio's disk |
+//! | [`found`] | which driver takes which function, and the disks that come of it |
+//!
+//! Nothing is polled: a driver is called by the event of its device's line, and once when it is set up.
+
+pub mod class;
+
+#[cfg(target_os = "none")]
+pub mod ahci;
+#[cfg(target_os = "none")]
+pub mod dma;
+#[cfg(target_os = "none")]
+pub mod found;
+#[cfg(target_os = "none")]
+pub mod io_memory;
+#[cfg(target_os = "none")]
+pub mod lines;
+#[cfg(target_os = "none")]
+pub mod pci;
+#[cfg(target_os = "none")]
+pub mod registers;
+#[cfg(target_os = "none")]
+pub mod virtio_block;
