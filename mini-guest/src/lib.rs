@@ -10,7 +10,7 @@
 //! |---|---|
 //! | start, calls, traps, events, verdicts (all a test guest needs) | `entry`, `hypercall`, `traps`, `events`, `shared`, `time`, `console`, `report`, `usercopy` |
 //! | memory | [`mm`] |
-//! | disks | [`block`] |
+//! | devices and disks | [`drivers`], [`block`], [`fat`] |
 //! | programs | [`process`], [`fs`], [`page`], [`pipe`], [`tty`], [`sched`], [`consoles`], [`evtchn`], [`store`], [`xenbus`], [`blkif`], `kernel`, `syscall`, with the vocabulary of [`linux`] |
 //! | the small kernel | [`responder`] |
 #![cfg_attr(not(test), no_std)]
@@ -24,11 +24,13 @@ mod cell;
 #[cfg(target_os = "none")]
 pub mod console;
 pub mod consoles;
+pub mod drivers;
 #[cfg(target_os = "none")]
 pub mod entry;
 #[cfg(target_os = "none")]
 pub mod events;
 pub mod evtchn;
+pub mod fat;
 pub mod fs;
 #[cfg(target_os = "none")]
 pub mod hypercall;

@@ -4,6 +4,7 @@
 
 use guest_abi::sched::ShutdownReason;
 use guest_abi::start_info::{StartFlags, StartInfo};
+use mini_guest::drivers::found::Devices;
 use mini_guest::fs::Fs;
 use mini_guest::kernel::Kernel;
 use mini_guest::{hypercall, mm, println, report, traps};
@@ -39,6 +40,14 @@ fn main(start_info: &'static StartInfo) -> ! {
         println!("mini-guest: no fast system calls: {errno}");
     }
 
+    let is_initial = start_info.flags.contains(StartFlags::INITIAL_DOMAIN);
+    let mut devices = if is_initial {
+        Devices::find()
+    } else {
+        Devices::default()
+    };
+    devices.add_ram_disks(mm::boot_modules(start_info));
+
     let fs = Fs::default();
     let found = fs.add_archive(ramdisk);
     if let Some(error) = found.error {
@@ -47,7 +56,12 @@ fn main(start_info: &'static StartInfo) -> ! {
     if let Err(errno) = fs.add_standard() {
         println!("mini-guest: cannot make /dev and /proc: {errno}");
     }
-    if start_info.flags.contains(StartFlags::INITIAL_DOMAIN)
+    for (number, name, _) in devices.disks.iter() {
+        if let Err(errno) = fs.add_disk(name, number) {
+            println!("mini-guest: cannot make /dev/{name}: {errno}");
+        }
+    }
+    if is_initial
         && let Err(errno) = fs
             .add_boot_modules(mm::boot_modules(start_info))
             .and_then(|()| fs.add_control())
@@ -55,10 +69,11 @@ fn main(start_info: &'static StartInfo) -> ! {
         println!("mini-guest: cannot make /boot and /dev/xen: {errno}");
     }
     let command_line = start_info.command_line();
-    let kernel = match Kernel::new(fs, command_line) {
+    let mut kernel = match Kernel::new(fs, command_line) {
         Ok(kernel) => kernel,
         Err(errno) => report::broken(format_args!("cannot start: {errno}")),
     };
+    kernel.devices = devices;
     let chosen = option(command_line, b"init=");
     let failures = match chosen {
         Some(path) => kernel.run(&[path]),

@@ -84,6 +84,9 @@ impl Fs {
             return Err(Errno::EBUSY);
         }
         let directory = inode.directory()?;
+        if inode.is_mount_point() {
+            return Err(Errno::EBUSY);
+        }
         if !directory.is_empty() {
             return Err(Errno::ENOTEMPTY);
         }
@@ -100,7 +103,7 @@ impl Fs {
         enough_memory()?;
         let (source, target) = (from.directory.directory()?, to.directory.directory()?);
         let inode = source.get(&from.name).ok_or(Errno::ENOENT)?;
-        if matches!(inode.body, Body::ProcRoot) {
+        if matches!(inode.body, Body::ProcRoot) || inode.is_mount_point() {
             return Err(Errno::EBUSY);
         }
         if (from.wants_directory || to.wants_directory) && !inode.is_directory() {

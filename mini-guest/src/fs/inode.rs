@@ -6,6 +6,7 @@ use alloc::rc::{Rc, Weak};
 use core::cell::{Cell, RefCell};
 
 use super::data::FileData;
+use crate::fat::Mount;
 use crate::linux::Errno;
 use crate::linux::file::{Stat, mode};
 use crate::linux::time::TimeSpec;
@@ -128,6 +129,8 @@ pub enum Device {
     DomainConsole(u16),
     /// The store (`/dev/xen/xenbus`).
     Xenbus,
+    /// A disk or a partition, by its number among the disks.
+    Disk(u32),
     /// A device that there is no driver for.
     Unknown(u32, u32),
 }
@@ -160,6 +163,7 @@ impl Device {
             Self::Consoles => (10, 62),
             Self::Xenbus => (10, 63),
             Self::DomainConsole(domain) => (229, domain.into()),
+            Self::Disk(number) => (259, number),
             Self::Unknown(major, minor) => (major, minor),
         }
     }
@@ -171,6 +175,8 @@ impl Device {
 pub struct Directory {
     /// The directory above; of the root and of removed ones nothing.
     pub parent: RefCell<Weak<Inode>>,
+    /// The volume that is mounted here.
+    pub mounted: RefCell<Option<Rc<Mount>>>,
     names: RefCell<BTreeMap<Box<[u8]>, Entry>>,
     order: RefCell<BTreeMap<u64, Box<[u8]>>>,
     next: Cell<u64>,
@@ -254,6 +260,12 @@ impl Inode {
             Body::Directory(directory) => Ok(directory),
             _ => Err(Errno::ENOTDIR),
         }
+    }
+
+    /// Whether a volume is mounted here.
+    #[must_use]
+    pub fn is_mount_point(&self) -> bool {
+        matches!(&self.body, Body::Directory(directory) if directory.mounted.borrow().is_some())
     }
 
     /// Whether names can be looked up in it.

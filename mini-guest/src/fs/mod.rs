@@ -5,6 +5,7 @@
 //! | [`cpio`], [`populate`] | the RAM disk's format, and the tree made from it |
 //! | [`modules`] | `/boot`, the modules for other domains |
 //! | [`inode`], [`data`] | files, directories, links, devices; the bytes of a file |
+//! | [`disk`] | files of mounted volumes |
 //! | [`node`], [`tree`] | the way from a path to a file |
 //! | [`change`] | making, linking, renaming, removing |
 //! | [`proc`] | what `/proc` holds, described apart from the kernel that fills it |
@@ -15,6 +16,7 @@
 pub mod change;
 pub mod cpio;
 pub mod data;
+pub mod disk;
 pub mod inode;
 pub mod modules;
 pub mod node;
@@ -23,6 +25,7 @@ pub mod populate;
 pub mod proc;
 pub mod tree;
 
+pub use disk::DiskNode;
 pub use inode::{Body, Device, Inode};
 pub use open::{FileTable, OpenFile, What};
 pub use tree::{Fs, Node};

@@ -3,6 +3,7 @@
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
+use super::disk::DiskNode;
 use super::inode::{Body, Inode};
 use super::proc::{ProcNode, ProcSource};
 use crate::linux::file::Stat;
@@ -14,12 +15,21 @@ pub enum Node {
     Inode(Rc<Inode>),
     /// A place in `/proc`.
     Proc(ProcNode),
+    /// A file of a mounted volume.
+    Disk(DiskNode),
 }
 
 impl From<Rc<Inode>> for Node {
     fn from(inode: Rc<Inode>) -> Self {
-        match inode.body {
+        match &inode.body {
             Body::ProcRoot => Self::Proc(ProcNode::Root),
+            Body::Directory(directory) => {
+                let mounted = directory.mounted.borrow().clone();
+                match mounted {
+                    Some(mount) => Self::Disk(DiskNode::root(mount, inode)),
+                    None => Self::Inode(inode),
+                }
+            }
             _ => Self::Inode(inode),
         }
     }
@@ -32,6 +42,7 @@ impl Node {
         match self {
             Self::Inode(inode) => inode.is_directory(),
             Self::Proc(node) => node.is_directory(),
+            Self::Disk(node) => node.entry.is_directory,
         }
     }
 
@@ -44,6 +55,7 @@ impl Node {
                 _ => None,
             },
             Self::Proc(node) => node.link(source),
+            Self::Disk(_) => None,
         }
     }
 
@@ -53,6 +65,7 @@ impl Node {
         match self {
             Self::Inode(inode) => inode.stat(),
             Self::Proc(node) => node.stat(),
+            Self::Disk(node) => node.stat(),
         }
     }
 }

@@ -4,9 +4,11 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::Cell;
 
+use super::disk::DiskNode;
 use super::inode::Inode;
 use super::proc::{ProcNode, ProcSource};
 use super::tree::{Fs, Node};
+use crate::block::Volume;
 use crate::consoles::Opening;
 use crate::evtchn::EventPorts;
 use crate::linux::Errno;
@@ -51,6 +53,10 @@ pub enum What {
     DomainConsole(Rc<Inode>, u16, Opening),
     /// A connection to the store.
     Xenbus(Rc<Inode>, Rc<ConnectionId>),
+    /// A file of a mounted volume.
+    DiskFile(DiskNode),
+    /// A disk or a partition.
+    Volume(Rc<Inode>, Volume),
     /// An end of a pipe.
     Pipe(PipeEnd),
     /// What a file of `/proc` held when it was opened.
@@ -83,9 +89,11 @@ impl OpenFile {
             | What::Evtchn(inode, _)
             | What::Consoles(inode)
             | What::Xenbus(inode, _)
+            | What::Volume(inode, _)
             | What::DomainConsole(inode, ..) => inode.stat(),
             What::Directory(node) | What::Path(node) => node.stat(),
             What::Text(node, _) => node.stat(),
+            What::DiskFile(node) => node.stat(),
             What::Pipe(pipe) => {
                 let ino = core::ptr::from_ref(pipe) as usize as u64;
                 Stat {
@@ -95,6 +103,17 @@ impl OpenFile {
                     ..Stat::default()
                 }
             }
+        }
+    }
+
+    /// What stat tells now: of a file on a disk, whose size others change.
+    ///
+    /// # Errors
+    /// EIOCBQUEUED, EIO.
+    pub fn stat_now(&self) -> Result<Stat, Errno> {
+        match &self.what {
+            What::DiskFile(node) => node.stat_now(),
+            _ => Ok(self.stat()),
         }
     }
 
@@ -120,7 +139,11 @@ impl OpenFile {
         };
         let mut records = Vec::new();
         let mut position = self.position.get();
-        while let Some((next, name, stat)) = entry_at(fs, node, position, source) {
+        let listed = match node {
+            Node::Disk(node) => node.list()?,
+            _ => Vec::new(),
+        };
+        while let Some((next, name, stat)) = entry_at(fs, node, position, source, &listed) {
             if records.len() + dirent_len(name.len()) > max {
                 if records.is_empty() {
                     return Err(Errno::EINVAL);
@@ -142,7 +165,13 @@ impl OpenFile {
 }
 
 /// The entry at `position` of a directory or after it, with the position after it.
-fn entry_at(fs: &Fs, node: &Node, position: u64, source: &dyn ProcSource) -> Option<(u64, Vec<u8>, Stat)> {
+fn entry_at(
+    fs: &Fs,
+    node: &Node,
+    position: u64,
+    source: &dyn ProcSource,
+    listed: &[(Vec<u8>, Stat)],
+) -> Option<(u64, Vec<u8>, Stat)> {
     match position {
         0 => return Some((1, b".".to_vec(), node.stat())),
         1 => {
@@ -163,6 +192,10 @@ fn entry_at(fs: &Fs, node: &Node, position: u64, source: &dyn ProcSource) -> Opt
                 .into_iter()
                 .nth(usize::try_from(position - 2).ok()?)?;
             Some((position + 1, name, child.stat()))
+        }
+        Node::Disk(_) => {
+            let (name, stat) = listed.get(usize::try_from(position - 2).ok()?)?;
+            Some((position + 1, name.clone(), *stat))
         }
     }
 }

@@ -170,6 +170,17 @@ impl Fs {
         Ok(())
     }
 
+    /// Makes `/dev/NAME` for the disk with this number.
+    ///
+    /// # Errors
+    /// As for [`Fs::add_standard`].
+    pub fn add_disk(&self, name: &str, number: u32) -> Result<(), Errno> {
+        let path = [b"dev/", name.as_bytes()].concat();
+        self.standard(&path, mode::BLOCK_DEVICE | 0o660, || {
+            Body::Device(Device::Disk(number))
+        })
+    }
+
     fn standard(&self, path: &[u8], mode: u32, body: impl FnOnce() -> Body) -> Result<(), Errno> {
         let place = self.place_for(path)?;
         match self.create(&place, mode, body()) {

@@ -45,9 +45,12 @@ files! {
     SystemFile {
         Cmdline = b"cmdline", "The kernel's command line.";
         Cpuinfo = b"cpuinfo", "The processor.";
+        Interrupts = b"interrupts", "Lines of devices, and how often they fired.";
         Loadavg = b"loadavg", "How busy it is.";
         Meminfo = b"meminfo", "Memory.";
         Mounts = b"mounts", "File systems.";
+        Partitions = b"partitions", "Disks and their parts.";
+        Pci = b"pci", "PCI devices.";
         Stat = b"stat", "Counters.";
         Uptime = b"uptime", "Seconds since the start.";
         Version = b"version", "The kernel.";

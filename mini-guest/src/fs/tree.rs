@@ -3,9 +3,11 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
 
+use super::disk::DiskNode;
 use super::inode::{Body, Directory, Inode};
 pub use super::node::Node;
 use super::proc::{ProcNode, ProcSource};
@@ -46,6 +48,15 @@ pub struct Place {
     pub name: Box<[u8]>,
     /// Whether the path ended in a slash: only a directory will do.
     pub wants_directory: bool,
+}
+
+/// Where a name is to be changed: in the tree, or on a mounted volume.
+#[derive(Debug)]
+pub enum Spot {
+    /// In the tree.
+    Tree(Place),
+    /// In this directory of a volume; the path on the volume with the name.
+    Disk(DiskNode, String),
 }
 
 impl Default for Fs {
@@ -117,6 +128,17 @@ impl Fs {
     /// # Errors
     /// As for [`Fs::resolve`]; EEXIST where the path has no last name (the root, `.` and `..`); EROFS in `/proc`.
     pub fn place(&self, from: &Node, path: &[u8], source: &dyn ProcSource) -> Result<Place, Errno> {
+        match self.spot(from, path, source)? {
+            Spot::Tree(place) => Ok(place),
+            Spot::Disk(..) => Err(Errno::EPERM),
+        }
+    }
+
+    /// The same, wherever it is.
+    ///
+    /// # Errors
+    /// As for [`Fs::place`].
+    pub fn spot(&self, from: &Node, path: &[u8], source: &dyn ProcSource) -> Result<Spot, Errno> {
         let mut way = self.begin(from, path)?;
         let Some(last) = way.names.pop_back() else {
             return Err(Errno::EEXIST);
@@ -128,11 +150,16 @@ impl Fs {
             return Err(Errno::EEXIST);
         }
         match way.at {
-            Node::Inode(directory) if matches!(directory.body, Body::Directory(_)) => Ok(Place {
+            Node::Inode(directory) if matches!(directory.body, Body::Directory(_)) => Ok(Spot::Tree(Place {
                 directory,
                 name: last,
                 wants_directory: path.ends_with(b"/"),
-            }),
+            })),
+            Node::Disk(directory) if directory.entry.is_directory => {
+                let path = directory.path_of(&last)?;
+                Ok(Spot::Disk(directory, path))
+            }
+            Node::Disk(_) => Err(Errno::ENOTDIR),
             Node::Proc(_) => Err(Errno::EROFS),
             Node::Inode(_) => Err(Errno::ENOTDIR),
         }
@@ -188,6 +215,7 @@ impl Fs {
             _ if name == b"." => Ok(at.clone()),
             Node::Proc(node) => node.lookup(name, source).map(Node::Proc).ok_or(Errno::ENOENT),
             Node::Inode(inode) => inode.directory()?.get(name).map(Node::from).ok_or(Errno::ENOENT),
+            Node::Disk(node) => node.lookup(name).map(Node::Disk),
         }
     }
 
@@ -195,6 +223,9 @@ impl Fs {
         match at {
             Node::Proc(ProcNode::Process(_) | ProcNode::Xen) => Node::Proc(ProcNode::Root),
             Node::Proc(_) => self.root(),
+            Node::Disk(node) => node
+                .parent()
+                .unwrap_or_else(|| self.parent(&Node::Inode(node.at.clone()))),
             Node::Inode(inode) => match &inode.body {
                 Body::Directory(directory) => directory
                     .parent
@@ -237,6 +268,16 @@ impl Fs {
                 }
                 Node::Proc(ProcNode::Xen) => (b"xen".to_vec(), Node::Proc(ProcNode::Root)),
                 Node::Proc(_) => (b"proc".to_vec(), self.root()),
+                Node::Disk(node) => {
+                    let name = node.path.rsplit('/').next().unwrap_or_default();
+                    match node.parent() {
+                        Some(parent) => (name.as_bytes().to_vec(), parent),
+                        None => {
+                            at = Node::Inode(node.at.clone());
+                            continue;
+                        }
+                    }
+                }
             };
             names.push(name);
             at = parent;

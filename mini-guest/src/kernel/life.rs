@@ -89,6 +89,8 @@ impl Kernel {
         process.directory = root;
         process.command_line.clear();
         process.call = Default::default();
+        self.syncs.remove(&pid);
+        let process = self.process();
         let was_vfork = core::mem::take(&mut process.is_vfork);
         let parent = process.parent;
         let space = process.space.take();
@@ -113,8 +115,9 @@ impl Kernel {
     }
 
     /// Process 1 has left: there is nothing to run any more.
-    fn end_of_init(&self, status: u32) -> ! {
+    fn end_of_init(&mut self, status: u32) -> ! {
         let (signal, code) = (status & 0x7F, status >> 8);
+        self.flush_disks();
         if signal != 0 {
             println!("mini-guest: process 1 was killed by signal {signal}");
             hypercall::shutdown(ShutdownReason::CRASH);

@@ -20,6 +20,7 @@
 //! | `terminal` | the terminal's two ends |
 //! | `consoles` | those of other domains |
 //! | `store` | the store's connections |
+//! | `disks` | the disks' events, and power-off |
 //! | [`crate::syscall`] | the system calls |
 
 use alloc::boxed::Box;
@@ -31,9 +32,12 @@ use core::cell::RefCell;
 use guest_abi::event_channel::Virq;
 use guest_abi::trap::{SYSCALL_VECTOR, Vector};
 
+use crate::block::cache::{Cache, Ticket};
 use crate::cell::OneCpu;
+use crate::drivers::found::Devices;
 use crate::evtchn::EventPorts;
-use crate::fs::Fs;
+use crate::fat::Mount;
+use crate::fs::{Fs, Inode};
 use crate::linux::Errno;
 use crate::process::{Process, WaitFor};
 use crate::random::Random;
@@ -45,6 +49,7 @@ use crate::{console, events, time, traps};
 
 mod consoles;
 mod descriptors;
+mod disks;
 mod exec;
 mod fault;
 mod life;
@@ -100,6 +105,12 @@ pub struct Kernel {
     pub(crate) backend: consoles::Backend,
     /// The store, in Domain0.
     pub(crate) store: store::Service,
+    /// Devices and disks.
+    pub devices: Devices,
+    /// Mounted volumes, and the directories that they are mounted at.
+    pub(crate) mounts: Vec<(Rc<Inode>, Rc<Mount>)>,
+    /// What processes wait for that want their writes on the medium.
+    pub(crate) syncs: BTreeMap<u32, Vec<(Rc<Cache>, Ticket)>>,
     /// The open files of `/dev/xen/evtchn`.
     pub(crate) event_files: Vec<Rc<EventPorts>>,
     /// Unpredictable numbers.
@@ -143,6 +154,9 @@ impl Kernel {
             screen_line: ScreenLine::default(),
             backend: consoles::Backend::default(),
             store: store::Service::default(),
+            devices: Devices::default(),
+            mounts: Vec::new(),
+            syncs: BTreeMap::new(),
             event_files: Vec::new(),
             random: Random::new(time::tsc() ^ now),
             command_line: command_line.into(),

@@ -9,6 +9,7 @@ use guest_abi::addr::PAGE_SIZE;
 
 use super::Kernel;
 use crate::fs::proc::{ProcSource, ProcessFile, SystemFile, XenFile};
+use crate::fs::Node;
 use crate::linux::time::{NS_PER_SEC, ticks};
 use crate::process::{Process, State, page_cache};
 use crate::{mm, time};
@@ -58,6 +59,24 @@ impl Kernel {
         ] {
             let label = format!("{name}:");
             let _ = writeln!(text, "{label:<16}{:>8} kB", bytes / 1024);
+        }
+        text
+    }
+
+    fn mounts_text(&self) -> String {
+        let mut text = String::from("rootfs / rootfs rw 0 0\nproc /proc proc rw 0 0\n");
+        for (at, mount) in &self.mounts {
+            let path = self.fs.path_of(&Node::Inode(at.clone())).unwrap_or_default();
+            let how = if mount.is_read_only() { "ro" } else { "rw" };
+            let _ = writeln!(text, "{} {} vfat {how} 0 0", mount.source(), path.escape_ascii());
+        }
+        text
+    }
+
+    fn partitions(&self) -> String {
+        let mut text = String::from("major minor  #blocks  name\n\n");
+        for (number, name, volume) in self.devices.disks.iter() {
+            let _ = writeln!(text, "{:>4} {number:>7} {:>10} {name}", 259, volume.sectors / 2);
         }
         text
     }
@@ -166,8 +185,11 @@ impl ProcSource for Kernel {
                     self.last_pid
                 )
             }
+            SystemFile::Interrupts => self.devices.interrupts_text(),
             SystemFile::Meminfo => self.meminfo(),
-            SystemFile::Mounts => "rootfs / rootfs rw 0 0\nproc /proc proc rw 0 0\n".into(),
+            SystemFile::Mounts => self.mounts_text(),
+            SystemFile::Partitions => self.partitions(),
+            SystemFile::Pci => self.devices.pci_text(),
             SystemFile::Stat => self.stat(),
             SystemFile::Uptime => {
                 format!("{} {}\n", hundredths(self.uptime_ns()), hundredths(self.idle_ns))

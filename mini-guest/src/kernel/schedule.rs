@@ -124,6 +124,7 @@ impl Kernel {
     /// Sleeps until something happens.
     fn idle(&mut self) {
         self.arm_timer();
+        self.write_disks();
         if !self.backend.may_show {
             events::wait();
         }
@@ -150,10 +151,12 @@ impl Kernel {
         for port in others {
             if Some(port) == self.ends_port {
                 self.domain_ended(port);
-            } else if !self.console_event(port) && !self.store_event(port) {
+            } else if !self.console_event(port) && !self.store_event(port) && !self.devices.lines.event(port)
+            {
                 self.program_event(port);
             }
         }
+        self.disk_news();
         if timer {
             // It comes for other reasons too; what is due is armed again then.
             self.armed = (None, true);

@@ -61,6 +61,7 @@ errnos! {
     ENOTEMPTY = 39, "Directory not empty.";
     ELOOP = 40, "Too many symbolic links.";
     ENODATA = 61, "No data.";
+    EIOCBQUEUED = 529, "A disk has to answer first. The call is begun anew; no program ever sees this.";
 }
 
 impl Errno {

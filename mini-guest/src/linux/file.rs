@@ -12,6 +12,8 @@ pub mod mode {
     pub const DIRECTORY: u32 = 0o040_000;
     /// Character device.
     pub const CHAR_DEVICE: u32 = 0o020_000;
+    /// Block device.
+    pub const BLOCK_DEVICE: u32 = 0o060_000;
     /// Regular file.
     pub const REGULAR: u32 = 0o100_000;
     /// Pipe.

@@ -35,6 +35,8 @@ bitflags::bitflags! {
         const EVENT = 64;
         /// Something that the store says, or room for what is said to it.
         const STORE = 128;
+        /// A disk.
+        const DISK = 512;
     }
 }
 
@@ -60,6 +62,8 @@ pub struct Call {
     pub done: u32,
     /// A child that it waits for.
     pub child: Option<u32>,
+    /// It waits for a disk, which answers soon: signals wait meanwhile.
+    pub is_disk: bool,
 }
 
 /// One process.

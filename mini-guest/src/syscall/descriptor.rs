@@ -106,6 +106,13 @@ impl Kernel {
 
     pub(super) fn sys_ftruncate(&mut self, fd: u32, len: u64) -> SysResult {
         let file = self.process().files.get(fd)?;
+        if let What::DiskFile(node) = &file.what {
+            if !file.flags.get().can_write() {
+                return Err(Errno::EINVAL.into());
+            }
+            node.mount.set_len(&node.path, len)?;
+            return Ok(0);
+        }
         let What::File(inode) = &file.what else {
             return Err(Errno::EINVAL.into());
         };
@@ -118,12 +125,5 @@ impl Kernel {
         data.data.borrow_mut().set_len(len)?;
         data.changed();
         Ok(0)
-    }
-
-    pub(super) fn sys_fsync(&mut self, fd: u32) -> SysResult {
-        match self.process().files.get(fd)?.what {
-            What::File(_) | What::Directory(_) => Ok(0),
-            _ => Err(Errno::EINVAL.into()),
-        }
     }
 }

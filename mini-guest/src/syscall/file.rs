@@ -2,7 +2,7 @@
 
 use super::Args;
 use crate::fs::proc::ProcNode;
-use crate::fs::tree::{Follow, Node};
+use crate::fs::tree::{Follow, Node, Spot};
 use crate::fs::{Body, Device, OpenFile, What};
 use crate::kernel::{Kernel, SysResult};
 use crate::linux::Errno;
@@ -62,7 +62,14 @@ impl Kernel {
                 if path.ends_with(b"/") {
                     return Err(Errno::EISDIR);
                 }
-                let place = self.place_at(dirfd, path)?;
+                let place = match self.spot_at(dirfd, path)? {
+                    Spot::Tree(place) => place,
+                    Spot::Disk(directory, path) => {
+                        directory.mount.create(&path, false)?;
+                        let name = path.rsplit('/').next().unwrap_or_default();
+                        return directory.lookup(name.as_bytes()).map(Node::Disk);
+                    }
+                };
                 let mode = mode::REGULAR | permissions & 0o7777 & !self.process().umask;
                 self.fs
                     .create(&place, mode, Body::File(Default::default()))
@@ -99,6 +106,15 @@ impl Kernel {
                     .map(|text| What::Text(proc, text))
                     .ok_or(Errno::ENOENT);
             }
+            Node::Disk(node) => {
+                if flags.can_write() && (node.mount.is_read_only() || node.entry.is_read_only) {
+                    return Err(Errno::EROFS);
+                }
+                if flags.contains(OpenFlags::TRUNC) && flags.can_write() {
+                    node.mount.set_len(&node.path, 0)?;
+                }
+                return Ok(What::DiskFile(node));
+            }
             Node::Inode(inode) => inode,
         };
         match &inode.body {
@@ -125,6 +141,13 @@ impl Kernel {
                 Device::DomainConsole(domain) => {
                     let (domain, opening) = (*domain, self.open_domain_console(*domain)?);
                     Ok(What::DomainConsole(inode, domain, opening))
+                }
+                Device::Disk(number) => {
+                    let volume = self.devices.disks.by_number(*number).ok_or(Errno::ENXIO)?;
+                    if flags.can_write() && volume.cache.is_read_only() {
+                        return Err(Errno::EROFS);
+                    }
+                    Ok(What::Volume(inode, volume))
                 }
                 Device::Tty | Device::Unknown(..) => Err(Errno::ENXIO),
             },
@@ -165,7 +188,8 @@ impl Kernel {
             }
             What::Path(_) => return Err(Errno::EBADF),
             What::Text(_, text) => text.len() as u64,
-            _ => file.stat().size,
+            What::Volume(_, volume) => volume.len(),
+            _ => file.stat_now()?.size,
         };
         let base = match whence {
             SEEK_SET => 0,

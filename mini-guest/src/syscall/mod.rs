@@ -7,9 +7,11 @@
 //! | module | calls |
 //! |---|---|
 //! | `file`, `transfer`, `vector` | open, close, seek; read and write; in pieces |
+//! | `disk` | the same of disks; sync |
 //! | `descriptor` | dup, fcntl, pipe |
 //! | `path` | what paths lead to: stat, readlink, chdir, getdents |
 //! | `tree` | changes of the tree: mkdir, unlink, rename, link |
+//! | `mount` | mount, umount |
 //! | `memory` | brk, mmap, munmap, mprotect, mlock |
 //! | `process` | fork, execve, exit, wait, numbers and groups |
 //! | `signal` | kill, sigaction, masks |
@@ -29,9 +31,11 @@ use crate::traps::TrapFrame;
 
 mod consoles;
 mod descriptor;
+mod disk;
 mod evtchn;
 mod file;
 mod memory;
+mod mount;
 mod path;
 mod privcmd;
 mod process;
@@ -60,7 +64,7 @@ impl Kernel {
     /// Goes on with the call that the running process slept in.
     pub(crate) fn continue_call(&mut self, frame: &mut TrapFrame) {
         let process = self.process();
-        if process.call.child.is_none() && process.signals.is_due() {
+        if process.call.child.is_none() && !process.call.is_disk && process.signals.is_due() {
             self.interrupt_call(frame);
         } else {
             self.run_call(frame);
@@ -69,7 +73,10 @@ impl Kernel {
 
     fn run_call(&mut self, frame: &mut TrapFrame) {
         let pid = self.current;
-        let result = self.dispatch(frame);
+        let result = match self.dispatch(frame) {
+            Err(Stop::Errno(Errno::EIOCBQUEUED)) => Err(Stop::Wait(WaitFor::DISK)),
+            other => other,
+        };
         let Some(process) = self.processes.get_mut(&pid) else {
             return;
         };
@@ -78,7 +85,9 @@ impl Kernel {
             Err(Stop::Errno(errno)) => frame.eax = errno.to_eax(),
             Err(Stop::NoResult) => {}
             Err(Stop::Wait(what)) => {
-                let is_interrupted = what != WaitFor::VFORK && process.signals.is_due();
+                process.call.is_disk = what == WaitFor::DISK;
+                let is_interrupted =
+                    !matches!(what, WaitFor::VFORK | WaitFor::DISK) && process.signals.is_due();
                 if !is_interrupted {
                     process.state = State::Waiting(what);
                     self.timer_may_change();
@@ -126,7 +135,7 @@ impl Kernel {
             181 => self.sys_pwrite(args),
             93 => self.sys_ftruncate(a, u64::from(b)),
             194 => self.sys_ftruncate(a, u64::from(b) | u64::from(c) << 32),
-            36 => Ok(0),
+            36 => self.sys_sync(),
             118 | 148 => self.sys_fsync(a),
             54 => self.sys_ioctl(a, b, c),
             168 => self.sys_poll(a, b, c),
@@ -139,6 +148,7 @@ impl Kernel {
             12 | 15 | 33 | 85 | 133 | 183 | 195..=197 | 220 | 300 | 305..=307 | 383 | 439 => {
                 self.path_call(number, args)
             }
+            21 | 22 | 52 => self.mount_call(number, args),
             9 | 10 | 38..=40 | 83 | 92 | 94 | 193 | 296 | 301..=304 | 320 | 353 | 412 => {
                 self.tree_call(number, args)
             }

@@ -40,7 +40,7 @@ impl Kernel {
                 Ok(0)
             }
             197 => {
-                let stat = self.process().files.get(a)?.stat();
+                let stat = self.process().files.get(a)?.stat_now()?;
                 self.copy_out(b, &stat.stat64())?;
                 Ok(0)
             }
@@ -74,7 +74,7 @@ impl Kernel {
             if dirfd == CWD {
                 return Ok(self.process().directory.stat());
             }
-            return self.process().files.get(dirfd).map(|file| file.stat());
+            return self.process().files.get(dirfd)?.stat_now();
         }
         let follow = if flags & AT_SYMLINK_NOFOLLOW != 0 {
             Follow::No
@@ -153,7 +153,7 @@ impl Kernel {
                     .set(inode.mode.get() & mode::TYPE | permissions & mode::PERMISSIONS);
                 Ok(0)
             }
-            Node::Proc(_) => Err(Errno::EPERM.into()),
+            Node::Proc(_) | Node::Disk(_) => Err(Errno::EPERM.into()),
         }
     }
 

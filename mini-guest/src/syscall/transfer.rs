@@ -3,6 +3,7 @@
 use alloc::rc::Rc;
 
 use crate::fs::proc::{ProcNode, XenFile};
+use super::disk::Direction;
 use crate::fs::{Body, OpenFile, What};
 use crate::kernel::{Kernel, Stop, SysResult};
 use crate::linux::Errno;
@@ -23,6 +24,9 @@ impl Kernel {
         let file = self.process().files.get(fd)?;
         if !file.flags.get().can_read() {
             return Err(Errno::EBADF.into());
+        }
+        if let What::Volume(..) | What::DiskFile(_) = &file.what {
+            return self.disk_transfer(&file, &[(to, len)], Direction::Read);
         }
         let mut done = 0;
         while done < len.min(MAX_TRANSFER) {
@@ -79,6 +83,7 @@ impl Kernel {
             }
             What::Null(_) => 0,
             What::Directory(_) => return Err(Errno::EISDIR.into()),
+            What::Volume(..) | What::DiskFile(_) => return Err(Errno::EINVAL.into()),
             What::Path(_) => return Err(Errno::EBADF.into()),
             What::Privcmd(_) => return Err(Errno::EINVAL.into()),
             What::Evtchn(_, ports) => return self.read_events(file, ports, (to, len), is_first),
@@ -157,6 +162,9 @@ impl Kernel {
         match &file.what {
             What::Console(_) => return self.write_terminal(&file, from, len),
             What::Evtchn(_, ports) => return self.unmask_events(ports, from, len),
+            What::Volume(..) | What::DiskFile(_) => {
+                return self.disk_transfer(&file, &[(from, len)], Direction::Write);
+            }
             What::DomainConsole(_, domain, opening) => {
                 return self.write_domain_console(&file, (*domain, opening), from, len);
             }

@@ -2,7 +2,7 @@
 
 use super::Args;
 use crate::fs::Body;
-use crate::fs::tree::{Follow, Node, Place};
+use crate::fs::tree::{Follow, Node, Place, Spot};
 use crate::kernel::{Kernel, SysResult};
 use crate::linux::file::{
     AT_EMPTY_PATH, AT_FDCWD, AT_REMOVEDIR, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW, mode,
@@ -39,7 +39,27 @@ impl Kernel {
     }
 
     /// The place that `path` names, seen from `dirfd`.
-    pub(super) fn place_at(&self, dirfd: u32, path: &[u8]) -> Result<Place, Errno> {
+    pub(super) fn spot_at(&self, dirfd: u32, path: &[u8]) -> Result<Spot, Errno> {
+        let from = if path.starts_with(b"/") {
+            self.fs.root()
+        } else {
+            self.start_directory(dirfd)?
+        };
+        self.fs.clock.set(self.wall_time());
+        let spot = self.fs.spot(&from, path, self)?;
+        if let Spot::Disk(directory, _) = &spot {
+            directory.mount.clock.set(self.wall_time());
+        }
+        Ok(spot)
+    }
+
+    fn spot_in(&mut self, dirfd: u32, path: u32) -> Result<Spot, Errno> {
+        let path = self.path_in(path)?;
+        self.spot_at(dirfd, &path)
+    }
+
+    /// The same, in the tree.
+    fn place_at(&self, dirfd: u32, path: &[u8]) -> Result<Place, Errno> {
         let from = if path.starts_with(b"/") {
             self.fs.root()
         } else {
@@ -68,30 +88,35 @@ impl Kernel {
         let place = self.place_in(new_dir, new)?;
         match node {
             Node::Inode(inode) => self.fs.link(&place, &inode)?,
-            Node::Proc(_) => return Err(Errno::EXDEV.into()),
+            Node::Proc(_) | Node::Disk(_) => return Err(Errno::EXDEV.into()),
         }
         Ok(0)
     }
 
     fn sys_unlink(&mut self, dirfd: u32, path: u32, flags: u32) -> SysResult {
-        let place = match self.place_in(dirfd, path) {
+        let spot = match self.spot_in(dirfd, path) {
             // A path without a last name: the root, `.` or `..`.
             Err(Errno::EEXIST) if flags == AT_REMOVEDIR => return Err(Errno::EINVAL.into()),
             Err(Errno::EEXIST) => return Err(Errno::EISDIR.into()),
             other => other?,
         };
-        match flags {
-            0 => self.fs.unlink(&place)?,
-            AT_REMOVEDIR => self.fs.remove_directory(&place)?,
-            _ => return Err(Errno::EINVAL.into()),
+        if flags & !AT_REMOVEDIR != 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        match (spot, flags) {
+            (Spot::Tree(place), 0) => self.fs.unlink(&place)?,
+            (Spot::Tree(place), _) => self.fs.remove_directory(&place)?,
+            (Spot::Disk(directory, path), _) => directory.mount.remove(&path, flags == AT_REMOVEDIR)?,
         }
         Ok(0)
     }
 
     fn sys_mkdir(&mut self, dirfd: u32, path: u32, permissions: u32) -> SysResult {
-        let place = self.place_in(dirfd, path)?;
         let permissions = permissions & !self.process().umask;
-        self.fs.make_directory(&place, permissions)?;
+        match self.spot_in(dirfd, path)? {
+            Spot::Tree(place) => drop(self.fs.make_directory(&place, permissions)?),
+            Spot::Disk(directory, path) => directory.mount.create(&path, true)?,
+        }
         Ok(0)
     }
 
@@ -106,9 +131,17 @@ impl Kernel {
                 errno
             }
         };
-        let from = self.place_in(old_dir, old).map_err(busy)?;
-        let to = self.place_in(new_dir, new).map_err(busy)?;
-        self.fs.rename(&from, &to)?;
+        let from = self.spot_in(old_dir, old).map_err(busy)?;
+        let to = self.spot_in(new_dir, new).map_err(busy)?;
+        match (from, to) {
+            (Spot::Tree(from), Spot::Tree(to)) => self.fs.rename(&from, &to)?,
+            (Spot::Disk(from_in, from), Spot::Disk(to_in, to))
+                if alloc::rc::Rc::ptr_eq(&from_in.mount, &to_in.mount) =>
+            {
+                from_in.mount.rename(&from, &to)?;
+            }
+            _ => return Err(Errno::EXDEV.into()),
+        }
         Ok(0)
     }
 
@@ -128,8 +161,15 @@ impl Kernel {
 
     fn sys_truncate(&mut self, path: u32, len: u64) -> SysResult {
         let path = self.path_in(path)?;
-        let Node::Inode(inode) = self.node_at(CWD, &path, Follow::Yes)? else {
-            return Err(Errno::EACCES.into());
+        let inode = match self.node_at(CWD, &path, Follow::Yes)? {
+            Node::Inode(inode) => inode,
+            Node::Disk(node) if node.entry.is_directory => return Err(Errno::EISDIR.into()),
+            Node::Disk(node) => {
+                node.mount.clock.set(self.wall_time());
+                node.mount.set_len(&node.path, len)?;
+                return Ok(0);
+            }
+            Node::Proc(_) => return Err(Errno::EACCES.into()),
         };
         match &inode.body {
             Body::File(file) => {
@@ -191,6 +231,7 @@ impl Kernel {
             let file = self.process().files.get(dirfd)?;
             match &file.what {
                 crate::fs::What::File(inode) => Node::Inode(inode.clone()),
+                crate::fs::What::DiskFile(node) => Node::Disk(node.clone()),
                 _ => file.directory()?.clone(),
             }
         } else {
@@ -206,6 +247,8 @@ impl Kernel {
             (Node::Inode(inode), Some(mtime)) => inode.mtime.set(mtime),
             (Node::Inode(_), None) => {}
             (Node::Proc(_), _) => return Err(Errno::EPERM.into()),
+            // Its time is that of the last change; another one cannot be set.
+            (Node::Disk(_), _) => {}
         }
         Ok(0)
     }

@@ -4,6 +4,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::Args;
+use super::disk::Direction;
 use super::transfer::MAX_TRANSFER;
 use crate::fs::What;
 use crate::kernel::{Kernel, SysResult};
@@ -14,12 +15,23 @@ const MAX_PIECES: u32 = 1024;
 
 impl Kernel {
     pub(super) fn sys_readv(&mut self, fd: u32, pieces: u32, count: u32) -> SysResult {
+        let file = self.process().files.get(fd)?;
+        if let What::Volume(..) | What::DiskFile(_) = &file.what {
+            let pieces = self.pieces(pieces, count)?;
+            return self.disk_transfer(&file, &pieces, Direction::Read);
+        }
         self.vectored(pieces, count, |kernel, at, len| kernel.sys_read(fd, at, len))
     }
 
     pub(super) fn sys_writev(&mut self, fd: u32, pieces: u32, count: u32) -> SysResult {
-        if let What::Pipe(_) = &self.process().files.get(fd)?.what {
-            return self.write_gathered(fd, pieces, count);
+        let file = self.process().files.get(fd)?;
+        match &file.what {
+            What::Pipe(_) => return self.write_gathered(fd, pieces, count),
+            What::Volume(..) | What::DiskFile(_) => {
+                let pieces = self.pieces(pieces, count)?;
+                return self.disk_transfer(&file, &pieces, Direction::Write);
+            }
+            _ => {}
         }
         self.vectored(pieces, count, |kernel, at, len| kernel.sys_write(fd, at, len))
     }

@@ -1,0 +1,55 @@
+//! The disks' events, and what is done with their caches when nothing else is to do, and at the end.
+
+use alloc::vec::Vec;
+
+use super::Kernel;
+use crate::block::cache::Missing;
+use crate::process::WaitFor;
+use crate::{println, time};
+
+/// How long a power-off waits for the disks.
+const FLUSH_NS: u64 = 30 * time::NS_PER_SEC;
+
+impl Kernel {
+    /// Lets the caches go on, and wakes who waits for them.
+    pub(super) fn disk_news(&mut self) {
+        let mut any = false;
+        for cache in self.devices.disks.caches() {
+            any |= cache.take_news();
+        }
+        if any {
+            self.wake(WaitFor::DISK);
+        }
+    }
+
+    /// Begins to write what is newer than the disks, since there is nothing else to do.
+    pub(super) fn write_disks(&mut self) {
+        for cache in self.devices.disks.caches() {
+            cache.write_at_leisure();
+        }
+    }
+
+    /// Writes everything to the disks, sleeping until they have it. No program runs any more.
+    pub(crate) fn flush_disks(&mut self) {
+        let caches = self.devices.disks.caches();
+        let begun: Vec<_> = caches.map(|cache| (cache.clone(), cache.begin_sync())).collect();
+        let deadline = time::now_ns() + FLUSH_NS;
+        for (cache, ticket) in begun {
+            loop {
+                cache.take_news();
+                match cache.poll_sync(ticket) {
+                    Ok(()) => break,
+                    Err(Missing::Error(error)) => {
+                        println!("mini-guest: not everything was written to a disk: {error}");
+                        break;
+                    }
+                    Err(Missing::Wait) if time::now_ns() >= deadline => {
+                        println!("mini-guest: a disk does not answer; what it has not written is lost");
+                        break;
+                    }
+                    Err(Missing::Wait) => self.devices.lines.wait(deadline),
+                }
+            }
+        }
+    }
+}
