@@ -17,9 +17,12 @@ pub mod nr {
     pub const CHDIR: u32 = 12;
     pub const LSEEK: u32 = 19;
     pub const GETPID: u32 = 20;
+    pub const MOUNT: u32 = 21;
+    pub const SYNC: u32 = 36;
     pub const KILL: u32 = 37;
     pub const RENAME: u32 = 38;
     pub const MKDIR: u32 = 39;
+    pub const RMDIR: u32 = 40;
     pub const DUP: u32 = 41;
     pub const PIPE: u32 = 42;
     pub const BRK: u32 = 45;
@@ -27,10 +30,12 @@ pub mod nr {
     pub const SETPGID: u32 = 57;
     pub const DUP2: u32 = 63;
     pub const GETPPID: u32 = 64;
+    pub const UMOUNT2: u32 = 52;
     pub const SETSID: u32 = 66;
     pub const REBOOT: u32 = 88;
     pub const MUNMAP: u32 = 91;
     pub const WAIT4: u32 = 114;
+    pub const FSYNC: u32 = 118;
     pub const SIGRETURN: u32 = 119;
     pub const UNAME: u32 = 122;
     pub const MPROTECT: u32 = 125;
@@ -129,6 +134,9 @@ pub const TIOCGWINSZ: u32 = 0x5413;
 pub const CLOCK_REALTIME: u32 = 0;
 /// `clock_gettime`: since boot.
 pub const CLOCK_MONOTONIC: u32 = 1;
+
+/// `mount`: nothing may be written.
+pub const MS_RDONLY: u32 = 1;
 
 /// First magic number of `reboot`.
 pub const REBOOT_MAGIC1: u32 = 0xFEE1_DEAD;

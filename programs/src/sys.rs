@@ -3,6 +3,7 @@
 //! Register contract (Linux, i386): number in EAX, arguments in EBX, ECX, EDX, ESI, EDI, EBP, result in EAX; nothing
 //! else changes. −4095…−1 is a negated error number.
 
+mod disks;
 mod files;
 mod memory;
 mod processes;
@@ -11,6 +12,7 @@ mod system;
 use alloc::ffi::CString;
 use core::arch::global_asm;
 
+pub use disks::*;
 pub use files::*;
 pub use memory::*;
 pub use processes::*;
