@@ -120,7 +120,10 @@ fn config(machine: &Machine, port: u16) -> Result<String> {
         vga.display()
     );
     for (disk, unit) in machine.disks.iter().zip(["master", "slave"]) {
-        text += &format!("ata0-{unit}: type=disk, path=\"{}\", mode=flat\n", disk.display());
+        text += &format!(
+            "ata0-{unit}: type=disk, path=\"{}\", mode=flat\n",
+            disk.path.display()
+        );
     }
     Ok(text)
 }

@@ -80,9 +80,9 @@ pub struct RunArgs {
     /// Processors of the machine
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=255))]
     pub smp: u32,
-    /// A disk of the machine (repeatable)
-    #[arg(long, value_name = "FILE")]
-    pub disk: Vec<PathBuf>,
+    /// A disk of the machine: virtio's, or one at an AHCI controller (repeatable)
+    #[arg(long, value_name = "FILE[,bus=virtio|ahci]", value_parser = parse_disk)]
+    pub disk: Vec<Disk>,
     /// How the machine boots [default: direct under QEMU, bios under Bochs]
     #[arg(long, value_enum)]
     pub boot: Option<Boot>,
@@ -104,6 +104,39 @@ pub struct RunArgs {
     /// Write what the console prints to this file too
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
+}
+
+/// What a disk is attached to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Bus {
+    /// A PCI device of virtio.
+    #[default]
+    Virtio,
+    /// An AHCI controller.
+    Ahci,
+}
+
+/// A disk of the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// Its file.
+    pub path: PathBuf,
+    /// What it is attached to.
+    pub bus: Bus,
+}
+
+/// A disk: a file, perhaps with `,bus=…` at its end.
+fn parse_disk(text: &str) -> Result<Disk, String> {
+    let (path, bus) = match text.rsplit_once(",bus=") {
+        Some((path, "virtio")) => (path, Bus::Virtio),
+        Some((path, "ahci")) => (path, Bus::Ahci),
+        Some((_, other)) => return Err(format!("no bus `{other}`: there are virtio and ahci")),
+        None => (text, Bus::default()),
+    };
+    Ok(Disk {
+        path: path.into(),
+        bus,
+    })
 }
 
 /// Options of `check`.

@@ -1,11 +1,11 @@
 //! A machine to boot, whatever the emulator; and a machine that runs.
 
 use crate::boot_image::BootImage;
-use crate::cli::{Boot, Chipset, Emulator, RunArgs};
+use crate::cli::{Boot, Chipset, Disk, Emulator, RunArgs};
 use crate::status::{Ending, Verdict};
 use anyhow::{Result, ensure};
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ExitStatus};
 
 /// A machine: its hardware and what it boots.
@@ -22,7 +22,7 @@ pub struct Machine {
     /// Its processors.
     pub smp: u32,
     /// Its disks.
-    pub disks: Vec<PathBuf>,
+    pub disks: Vec<Disk>,
     /// Whether it has a serial port.
     pub has_serial: bool,
     /// Whether its time-stamp counter counts instructions.
@@ -74,9 +74,12 @@ impl Machine {
         }
         let mut disks = Vec::new();
         for disk in &args.disk {
-            ensure!(disk.exists(), "disk {}: no such file", disk.display());
+            ensure!(disk.path.exists(), "disk {}: no such file", disk.path.display());
             // The emulator runs in another directory.
-            disks.push(std::path::absolute(disk)?);
+            disks.push(Disk {
+                path: std::path::absolute(&disk.path)?,
+                bus: disk.bus,
+            });
         }
         Ok(Self {
             emulator: args.emulator,

@@ -6,7 +6,7 @@
 //! name at the first blank.
 
 use crate::boot_image::BootImage;
-use crate::cli::{Boot, Chipset};
+use crate::cli::{Boot, Bus, Chipset, Disk};
 use crate::image;
 use crate::iso;
 use crate::machine::{Machine, Monitor, Running};
@@ -115,13 +115,33 @@ fn hardware(command: &mut Command, machine: &Machine) {
     if machine.icount {
         command.args(["-icount", "shift=0,sleep=off"]);
     }
-    for (n, disk) in machine.disks.iter().enumerate() {
-        let (file, format) = (doubled_commas(&disk.display().to_string()), disk_format(disk));
+    disks(machine, command);
+}
+
+/// Attaches the disks. The q35 chipset has an AHCI controller with six ports, of which the third is the optical drive's; another one is
+/// added to a pc.
+fn disks(machine: &Machine, command: &mut Command) {
+    let is_pc = machine.chipset == Chipset::Pc;
+    if is_pc && machine.disks.iter().any(|disk| disk.bus == Bus::Ahci) {
+        command.args(["-device", "ich9-ahci,id=ahci"]);
+    }
+    let mut ports = [0, 1, 3, 4, 5].into_iter();
+    for (n, Disk { path, bus }) in machine.disks.iter().enumerate() {
+        let (file, format) = (doubled_commas(&path.display().to_string()), disk_format(path));
         command.args([
             "-drive",
             &format!("if=none,id=disk{n},format={format},file={file}"),
         ]);
-        command.args(["-device", &format!("virtio-blk-pci,drive=disk{n}")]);
+        let device = match bus {
+            Bus::Virtio => format!("virtio-blk-pci,drive=disk{n}"),
+            Bus::Ahci => {
+                let name = if is_pc { "ahci" } else { "ide" };
+                // QEMU says what is wrong with a port too many.
+                let port = ports.next().unwrap_or(6);
+                format!("ide-hd,drive=disk{n},bus={name}.{port}")
+            }
+        };
+        command.args(["-device", &device]);
     }
 }
 

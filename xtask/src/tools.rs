@@ -24,6 +24,8 @@ pub enum Tool {
     Xorriso,
     /// mtools, which `grub-mkrescue` runs for the UEFI partition.
     Mtools,
+    /// Makers and checkers of FAT volumes (only tests need them).
+    Dosfstools,
     /// UEFI firmware for QEMU.
     Ovmf,
     /// The emulator Bochs with its text display.
@@ -53,6 +55,7 @@ impl Tool {
             Self::GrubEfi => "GRUB's UEFI modules",
             Self::Xorriso => "xorriso",
             Self::Mtools => "mtools",
+            Self::Dosfstools => "mkfs.vfat and fsck.vfat",
             Self::Ovmf => "OVMF, the UEFI firmware for QEMU",
             Self::Bochs => "bochs with its text display",
             Self::BochsBios => "Bochs's BIOS",
@@ -71,7 +74,7 @@ impl Tool {
             Self::GrubBios | Self::GrubEfi | Self::Xorriso | Self::Mtools | Self::Ovmf => "iso",
             Self::Bochs | Self::BochsBios | Self::VgaBios | Self::Script => "bochs",
             Self::Clippy => "check",
-            Self::Gcc32 | Self::Busybox => "test",
+            Self::Gcc32 | Self::Busybox | Self::Dosfstools => "test",
         }
     }
 
@@ -95,6 +98,7 @@ impl Tool {
             Self::GrubEfi => ["grub-efi-amd64-bin", "grub2-efi-x64-modules", "grub"],
             Self::Xorriso => ["xorriso", "xorriso", "libisoburn"],
             Self::Mtools => ["mtools", "mtools", "mtools"],
+            Self::Dosfstools => ["dosfstools", "dosfstools", "dosfstools"],
             Self::Ovmf => ["ovmf", "edk2-ovmf", "edk2-ovmf"],
             Self::Bochs => ["bochs bochs-term", "bochs", "bochs"],
             Self::BochsBios => ["bochsbios", "bochs-bios", "bochs"],
@@ -118,6 +122,9 @@ impl Tool {
             Self::GrubEfi => find_file(&grub_modules("x86_64-efi")).is_some(),
             Self::Xorriso => find_program(&["xorriso"]).is_some(),
             Self::Mtools => find_program(&["mformat"]).is_some(),
+            Self::Dosfstools => {
+                find_program(&["mkfs.vfat"]).is_some() && find_program(&["fsck.vfat"]).is_some()
+            }
             Self::Ovmf => ovmf().is_some(),
             Self::Bochs => find_program(&["bochs"]).is_some() && bochs_has_term(),
             Self::BochsBios => bochs_bios().is_some(),

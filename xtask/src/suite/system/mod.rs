@@ -3,6 +3,7 @@
 mod balloon;
 mod consoles;
 mod crowd;
+mod disks;
 mod domains;
 mod keys;
 mod programs;
@@ -59,6 +60,7 @@ pub fn tests(launcher: &Path) -> Vec<Test> {
     tests.extend(keys::tests(&launcher));
     tests.extend(watching::tests(&launcher));
     tests.extend(crowd::tests());
+    tests.extend(disks::tests());
     for program in programs::CHECKERS {
         let name = format!("system::program_{program}");
         tests.push(Test::new(name.clone(), move || programs::checker(&name, program)));
