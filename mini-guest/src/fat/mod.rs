@@ -21,6 +21,8 @@ mod mount;
 mod storage;
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod tests;
 
 pub use mount::{Entry, Mount, OpenName};

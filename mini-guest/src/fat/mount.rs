@@ -25,6 +25,8 @@ type FatResult<R> = Result<R, Error<Trouble>>;
 const WRITE: usize = 32 * 1024;
 /// Most clusters that one transaction gives back: their table is a few blocks.
 const FREE: u64 = 4096;
+/// Most entries of a directory: FAT allows 2 MiB of 32 bytes each.
+const MAX_ENTRIES: usize = 65_536;
 /// Longest file of FAT.
 const MAX_LEN: u64 = u32::MAX as u64;
 
@@ -121,13 +123,8 @@ impl Mount {
     fn run<R>(&self, work: impl FnOnce(&Fat<'_, '_>) -> FatResult<R>) -> Result<R, Errno> {
         let transaction = Transaction::new(&self.volume.cache);
         let first_trouble = Cell::new(None);
-        let storage = Storage {
-            transaction: &transaction,
-            base: self.volume.first * crate::block::SECTOR as u64,
-            len: self.volume.len(),
-            position: 0,
-            first_trouble: &first_trouble,
-        };
+        let place = (self.volume.first * crate::block::SECTOR as u64, self.volume.len());
+        let storage = Storage::new(&transaction, place, &first_trouble);
         let options = FsOptions::new()
             .time_provider(Now(self.clock.get()))
             .update_accessed_date(false);
@@ -197,6 +194,9 @@ impl Mount {
                 let name = entry.file_name();
                 if name == "." || name == ".." {
                     continue;
+                }
+                if entries.len() >= MAX_ENTRIES {
+                    return Err(Error::CorruptedFileSystem);
                 }
                 entries.push(Entry {
                     name,

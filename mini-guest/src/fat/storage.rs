@@ -25,18 +25,53 @@ impl IoError for Trouble {
     }
 }
 
+/// Bytes that one operation may move, and what each access counts at least: far more than the longest directory or table, so that only chains that
+/// go in circles come there.
+const BUDGET: u64 = 16 << 20;
+const LEAST_ACCESS: u64 = 4;
+
 /// A volume inside of a transaction. The first trouble is noted: the crate forgets some of them when it drops its objects.
 pub(super) struct Storage<'a, 'c> {
-    pub transaction: &'a Transaction<'c>,
+    transaction: &'a Transaction<'c>,
     /// First byte on the disk.
-    pub base: u64,
+    base: u64,
     /// Bytes of the volume.
-    pub len: u64,
-    pub position: u64,
-    pub first_trouble: &'a Cell<Option<Missing>>,
+    len: u64,
+    position: u64,
+    first_trouble: &'a Cell<Option<Missing>>,
+    moved: u64,
+}
+
+impl<'a, 'c> Storage<'a, 'c> {
+    /// `len` bytes of the disk from byte `base` on.
+    pub fn new(
+        transaction: &'a Transaction<'c>,
+        (base, len): (u64, u64),
+        first_trouble: &'a Cell<Option<Missing>>,
+    ) -> Self {
+        Self {
+            transaction,
+            base,
+            len,
+            position: 0,
+            first_trouble,
+            moved: 0,
+        }
+    }
 }
 
 impl Storage<'_, '_> {
+    /// Counts an access.
+    fn spend(&mut self, len: usize) -> Result<(), Trouble> {
+        self.moved += (len as u64).max(LEAST_ACCESS);
+        let is_within = self.moved <= BUDGET;
+        self.note(if is_within {
+            Ok(())
+        } else {
+            Err(BlockError::Io.into())
+        })
+    }
+
     fn note(&self, result: Result<(), Missing>) -> Result<(), Trouble> {
         result.map_err(|missing| {
             if self.first_trouble.get().is_none() {
@@ -59,6 +94,7 @@ impl IoBase for Storage<'_, '_> {
 
 impl Read for Storage<'_, '_> {
     fn read(&mut self, into: &mut [u8]) -> Result<usize, Trouble> {
+        self.spend(into.len())?;
         let count = self.here(into.len());
         let done = self
             .transaction
@@ -71,6 +107,7 @@ impl Read for Storage<'_, '_> {
 
 impl Write for Storage<'_, '_> {
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Trouble> {
+        self.spend(bytes.len())?;
         let count = self.here(bytes.len());
         let done = self.transaction.write(self.base + self.position, &bytes[..count]);
         self.note(done)?;

@@ -10,8 +10,8 @@ use crate::block::testing::TestDisk;
 use crate::block::{Device, Op, Volume};
 
 /// Sectors of the volume, and where it begins on the disk.
-const SECTORS: u64 = 8192;
-const FIRST: u64 = 63;
+pub(super) const SECTORS: u64 = 8192;
+pub(super) const FIRST: u64 = 63;
 
 /// Bytes in memory, for the crate's own formatting.
 struct Bytes<'a>(&'a mut [u8], usize);
@@ -54,7 +54,7 @@ impl Seek for Bytes<'_> {
     }
 }
 
-fn formatted() -> Vec<u8> {
+pub(super) fn formatted() -> Vec<u8> {
     let mut disk = vec![0; (FIRST + SECTORS) as usize * 512];
     let options = FormatVolumeOptions::new()
         .fat_type(FatType::Fat16)
@@ -77,7 +77,11 @@ fn mounted(disk: &Rc<TestDisk>) -> Mount {
     mount.unwrap()
 }
 
-fn run<R>(disk: &TestDisk, cache: &Cache, mut work: impl FnMut() -> Result<R, Errno>) -> Result<R, Errno> {
+pub(super) fn run<R>(
+    disk: &TestDisk,
+    cache: &Cache,
+    mut work: impl FnMut() -> Result<R, Errno>,
+) -> Result<R, Errno> {
     for _ in 0..10_000 {
         match work() {
             Err(Errno::EIOCBQUEUED) => {

@@ -47,7 +47,11 @@ fn host<A: AsRef<OsStr>>(name: &str, arguments: &[A]) -> Result<String, Stop> {
     let output = Command::new(program).args(arguments).output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
-    check!(output.status.success(), "{name}: {}\n{text}{errors}", output.status);
+    check!(
+        output.status.success(),
+        "{name}: {}\n{text}{errors}",
+        output.status
+    );
     Ok(text)
 }
 
@@ -55,9 +59,26 @@ fn host<A: AsRef<OsStr>>(name: &str, arguments: &[A]) -> Result<String, Stop> {
 fn make(dir: &Path, width: &str) -> Result<PathBuf, Stop> {
     let (disk, volume, text) = (dir.join("disk"), dir.join("volume"), dir.join("text"));
     File::create(&volume)?.set_len(PART.1 * SECTOR)?;
-    host("mkfs.vfat", &["-F".as_ref(), width.as_ref(), "-s".as_ref(), "1".as_ref(), volume.as_os_str()])?;
+    host(
+        "mkfs.vfat",
+        &[
+            "-F".as_ref(),
+            width.as_ref(),
+            "-s".as_ref(),
+            "1".as_ref(),
+            volume.as_os_str(),
+        ],
+    )?;
     std::fs::write(&text, FROM_HOST)?;
-    host("mcopy", &["-i".as_ref(), volume.as_os_str(), text.as_os_str(), "::From the host.txt".as_ref()])?;
+    host(
+        "mcopy",
+        &[
+            "-i".as_ref(),
+            volume.as_os_str(),
+            text.as_os_str(),
+            "::From the host.txt".as_ref(),
+        ],
+    )?;
     let mut table = [0; SECTOR as usize];
     for (index, (first, count)) in [(2048, 30_000), PART].into_iter().enumerate() {
         let at = 446 + 16 * index;
@@ -105,26 +126,47 @@ fn volume(name: &str, machine: &dyn Fn(&Path) -> Machine, bus: Bus, width: &str)
          umount /mnt; echo umount-$?\nmount /dev/{device}2 /mnt\necho more >>/mnt/unsynced\npoweroff\n"
     );
     let text = session(name, &machine, &keys)?;
-    for line in [FROM_HOST.trim_end(), "umount-0", &format!(", driver {}", driver(bus))] {
+    for line in [
+        FROM_HOST.trim_end(),
+        "umount-0",
+        &format!(", driver {}", driver(bus)),
+    ] {
         check!(text.contains(line), "no {line:?} in\n{}", fixture::tail(&text));
     }
     let volume = dir.path().join("after");
     extract(&disk, &volume)?;
     host("fsck.vfat", &["-n".as_ref(), "-v".as_ref(), volume.as_os_str()])?;
     let read = |path: &str| host("mtype", &["-i".as_ref(), volume.as_os_str(), path.as_ref()]);
-    check!(read("::Directory/Renamed Line.txt")? == "one line\n", "the file is not what was written");
+    check!(
+        read("::Directory/Renamed Line.txt")? == "one line\n",
+        "the file is not what was written"
+    );
     check!(read("::unsynced")? == "more\n", "power-off has lost a file");
     check!(read("::gone").is_err(), "a file that was removed is there");
     let (copy, program) = (dir.path().join("copy"), dir.path().join("program"));
-    let arguments = ["-i".as_ref(), volume.as_os_str(), "::Directory/a-long-name.bin".as_ref(), copy.as_os_str()];
+    let arguments = [
+        "-i".as_ref(),
+        volume.as_os_str(),
+        "::Directory/a-long-name.bin".as_ref(),
+        copy.as_os_str(),
+    ];
     host("mcopy", &arguments)?;
     let tree = fixture::copied_program_tree()?;
     std::fs::copy(tree.path().join("bin/xl"), &program)?;
-    check!(std::fs::read(copy)? == std::fs::read(program)?, "the copied program differs");
+    check!(
+        std::fs::read(copy)? == std::fs::read(program)?,
+        "the copied program differs"
+    );
     // What the first boot wrote the second one reads.
-    let keys = format!("mkdir /mnt\nmount -r /dev/{device}2 /mnt\ncat '/mnt/Directory/renamed line.txt'\npoweroff\n");
+    let keys = format!(
+        "mkdir /mnt\nmount -r /dev/{device}2 /mnt\ncat '/mnt/Directory/renamed line.txt'\npoweroff\n"
+    );
     let text = session(name, &machine, &keys)?;
-    check!(text.contains("one line"), "the second boot\n{}", fixture::tail(&text));
+    check!(
+        text.contains("one line"),
+        "the second boot\n{}",
+        fixture::tail(&text)
+    );
     Ok(())
 }
 
