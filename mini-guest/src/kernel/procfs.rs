@@ -8,8 +8,8 @@ use core::fmt::Write;
 use guest_abi::addr::PAGE_SIZE;
 
 use super::Kernel;
-use crate::fs::proc::{ProcSource, ProcessFile, SystemFile, XenFile};
 use crate::fs::Node;
+use crate::fs::proc::{ProcSource, ProcessFile, SystemFile, XenFile};
 use crate::linux::time::{NS_PER_SEC, ticks};
 use crate::process::{Process, State, page_cache};
 use crate::{mm, time};

@@ -2,8 +2,8 @@
 
 use alloc::rc::Rc;
 
-use crate::fs::proc::{ProcNode, XenFile};
 use super::disk::Direction;
+use crate::fs::proc::{ProcNode, XenFile};
 use crate::fs::{Body, OpenFile, What};
 use crate::kernel::{Kernel, Stop, SysResult};
 use crate::linux::Errno;
