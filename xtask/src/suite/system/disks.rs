@@ -59,13 +59,15 @@ fn host<A: AsRef<OsStr>>(name: &str, arguments: &[A]) -> Result<String, Stop> {
 fn make(dir: &Path, width: &str) -> Result<PathBuf, Stop> {
     let (disk, volume, text) = (dir.join("disk"), dir.join("volume"), dir.join("text"));
     File::create(&volume)?.set_len(PART.1 * SECTOR)?;
+    // FAT16 counts to 65,524 clusters.
+    let cluster = if width == "32" { "1" } else { "2" };
     host(
         "mkfs.vfat",
         &[
             "-F".as_ref(),
             width.as_ref(),
             "-s".as_ref(),
-            "1".as_ref(),
+            cluster.as_ref(),
             volume.as_os_str(),
         ],
     )?;
