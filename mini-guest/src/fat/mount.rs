@@ -90,7 +90,7 @@ impl Mount {
         };
         match mount.run(|_| Ok(())) {
             // The first block says that it is something else.
-            Err(Errno::EIO) if mount.volume.len() > 0 => Err(Errno::EINVAL),
+            Err(Errno::EIO) if !mount.volume.is_empty() => Err(Errno::EINVAL),
             other => other.map(|()| mount),
         }
     }
