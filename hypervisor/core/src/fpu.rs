@@ -36,6 +36,8 @@ pub fn leave<C: CpuControl>(cpu: &C, vcpu: &mut Vcpu) {
 /// Loads the registers of a vCPU that starts to run.
 pub fn enter<C: CpuControl>(cpu: &C, vcpu: &Vcpu) {
     cpu.set_task_switched(false);
-    cpu.load_fpu(&vcpu.fpu);
+    if !cfg!(feature = "mutant-switch-fpu") {
+        cpu.load_fpu(&vcpu.fpu);
+    }
     cpu.set_task_switched(vcpu.fpu_trap_armed);
 }

@@ -22,7 +22,7 @@ fn leave<P: Platform>(cx: &mut Context<'_, P>) {
     vcpu.regs = regs;
     vcpu.segments = platform.data_segments();
     fpu::leave(platform, vcpu);
-    if vcpu.debug_registers[7] != 0 {
+    if vcpu.debug_registers[7] != 0 && !cfg!(feature = "mutant-switch-debug") {
         platform.write_debug_register(7, 0);
     }
 }
@@ -60,7 +60,9 @@ pub fn enter<P: Platform>(cx: &mut Context<'_, P>, slot: usize) {
 /// Loads GDT and LDT, with the LDT pages that were mapped before. They are in force when the root is.
 fn load_tables<P: Platform>(platform: &P, vcpu: &Vcpu) {
     platform.load_gdt(&vcpu.gdt_frames, vcpu.gdt_entries);
-    platform.load_ldt(vcpu.ldt_entries);
+    if vcpu.ldt_entries != 0 || !cfg!(feature = "mutant-switch-ldt") {
+        platform.load_ldt(vcpu.ldt_entries);
+    }
     if vcpu.ldt_entries == 0 {
         return;
     }

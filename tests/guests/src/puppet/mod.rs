@@ -14,7 +14,7 @@
 //! | 7 | the same, open to ring 3 |
 //! | 8 | its shared page |
 
-use core::arch::global_asm;
+mod code;
 
 use guest_abi::addr::{Mfn, PAGE_SIZE};
 use guest_abi::domain::DomId;
@@ -23,144 +23,17 @@ use guest_abi::errno::{self, Errno};
 use guest_abi::event_channel::{EvtchnArgs, EvtchnOp};
 use guest_abi::hypercall::CallNumber;
 use guest_abi::mmu::{MmuUpdate, Pte, PteFlags};
-use guest_abi::segment::Selector;
-use guest_abi::shared_info::offset;
-use guest_abi::trap::{TrapFlags, TrapInfo};
-use guest_abi::vcpu::{Callback, CpuContext};
+use guest_abi::vcpu::CpuContext;
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::pages::{Page, READ_ONLY, WRITABLE, peek32, poke32};
 use crate::small_domain::{
-    BASE, PAGES, build, context, create, destroy, fill_with, frames, info, show, show_as, unpause,
+    BASE, PAGES, build, create, destroy, fill_with, frames, info, show, show_as, unpause,
 };
 use crate::{check_eq, hypercall, report};
 
-/// Where its pages are.
-const CODE: u32 = BASE + 3 * 4096;
-const BLOCK: u32 = BASE + 4 * 4096;
-/// The code of an order.
-pub const SCRIPT: u32 = BASE + 5 * 4096;
-/// Data of a test's.
-pub const DATA: u32 = BASE + 6 * 4096;
-/// Data, or code for ring 3.
-pub const USER: u32 = BASE + 7 * 4096;
-const SHARED: u32 = BASE + 8 * 4096;
-/// Top of its stack, which the block's page follows.
-pub const STACK: u32 = CODE + 4096;
-
-/// Where in the block things are: the order (0: none), EAX to EDI as arguments and answer, which trap ended it (less 1),
-/// the words that lay on the stack then, how many upcalls there were, and arguments in memory.
-const ARGS: u32 = 4;
-const TRAP: u32 = 32;
-const FRAME: u32 = 36;
-const UPCALLS: u32 = 80;
-const BUFFER: u32 = 256;
-/// Where the words of an order are in a puppet.
-pub const WORDS: u32 = BLOCK + BUFFER;
-/// Words of a frame that are kept.
-pub const FRAME_WORDS: usize = 9;
-
-/// Number of the failsafe callback among traps.
-pub const FAILSAFE: u32 = 32;
-/// Numbers of handlers that tests install themselves.
-pub const OWN_TRAPS: core::ops::Range<u32> = 33..40;
-/// Longest code of an order.
-const SCRIPT_BYTES: u32 = 512;
-
-global_asm!(
-    r#"
-        .section .text.test_puppet, "ax", @progbits
-        .globl  test_puppet, test_puppet_stubs, test_puppet_event, test_puppet_end
-test_puppet:
-        mov     esp, {STACK}
-2:      mov     eax, 6
-        xor     ebx, ebx
-        int     0x82
-        mov     eax, ss:[{BLOCK}]
-        test    eax, eax
-        je      2b
-        cmp     eax, 2
-        je      3f
-        mov     eax, ss:[{BLOCK} + {ARGS}]
-        mov     ebx, ss:[{BLOCK} + {ARGS} + 4]
-        mov     ecx, ss:[{BLOCK} + {ARGS} + 8]
-        mov     edx, ss:[{BLOCK} + {ARGS} + 12]
-        mov     esi, ss:[{BLOCK} + {ARGS} + 16]
-        mov     edi, ss:[{BLOCK} + {ARGS} + 20]
-        int     0x82
-        jmp     4f
-3:      mov     eax, {SCRIPT}
-        call    eax
-4:      mov     ss:[{BLOCK} + {ARGS}], eax
-        mov     ss:[{BLOCK} + {ARGS} + 4], ebx
-        mov     dword ptr ss:[{BLOCK} + {TRAP}], 0
-        mov     dword ptr ss:[{BLOCK}], 0
-        jmp     2b
-
-test_puppet_event:
-        inc     dword ptr ss:[{BLOCK} + {UPCALLS}]
-        mov     byte ptr ss:[{SHARED} + {PENDING}], 0
-        mov     dword ptr ss:[{SHARED} + {SELECTOR}], 0
-        mov     byte ptr ss:[{SHARED} + {MASK}], 0
-        iretd
-
-        .balign 8
-test_puppet_stubs:
-        .set    number, 0
-        .rept   40
-        .balign 8
-        push    number
-        jmp     5f
-        .set    number, number + 1
-        .endr
-5:      mov     eax, {FLAT}
-        mov     ds, eax
-        mov     es, eax
-        pop     eax
-        inc     eax
-        mov     ss:[{BLOCK} + {TRAP}], eax
-        xor     ecx, ecx
-6:      pop     eax
-        mov     ss:[ecx * 4 + {BLOCK} + {FRAME}], eax
-        inc     ecx
-        cmp     ecx, {FRAME_WORDS}
-        jne     6b
-        mov     esp, {STACK}
-        mov     dword ptr ss:[{BLOCK}], 0
-        jmp     2b
-test_puppet_end:
-    "#,
-    STACK = const STACK,
-    BLOCK = const BLOCK,
-    SCRIPT = const SCRIPT,
-    SHARED = const SHARED,
-    ARGS = const ARGS,
-    TRAP = const TRAP,
-    FRAME = const FRAME,
-    FRAME_WORDS = const FRAME_WORDS,
-    UPCALLS = const UPCALLS,
-    PENDING = const offset::EVTCHN_UPCALL_PENDING,
-    MASK = const offset::EVTCHN_UPCALL_MASK,
-    SELECTOR = const offset::EVTCHN_PENDING_SEL,
-    FLAT = const Selector::FLAT_RING1_DS.raw(),
-);
-
-unsafe extern "C" {
-    safe fn test_puppet();
-    safe fn test_puppet_stubs();
-    safe fn test_puppet_event();
-    safe fn test_puppet_end();
-}
-
-/// Where, in a puppet, something of the code above is.
-fn in_puppet(what: unsafe extern "C" fn()) -> u32 {
-    CODE + (what as usize - test_puppet as *const () as usize) as u32
-}
-
-/// A puppet's handler of trap `number`.
-pub fn handler(number: u32) -> u32 {
-    in_puppet(test_puppet_stubs) + 8 * number
-}
+use code::{ARGS, BLOCK, BUFFER, ESP, FRAME, SCRIPT_BYTES, TRAP, UPCALLS, code, first_context};
+pub use code::{DATA, FAILSAFE, FRAME_WORDS, OWN_TRAPS, SCRIPT, STACK, USER, WORDS, gate, handler};
 
 /// How an order ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -337,6 +210,11 @@ impl Puppet {
         self.window
     }
 
+    /// Where the frame of the last trap lay.
+    pub fn trap_esp(self) -> u32 {
+        peek32(self.block.0 + ESP)
+    }
+
     /// How many upcalls it had.
     pub fn upcalls(self) -> u32 {
         peek32(self.block.0 + UPCALLS)
@@ -411,44 +289,5 @@ impl Puppet {
         let (low, high) = entry.low_high();
         let arguments = [(BASE >> 12) + n, low, high, 2];
         self.call(CallNumber::UPDATE_VA_MAPPING, &arguments).map(drop)
-    }
-}
-
-/// Its code as words.
-fn code() -> [u64; 96] {
-    let (start, end) = (
-        test_puppet as *const () as u32,
-        test_puppet_end as *const () as u32,
-    );
-    assert!(end - start <= 96 * 8, "a longer array");
-    core::array::from_fn(|n| {
-        let at = start + 8 * n as u32;
-        u64::from(peek32(at)) | u64::from(peek32(at + 4)) << 32
-    })
-}
-
-/// The context it begins with: a handler for every exception, callbacks, a stack.
-fn first_context(frames: &[Mfn; PAGES as usize]) -> CpuContext {
-    let mut first = context(frames);
-    let at = |eip| Callback {
-        cs: Selector::FLAT_RING1_CS,
-        pad: 0,
-        eip,
-    };
-    first.event_callback = at(in_puppet(test_puppet_event));
-    first.failsafe_callback = at(handler(FAILSAFE));
-    for vector in 0..FAILSAFE {
-        first.trap_table[vector as usize] = gate(vector as u8, vector);
-    }
-    first
-}
-
-/// A gate that ring 3 may use to the handler of trap `number`.
-pub fn gate(vector: u8, number: u32) -> TrapInfo {
-    TrapInfo {
-        vector,
-        flags: TrapFlags::with_dpl(3),
-        cs: Selector::FLAT_RING1_CS,
-        address: handler(number),
     }
 }

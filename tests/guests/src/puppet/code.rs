@@ -1,0 +1,202 @@
+//! What a puppet begins with: its code, where that finds things, and its first context.
+
+use core::arch::global_asm;
+
+use guest_abi::addr::Mfn;
+use guest_abi::segment::Selector;
+use guest_abi::shared_info::offset;
+use guest_abi::trap::{TrapFlags, TrapInfo};
+use guest_abi::vcpu::{Callback, CpuContext};
+
+use crate::pages::peek32;
+use crate::small_domain::{BASE, PAGES, context};
+
+/// Where its pages are.
+pub(super) const CODE: u32 = BASE + 3 * 4096;
+pub(super) const BLOCK: u32 = BASE + 4 * 4096;
+/// The code of an order.
+pub const SCRIPT: u32 = BASE + 5 * 4096;
+/// Data of a test's.
+pub const DATA: u32 = BASE + 6 * 4096;
+/// Data, or code for ring 3.
+pub const USER: u32 = BASE + 7 * 4096;
+const SHARED: u32 = BASE + 8 * 4096;
+/// Top of its stack, which the block's page follows.
+pub const STACK: u32 = CODE + 4096;
+
+/// Where in the block things are: the order (0: none), EAX to EDI as arguments and answer, which trap ended it (less 1),
+/// the words that lay on the stack then and where, how many upcalls there were, and arguments in memory.
+pub(super) const ARGS: u32 = 4;
+pub(super) const TRAP: u32 = 32;
+pub(super) const FRAME: u32 = 36;
+pub(super) const ESP: u32 = 76;
+pub(super) const UPCALLS: u32 = 80;
+pub(super) const BUFFER: u32 = 256;
+/// Where the words of an order are in a puppet.
+pub const WORDS: u32 = BLOCK + BUFFER;
+/// Words of a frame that are kept.
+pub const FRAME_WORDS: usize = 9;
+
+/// Number of the failsafe callback among traps.
+pub const FAILSAFE: u32 = 32;
+/// Numbers of handlers that tests install themselves.
+pub const OWN_TRAPS: core::ops::Range<u32> = 33..40;
+/// Longest code of an order.
+pub(super) const SCRIPT_BYTES: u32 = 512;
+
+global_asm!(
+    r#"
+        .section .text.test_puppet, "ax", @progbits
+        .globl  test_puppet, test_puppet_stubs, test_puppet_event, test_puppet_end
+test_puppet:
+        mov     esp, {STACK}
+2:      mov     eax, 6
+        xor     ebx, ebx
+        int     0x82
+        mov     eax, ss:[{BLOCK}]
+        test    eax, eax
+        je      2b
+        cmp     eax, 2
+        je      3f
+        mov     eax, ss:[{BLOCK} + {ARGS}]
+        mov     ebx, ss:[{BLOCK} + {ARGS} + 4]
+        mov     ecx, ss:[{BLOCK} + {ARGS} + 8]
+        mov     edx, ss:[{BLOCK} + {ARGS} + 12]
+        mov     esi, ss:[{BLOCK} + {ARGS} + 16]
+        mov     edi, ss:[{BLOCK} + {ARGS} + 20]
+        int     0x82
+        jmp     4f
+3:      mov     eax, {SCRIPT}
+        call    eax
+4:      mov     ss:[{BLOCK} + {ARGS}], eax
+        mov     ss:[{BLOCK} + {ARGS} + 4], ebx
+        mov     dword ptr ss:[{BLOCK} + {TRAP}], 0
+        mov     dword ptr ss:[{BLOCK}], 0
+        jmp     2b
+
+test_puppet_event:
+        inc     dword ptr ss:[{BLOCK} + {UPCALLS}]
+        mov     byte ptr ss:[{SHARED} + {PENDING}], 0
+        mov     dword ptr ss:[{SHARED} + {SELECTOR}], 0
+        mov     byte ptr ss:[{SHARED} + {MASK}], 0
+        iretd
+
+        .balign 8
+test_puppet_stubs:
+        .set    number, 0
+        .rept   40
+        .balign 8
+        push    number
+        jmp     5f
+        .set    number, number + 1
+        .endr
+5:      mov     eax, {FLAT}
+        mov     ds, eax
+        mov     es, eax
+        pop     eax
+        inc     eax
+        mov     ss:[{BLOCK} + {TRAP}], eax
+        mov     ss:[{BLOCK} + {ESP}], esp
+        xor     ecx, ecx
+6:      pop     eax
+        mov     ss:[ecx * 4 + {BLOCK} + {FRAME}], eax
+        inc     ecx
+        cmp     ecx, {FRAME_WORDS}
+        jne     6b
+        mov     esp, {STACK}
+        mov     dword ptr ss:[{BLOCK}], 0
+        jmp     2b
+test_puppet_end:
+    "#,
+    STACK = const STACK,
+    BLOCK = const BLOCK,
+    SCRIPT = const SCRIPT,
+    SHARED = const SHARED,
+    ARGS = const ARGS,
+    TRAP = const TRAP,
+    FRAME = const FRAME,
+    FRAME_WORDS = const FRAME_WORDS,
+    UPCALLS = const UPCALLS,
+    ESP = const ESP,
+    PENDING = const offset::EVTCHN_UPCALL_PENDING,
+    MASK = const offset::EVTCHN_UPCALL_MASK,
+    SELECTOR = const offset::EVTCHN_PENDING_SEL,
+    FLAT = const Selector::FLAT_RING1_DS.raw(),
+);
+
+unsafe extern "C" {
+    safe fn test_puppet();
+    safe fn test_puppet_stubs();
+    safe fn test_puppet_event();
+    safe fn test_puppet_end();
+}
+
+/// Where, in a puppet, something of the code above is.
+fn in_puppet(what: unsafe extern "C" fn()) -> u32 {
+    CODE + (what as usize - test_puppet as *const () as usize) as u32
+}
+
+/// A puppet's handler of trap `number`.
+pub fn handler(number: u32) -> u32 {
+    in_puppet(test_puppet_stubs) + 8 * number
+}
+
+/// Its code as words.
+pub(super) fn code() -> [u64; 96] {
+    let (start, end) = (
+        test_puppet as *const () as u32,
+        test_puppet_end as *const () as u32,
+    );
+    assert!(end - start <= 96 * 8, "a longer array");
+    core::array::from_fn(|n| {
+        let at = start + 8 * n as u32;
+        u64::from(peek32(at)) | u64::from(peek32(at + 4)) << 32
+    })
+}
+
+/// The context it begins with: a handler for every exception, callbacks, a stack.
+pub(super) fn first_context(frames: &[Mfn; PAGES as usize]) -> CpuContext {
+    let mut first = context(frames);
+    let at = |eip| Callback {
+        cs: Selector::FLAT_RING1_CS,
+        pad: 0,
+        eip,
+    };
+    first.event_callback = at(in_puppet(test_puppet_event));
+    first.failsafe_callback = at(handler(FAILSAFE));
+    for vector in 0..FAILSAFE {
+        first.trap_table[vector as usize] = gate(vector as u8, vector);
+    }
+    first
+}
+
+/// A gate that ring 3 may use to the handler of trap `number`.
+pub fn gate(vector: u8, number: u32) -> TrapInfo {
+    TrapInfo {
+        vector,
+        flags: TrapFlags::with_dpl(3),
+        cs: Selector::FLAT_RING1_CS,
+        address: handler(number),
+    }
+}
+
+/// Code for orders: functions of assembly that return, in which `words`, `data_page` and `user_page` are addresses.
+#[macro_export]
+macro_rules! scripts {
+    ($($(#[$meta:meta])* $name:ident: $($line:literal),+;)+) => { $(
+        $(#[$meta])*
+        #[unsafe(naked)]
+        extern "C" fn $name() {
+            core::arch::naked_asm!(
+                ".set words, {words}",
+                ".set data_page, {data}",
+                ".set user_page, {user}",
+                $($line,)+
+                "ret",
+                words = const $crate::puppet::WORDS,
+                data = const $crate::puppet::DATA,
+                user = const $crate::puppet::USER,
+            )
+        }
+    )+ };
+}
