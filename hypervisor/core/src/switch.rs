@@ -22,7 +22,7 @@ fn leave<P: Platform>(cx: &mut Context<'_, P>) {
     vcpu.regs = regs;
     vcpu.segments = platform.data_segments();
     fpu::leave(platform, vcpu);
-    if vcpu.debug_registers[7] != 0 && !cfg!(feature = "mutant-switch-debug") {
+    if vcpu.debug_registers[7] != 0 {
         platform.write_debug_register(7, 0);
     }
 }
@@ -75,7 +75,7 @@ fn load_tables<P: Platform>(platform: &P, vcpu: &Vcpu) {
 
 /// Loads the debug registers of a vCPU that uses them; DR7, which switches them on, last.
 fn load_debug_registers<P: Platform>(platform: &P, vcpu: &Vcpu) {
-    if vcpu.debug_registers[7] != 0 {
+    if vcpu.debug_registers[7] != 0 && !cfg!(feature = "mutant-switch-debug") {
         for index in [0, 1, 2, 3, 6, 7] {
             platform.write_debug_register(index, vcpu.debug_registers[index]);
         }

@@ -16,6 +16,7 @@
 //! | [`ring3`] | a few instructions run in ring 3 |
 //! | [`small_domain`] | a second domain, made by calls alone |
 //! | [`puppet`] | a second domain that does what it is told |
+//! | [`storm`] | domains that ring each other, beside others |
 //! | [`random`] | numbers from a seed |
 //!
 //! The functions here are not `unsafe` though they can break this kernel's own memory: a guest that hits itself fails its own
@@ -31,6 +32,7 @@ pub mod random;
 pub mod raw;
 pub mod ring3;
 pub mod small_domain;
+pub mod storm;
 pub mod tables;
 
 pub use guest_abi;

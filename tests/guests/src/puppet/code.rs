@@ -20,7 +20,8 @@ pub const SCRIPT: u32 = BASE + 5 * 4096;
 pub const DATA: u32 = BASE + 6 * 4096;
 /// Data, or code for ring 3.
 pub const USER: u32 = BASE + 7 * 4096;
-const SHARED: u32 = BASE + 8 * 4096;
+/// Its shared page.
+pub const SHARED: u32 = BASE + 8 * 4096;
 /// Top of its stack, which the block's page follows.
 pub const STACK: u32 = CODE + 4096;
 
@@ -180,7 +181,7 @@ pub fn gate(vector: u8, number: u32) -> TrapInfo {
     }
 }
 
-/// Code for orders: functions of assembly that return, in which `words`, `data_page` and `user_page` are addresses.
+/// Code for orders: functions of assembly that return, in which `words`, `data_page`, `user_page` and `shared_page` are addresses.
 #[macro_export]
 macro_rules! scripts {
     ($($(#[$meta:meta])* $name:ident: $($line:literal),+;)+) => { $(
@@ -191,11 +192,13 @@ macro_rules! scripts {
                 ".set words, {words}",
                 ".set data_page, {data}",
                 ".set user_page, {user}",
+                ".set shared_page, {shared}",
                 $($line,)+
                 "ret",
                 words = const $crate::puppet::WORDS,
                 data = const $crate::puppet::DATA,
                 user = const $crate::puppet::USER,
+                shared = const $crate::puppet::SHARED,
             )
         }
     )+ };

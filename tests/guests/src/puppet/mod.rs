@@ -33,7 +33,7 @@ use crate::small_domain::{
 use crate::{check_eq, hypercall, report};
 
 use code::{ARGS, BLOCK, BUFFER, ESP, FRAME, SCRIPT_BYTES, TRAP, UPCALLS, code, first_context};
-pub use code::{DATA, FAILSAFE, FRAME_WORDS, OWN_TRAPS, SCRIPT, STACK, USER, WORDS, gate, handler};
+pub use code::{DATA, FAILSAFE, FRAME_WORDS, OWN_TRAPS, SCRIPT, SHARED, STACK, USER, WORDS, gate, handler};
 
 /// How an order ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
