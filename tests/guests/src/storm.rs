@@ -128,7 +128,8 @@ pub fn storms(latest_ns: u64) {
             "two that {name}: {rings} events; who computes has {share} of 10000; late by {latest} ns at worst, {} on the mean of {count}",
             sum / count
         );
-        check!(rings > 1000, "no storm: {rings} events");
+        // Under the round robin each waits for the end of a slice before it answers.
+        check!(rings >= 100, "no storm: {rings} events");
         check!(
             share >= 3_000,
             "{share} of 10000 is less than nine tenths of a third"

@@ -2,7 +2,7 @@
 //! others; and a storm of events changes neither.
 //!
 //! append: sched=rrobin
-//! timeout: 400
+//! timeout: 600
 //! icount: yes
 #![no_std]
 #![no_main]

@@ -1,6 +1,6 @@
 //! A storm of events under borrowed virtual time.
 //!
-//! timeout: 300
+//! timeout: 600
 //! icount: yes
 #![no_std]
 #![no_main]
