@@ -74,15 +74,18 @@ fn loaded(puppet: Puppet, fs: u32, gs: u32) {
     check_eq!(puppet.run(selectors), Ended::Done(fs, gs));
 }
 
-/// `puppet` did what spoils these selectors. It must be in its failsafe callback when it comes back from a switch, with
-/// them in the frame: that is the next order, or this one if its time was up at once.
-fn fails(puppet: Puppet, n: u32, spoilt: Ended, fs: u32, gs: u32) {
-    let ended = match spoilt {
-        Ended::Done(0, _) => puppet.run(selectors),
-        other => other,
-    };
+/// `spoil` makes `puppet` spoil these selectors. It must be in its failsafe callback when it comes back from a switch, with
+/// them in the frame: at that order if its time was up at once, or before the next one, or at the next one.
+fn fails(puppet: Puppet, n: u32, spoil: impl FnOnce() -> Ended, fs: u32, gs: u32) {
+    let before = puppet.traps();
+    if spoil().eax().is_some_and(|eax| eax != 0) {
+        report::failure(format_args!("the order is refused"));
+    }
+    let _ = puppet.run(selectors);
+    check_eq!(puppet.traps(), before + 1, "loaded in vain");
+    let ended = puppet.last_trap();
     let Ended::Trap(found, frame) = ended else {
-        report::failure(format_args!("loaded in vain: {ended:x?}"))
+        report::failure(format_args!("no trap: {ended:x?}"))
     };
     check_eq!(found, number(n), "its own callback");
     check_eq!(frame[..4], [FLAT, FLAT, fs, gs]);
@@ -102,13 +105,13 @@ fn main(start_info: &'static StartInfo) -> ! {
             loaded(other, GLOBAL, LOCAL);
             for (fs, gs) in [(GLOBAL, 0), (0, GLOBAL), (GLOBAL, LOCAL), (FLAT, LOCAL)] {
                 loaded(puppet, fs, gs);
-                fails(puppet, n, replace(puppet, absent), fs, gs);
+                fails(puppet, n, || replace(puppet, absent), fs, gs);
                 check_eq!(replace(puppet, descriptor()).eax(), Some(0));
             }
             // The LDT itself goes.
             loaded(puppet, FLAT, LOCAL);
             let list = puppet.put(&ldt(0));
-            let gone = puppet.call_raw(CallNumber::MMU_UPDATE, &[list, 1, 0]);
+            let gone = || puppet.call_raw(CallNumber::MMU_UPDATE, &[list, 1, 0]);
             fails(puppet, n, gone, FLAT, LOCAL);
             local(puppet, 8);
             check_eq!(other.run(selectors), Ended::Done(GLOBAL, LOCAL), "round {round}");

@@ -32,6 +32,9 @@ pub(super) const TRAP: u32 = 32;
 pub(super) const FRAME: u32 = 36;
 pub(super) const ESP: u32 = 76;
 pub(super) const UPCALLS: u32 = 80;
+/// How many traps there were in all, and the number of the last.
+pub(super) const TRAPS: u32 = 84;
+pub(super) const LAST: u32 = 88;
 pub(super) const BUFFER: u32 = 256;
 /// Where the words of an order are in a puppet.
 pub const WORDS: u32 = BLOCK + BUFFER;
@@ -95,6 +98,8 @@ test_puppet_stubs:
         mov     ds, eax
         mov     es, eax
         pop     eax
+        mov     ss:[{BLOCK} + {LAST}], eax
+        inc     dword ptr ss:[{BLOCK} + {TRAPS}]
         inc     eax
         mov     ss:[{BLOCK} + {TRAP}], eax
         mov     ss:[{BLOCK} + {ESP}], esp
@@ -119,6 +124,8 @@ test_puppet_end:
     FRAME_WORDS = const FRAME_WORDS,
     UPCALLS = const UPCALLS,
     ESP = const ESP,
+    TRAPS = const TRAPS,
+    LAST = const LAST,
     PENDING = const offset::EVTCHN_UPCALL_PENDING,
     MASK = const offset::EVTCHN_UPCALL_MASK,
     SELECTOR = const offset::EVTCHN_PENDING_SEL,

@@ -32,7 +32,7 @@ use crate::small_domain::{
 };
 use crate::{check_eq, hypercall, report};
 
-use code::{ARGS, BLOCK, BUFFER, ESP, FRAME, SCRIPT_BYTES, TRAP, UPCALLS, code, first_context};
+use code::{ARGS, BLOCK, BUFFER, ESP, FRAME, LAST, SCRIPT_BYTES, TRAP, TRAPS, UPCALLS, code, first_context};
 pub use code::{DATA, FAILSAFE, FRAME_WORDS, OWN_TRAPS, SCRIPT, SHARED, STACK, USER, WORDS, gate, handler};
 
 /// How an order ended.
@@ -208,6 +208,17 @@ impl Puppet {
     pub fn shared(self) -> Page {
         show(self.window, self.id, self.shared_frame);
         self.window
+    }
+
+    /// How many traps it had, also between orders.
+    pub fn traps(self) -> u32 {
+        peek32(self.block.0 + TRAPS)
+    }
+
+    /// The last of them, with its frame.
+    pub fn last_trap(self) -> Ended {
+        let at = |offset| peek32(self.block.0 + offset);
+        Ended::Trap(at(LAST), core::array::from_fn(|i| at(FRAME + 4 * i as u32)))
     }
 
     /// Where the frame of the last trap lay.
