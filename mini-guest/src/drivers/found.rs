@@ -59,7 +59,8 @@ impl Devices {
         if let Err(errno) = events::bind_virq(Virq::TIMER) {
             println!("mini-guest: no timer for the disks: {errno}");
         }
-        let (mut virtio, mut sata): (Vec<Rc<dyn Device>>, Vec<Rc<dyn Device>>) = Default::default();
+        let mut virtio: Vec<Rc<dyn Device>> = Vec::new();
+        let mut sata: Vec<Rc<dyn Device>> = Vec::new();
         for index in 0..devices.functions.len() {
             let function = devices.functions[index].clone();
             let info = &function.info;
@@ -219,7 +220,9 @@ fn read(lines: &mut Lines, disk: &dyn Device, first: u64, count: usize) -> Optio
         disk.submit(request).ok()?;
         if !wait(lines, &client) {
             // The disk may still write there.
-            pages.into_iter().for_each(|page| drop(page.leak()));
+            for page in pages {
+                let _ = page.leak();
+            }
             return None;
         }
         client.take()?.result.ok()?;

@@ -40,7 +40,7 @@ pub fn map(address: u64, len: u64) -> Result<NonNull<u8>, Errno> {
     let start = IO_START + first * PAGE_SIZE as u32;
     for n in 0..count {
         let at = start + n as u32 * PAGE_SIZE as u32;
-        let entry = Pte::from_raw(address - offset + n * page | FLAGS.bits());
+        let entry = Pte::from_raw((address - offset + n * page) | FLAGS.bits());
         let place = with_kernel_map(|map| map.entry_address(at)).flatten();
         // SAFETY: nobody has a reference into these addresses: they were never given out.
         unsafe { try_update(place.ok_or(Errno::ENODEV)?, entry, at) }?;

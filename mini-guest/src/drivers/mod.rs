@@ -3,14 +3,14 @@
 //! | module | one line |
 //! |---|---|
 //! | [`class`] | names of kinds of devices |
-//! | [`pci`] | configuration space, and the functions found |
-//! | [`io_memory`] | registers of devices, mapped as I/O frames |
-//! | [`dma`] | machine addresses of the kernel's memory |
-//! | [`lines`] | interrupts: one event port per line, shared by the devices on it |
-//! | [`registers`] | words of registers |
-//! | [`ahci`] | SATA disks |
-//! | [`virtio_block`] | virtio's disk |
-//! | [`found`] | which driver takes which function, and the disks that come of it |
+//! | `pci` | configuration space, and the functions found |
+//! | `io_memory` | registers of devices, mapped as I/O frames |
+//! | `dma` | machine addresses of the kernel's memory |
+//! | `lines` | interrupts: one event port per line, shared by the devices on it |
+//! | `registers` | words of registers |
+//! | `ahci` | SATA disks |
+//! | `virtio_block` | virtio's disk |
+//! | `found` | which driver takes which function, and the disks that come of it |
 //!
 //! Nothing is polled: a driver is called by the event of its device's line, and once when it is set up.
 

@@ -269,8 +269,10 @@ impl State {
         // SAFETY: inside the page, aligned, and the device does not look at a slot that is free.
         unsafe { at.cast::<[u32; 4]>().write_volatile(words) };
         const UNSET: u8 = 0xFF;
+        // SAFETY: as above: the status byte follows the header.
+        let status = unsafe { at.add(STATUS) };
         // SAFETY: as above.
-        unsafe { at.add(STATUS).write_volatile(UNSET) };
+        unsafe { status.write_volatile(UNSET) };
     }
 
     /// The buffers of `request` in `slot`. They are looked at by the crate only for address and length.

@@ -50,8 +50,7 @@ fn filled() -> Vec<u8> {
     run(&disk, &cache, || mount.write("dir/file", 0, &[7; 9000])).unwrap();
     let ticket = cache.begin_sync();
     run(&disk, &cache, || cache.poll_sync(ticket).map_err(errno)).unwrap();
-    let bytes = disk.medium.borrow().clone();
-    bytes
+    disk.medium.borrow().clone()
 }
 
 /// A directory whose clusters go in a circle and are full, so that a search in it finds no end.

@@ -9,6 +9,9 @@ use crate::block::cache::{Cache, LEAST};
 use crate::block::testing::TestDisk;
 use crate::block::{Device, Op, Volume};
 
+/// Something done to a volume.
+type Operation = dyn Fn(&Mount) -> Result<(), Errno>;
+
 /// Sectors of the volume, and where it begins on the disk.
 pub(super) const SECTORS: u64 = 8192;
 pub(super) const FIRST: u64 = 63;
@@ -239,7 +242,7 @@ fn a_read_that_fails_at_any_point_undoes_the_operation() {
         mount.sync(&base);
     }
     let image = base.medium.borrow().clone();
-    let operations: [(&str, &dyn Fn(&Mount) -> Result<(), Errno>); 4] = [
+    let operations: [(&str, &Operation); 4] = [
         ("create", &|mount| mount.create("dir/new", false)),
         ("write", &|mount| {
             mount.write("dir/old", 50_000, &pattern(20_000, 5)).map(drop)

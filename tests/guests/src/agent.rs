@@ -1,7 +1,7 @@
 //! A second domain that does what it is told: it makes calls, reads and writes, one command after the other from a list in a
 //! page that both have. What it may not do it notes; a page fault is its answer, not its end.
 //!
-//! It is a [`small_domain`](crate::small_domain) with this code, a page-fault handler and an event callback. Waiting for work it
+//! It is a [`small_domain`] with this code, a page-fault handler and an event callback. Waiting for work it
 //! yields. Its kernel stack is the rest of its code page.
 
 use core::arch::global_asm;

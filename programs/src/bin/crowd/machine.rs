@@ -6,7 +6,7 @@ use alloc::string::String;
 use guest_abi::domain::DomId;
 use guest_abi::domctl::PhysInfo;
 use programs::file;
-use programs::xen::{Evtchn, consoles};
+use programs::xen::consoles;
 use xen_tools::errno::Errno;
 use xen_tools::privileged::Privileged;
 
@@ -55,21 +55,6 @@ fn domains(host: &Host) -> Result<usize, String> {
             }
             Err(Errno::ESRCH) => return Ok(count),
             Err(error) => return Err(format!("listing domains: {error}")),
-        }
-    }
-}
-
-/// Takes ports of this domain until no more than the near ones are left, so that the next one needs a frame; they are given back
-/// when the result is dropped. `None` where there are so many ports already.
-///
-/// # Errors
-/// What the kernel answers.
-pub fn take_near_ports() -> programs::errno::Result<Option<Evtchn>> {
-    let ports = Evtchn::open()?;
-    loop {
-        let port = ports.alloc_unbound(DomId::SELF)?;
-        if port >= NEAR_PORTS - 1 {
-            return Ok(Some(ports).filter(|_| port == NEAR_PORTS - 1));
         }
     }
 }

@@ -20,13 +20,14 @@ use guest_abi::domain::DomId;
 use guest_abi::domctl::{CPU_ANY, CreateDomain, Personality, SetDomainInitialMem};
 use programs::args::Args;
 use programs::check::Checks;
+use programs::xen::Evtchn;
 use programs::{eprintln, file};
 use xen_tools::builder::{self, Built, Failure, Request, Step};
 use xen_tools::errno::Errno;
 use xen_tools::privileged::Privileged;
 
 use crate::host::Host;
-use crate::machine::{Machine, take_near_ports};
+use crate::machine::{Machine, NEAR_PORTS};
 
 programs::program!(main);
 
@@ -197,5 +198,20 @@ impl<'a> Filler<'a> {
 
     fn end(&mut self) -> Result<(), String> {
         builder::destroy(self.host, self.id).map_err(|error| format!("freeing memory: {error}"))
+    }
+}
+
+/// Takes ports of this domain until no more than the near ones are left, so that the next one needs a frame; they are given back
+/// when the result is dropped. `None` where there are so many ports already.
+///
+/// # Errors
+/// What the kernel answers.
+fn take_near_ports() -> programs::errno::Result<Option<Evtchn>> {
+    let ports = Evtchn::open()?;
+    loop {
+        let port = ports.alloc_unbound(DomId::SELF)?;
+        if port >= NEAR_PORTS - 1 {
+            return Ok(Some(ports).filter(|_| port == NEAR_PORTS - 1));
+        }
     }
 }
