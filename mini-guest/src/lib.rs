@@ -20,7 +20,7 @@ extern crate alloc;
 pub mod blkif;
 pub mod block;
 #[cfg(target_os = "none")]
-mod cell;
+pub mod cell;
 #[cfg(target_os = "none")]
 pub mod console;
 pub mod consoles;

@@ -14,9 +14,9 @@
 //! | [`small_domain`] | a second domain, made by calls alone |
 //! | [`agent`] | one that does what it is told |
 //! | [`ring3`] | a few instructions run in ring 3 |
-//! | [`small_domain`] | a second domain, made by calls alone |
 //! | [`puppet`] | a second domain that does what it is told |
 //! | [`storm`] | domains that ring each other, beside others |
+//! | [`log`] | what the hypervisor has logged |
 //! | [`random`] | numbers from a seed |
 //!
 //! The functions here are not `unsafe` though they can break this kernel's own memory: a guest that hits itself fails its own
@@ -25,6 +25,7 @@
 
 pub mod agent;
 pub mod grants;
+pub mod log;
 pub mod pages;
 pub mod probe;
 pub mod puppet;
