@@ -361,7 +361,7 @@ mod tests {
         };
         assert!(is_named("kernel                 : web\r") && is_named("kernel                 : /boot/web"));
         assert!(
-            !is_named("kernel                 : other") && !is_named("kernel                 : /root/web")
+            !is_named("kernel                 : other") && !is_named("kernel                 : /tmp/web")
         );
         assert!(!is_named("id                     : 3"));
         assert_eq!(
