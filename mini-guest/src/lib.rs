@@ -10,7 +10,7 @@
 //! |---|---|
 //! | start, calls, traps, events, verdicts (all a test guest needs) | `entry`, `hypercall`, `traps`, `events`, `shared`, `time`, `console`, `report`, `usercopy` |
 //! | memory | [`mm`] |
-//! | devices and disks | [`drivers`], [`block`], [`fat`] |
+//! | devices, disks, network | [`drivers`], [`block`], [`fat`], [`net`] |
 //! | programs | [`process`], [`fs`], [`page`], [`pipe`], [`tty`], [`sched`], [`consoles`], [`evtchn`], [`store`], [`xenbus`], [`blkif`], `kernel`, `syscall`, with the vocabulary of [`linux`] |
 //! | the small kernel | [`responder`] |
 #![cfg_attr(not(test), no_std)]
@@ -38,6 +38,7 @@ pub mod hypercall;
 pub mod kernel;
 pub mod linux;
 pub mod mm;
+pub mod net;
 pub mod page;
 pub mod pipe;
 pub mod process;
