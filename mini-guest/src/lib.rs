@@ -33,6 +33,8 @@ pub mod evtchn;
 pub mod fat;
 pub mod fs;
 #[cfg(target_os = "none")]
+pub mod grants;
+#[cfg(target_os = "none")]
 pub mod hypercall;
 #[cfg(target_os = "none")]
 pub mod kernel;

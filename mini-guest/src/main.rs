@@ -74,6 +74,11 @@ fn main(start_info: &'static StartInfo) -> ! {
         Err(errno) => report::broken(format_args!("cannot start: {errno}")),
     };
     kernel.devices = devices;
+    if start_info.flags.contains(StartFlags::INITIAL_DOMAIN) {
+        kernel.start_store();
+    } else {
+        kernel.start_fronts(start_info);
+    }
     let chosen = option(command_line, b"init=");
     let failures = match chosen {
         Some(path) => kernel.run(&[path]),

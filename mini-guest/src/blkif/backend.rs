@@ -162,6 +162,11 @@ impl<G: Guest> Backend<G> {
         self.client.in_flight()
     }
 
+    /// Takes nothing more from the ring, and submits nothing more: only what the device has is ended.
+    pub fn stop(&mut self) {
+        self.is_broken = true;
+    }
+
     /// The device may take more now: something of it is done, perhaps somebody else's.
     pub fn device_has_room(&mut self) {
         self.is_full = false;

@@ -19,8 +19,9 @@
 //! | `procfs` | what `/proc` shows |
 //! | `terminal` | the terminal's two ends |
 //! | `consoles` | those of other domains |
-//! | `store` | the store's connections |
 //! | `disks` | the disks' events, and power-off |
+//! | `store`, `backends` | the store's connections, and the disks that Domain0 serves others |
+//! | `store_ring`, `fronts` | the other domains' way to the store, and the disks that they are served |
 //! | [`crate::syscall`] | the system calls |
 
 use alloc::boxed::Box;
@@ -47,17 +48,20 @@ use crate::tty::Tty;
 use crate::tty::screen_line::ScreenLine;
 use crate::{console, events, time, traps};
 
+mod backends;
 mod consoles;
 mod descriptors;
 mod disks;
 mod exec;
 mod fault;
+mod fronts;
 mod life;
 mod procfs;
 mod requests;
 mod schedule;
 mod signal;
 mod store;
+mod store_ring;
 mod terminal;
 
 pub use descriptors::Gdt;
@@ -111,6 +115,8 @@ pub struct Kernel {
     pub(crate) mounts: Vec<(Rc<Inode>, Rc<Mount>)>,
     /// What processes wait for that want their writes on the medium.
     pub(crate) syncs: BTreeMap<u32, Vec<(Rc<Cache>, Ticket)>>,
+    /// The devices that other domains serve this one.
+    pub(crate) fronts: Option<fronts::Fronts>,
     /// The open files of `/dev/xen/evtchn`.
     pub(crate) event_files: Vec<Rc<EventPorts>>,
     /// Unpredictable numbers.
@@ -157,6 +163,7 @@ impl Kernel {
             devices: Devices::default(),
             mounts: Vec::new(),
             syncs: BTreeMap::new(),
+            fronts: None,
             event_files: Vec::new(),
             random: Random::new(time::tsc() ^ now),
             command_line: command_line.into(),

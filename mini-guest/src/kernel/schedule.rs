@@ -25,6 +25,7 @@ impl Kernel {
     pub(super) fn resume(&mut self, frame: &mut TrapFrame) {
         loop {
             self.take_events();
+            self.work_for_others();
             self.show_consoles();
             let can_run = self
                 .processes
@@ -125,10 +126,11 @@ impl Kernel {
     fn idle(&mut self) {
         self.arm_timer();
         self.write_disks();
-        if !self.backend.may_show {
+        if !self.backend.may_show && !self.has_work_for_others() {
             events::wait();
         }
         self.take_events();
+        self.work_for_others();
         self.show_consoles();
         let now = time::now_ns();
         self.idle_ns += now.saturating_sub(core::mem::replace(&mut self.switched_at, now));
@@ -151,7 +153,10 @@ impl Kernel {
         for port in others {
             if Some(port) == self.ends_port {
                 self.domain_ended(port);
-            } else if !self.console_event(port) && !self.store_event(port) && !self.devices.lines.event(port)
+            } else if !self.console_event(port)
+                && !self.store_event(port)
+                && !self.devices.lines.event(port)
+                && !self.front_event(port)
             {
                 self.program_event(port);
             }
@@ -247,7 +252,8 @@ impl Kernel {
 
     /// Asks for the timer event when the next process is to be woken or the running one to give way.
     fn arm_timer(&mut self) {
-        self.armed.1 |= self.backend.may_show;
+        let has_work = self.has_work_for_others();
+        self.armed.1 |= self.backend.may_show || has_work;
         if !core::mem::take(&mut self.armed.1) {
             return;
         }
@@ -258,7 +264,7 @@ impl Kernel {
             .filter(|process| matches!(process.state, State::Waiting(_)));
         let first = sleepers.filter_map(|process| process.call.deadline).min();
         // A program that runs alone is interrupted where lines wait to be shown.
-        let lines = self.backend.may_show.then_some(now + LINES_NS);
+        let lines = (self.backend.may_show || has_work).then_some(now + LINES_NS);
         let wanted = [first, self.queue.slice_end(now), lines, self.backend.look_at]
             .into_iter()
             .flatten()

@@ -5,9 +5,11 @@
 //! fresh connection.
 
 use alloc::collections::BTreeMap;
+use alloc::format;
 use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::cell::RefCell;
 use core::mem::offset_of;
 use core::sync::atomic::Ordering;
 
@@ -20,14 +22,22 @@ use guest_abi::io::xenstore::{
 };
 
 use super::Kernel;
+use super::backends::Backends;
+use crate::block::ram::RamDisk;
+use crate::block::{Device, Disks};
 use crate::events;
 use crate::linux::Errno;
 use crate::mm::window::ForeignPage;
 use crate::process::WaitFor;
 use crate::store::{ConnectionId, Error, Platform, Store};
+use crate::xenbus::{Client, Keys, Session, Transport};
 
 /// Most open files of `/dev/xen/xenbus`.
 const MAX_FILES: usize = 256;
+/// How often the backends look before others have their turn.
+const MAX_LOOKS: usize = 32;
+/// Megabytes of a disk of memory.
+const MAX_RAM_DISK: u64 = 1024;
 /// Why a connection is closed, as the ring page says it: its indices make no sense.
 const ERROR_INDICES: u32 = 2;
 /// Likewise: its messages make none.
@@ -49,11 +59,44 @@ struct Links {
 }
 
 /// The store with its connections.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Service {
     store: Store,
     links: Links,
     files: Vec<Rc<ConnectionId>>,
+    /// The kernel's own connection.
+    own: Option<ConnectionId>,
+    backends: Backends,
+    disks: Disks,
+}
+
+/// The kernel's own way to its store: everything is answered at once.
+struct Local<'a> {
+    store: &'a mut Store,
+    links: &'a mut Links,
+    connection: ConnectionId,
+}
+
+impl Transport for Local<'_> {
+    fn send(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
+        while !bytes.is_empty() {
+            let count = self.store.room(self.connection).min(bytes.len());
+            if count == 0 {
+                return Err(Error::Io);
+            }
+            self.store.receive(self.connection, &bytes[..count], self.links);
+            bytes = &bytes[count..];
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, waits: bool) -> Result<Vec<u8>, Error> {
+        let bytes = self.store.take_output(self.connection, usize::MAX, self.links);
+        if waits && bytes.is_empty() {
+            return Err(Error::Io);
+        }
+        Ok(bytes)
+    }
 }
 
 impl Platform for Links {
@@ -208,6 +251,39 @@ impl Service {
         Ok(())
     }
 
+    /// Has the backends look at what changed, until nothing does.
+    fn look(&mut self) {
+        let Some(connection) = self.own else {
+            return;
+        };
+        for _ in 0..MAX_LOOKS {
+            let mut must = core::mem::take(&mut self.backends.must_look);
+            let mut local = Local {
+                store: &mut self.store,
+                links: &mut self.links,
+                connection,
+            };
+            let mut client = core::mem::take(&mut self.backends.client);
+            must |= client.pump(&mut local).is_ok() && client.next_event().is_some();
+            while client.next_event().is_some() {}
+            if must {
+                let mut keys = Session {
+                    client: &mut client,
+                    transport: &mut local,
+                };
+                let disks = RefCell::new(&mut self.disks);
+                self.backends
+                    .look(&mut keys, &|name| find_disk(&mut disks.borrow_mut(), name));
+            }
+            self.backends.client = client;
+            if !must {
+                return;
+            }
+        }
+        // Others change things all the time; the next event has us look again.
+        self.backends.must_look = true;
+    }
+
     /// Tells all those who got something to read.
     fn spread(&mut self) {
         loop {
@@ -237,11 +313,26 @@ impl Service {
     }
 }
 
+/// The disk of that name; `NAME:SIZE` is one of memory, which is made when it is asked for first.
+fn find_disk(disks: &mut Disks, name: &str) -> Option<Rc<dyn Device>> {
+    if let Some(disk) = disks.get(name) {
+        return Some(disk);
+    }
+    let (_, megabytes) = name.strip_prefix("ram")?.split_once(':')?;
+    let megabytes: u64 = megabytes
+        .parse()
+        .ok()
+        .filter(|count| (1..=MAX_RAM_DISK).contains(count))?;
+    let disk: Rc<dyn Device> = Rc::new(RamDisk::new(&[], megabytes << 20));
+    disks.add(name, disk.clone());
+    Some(disk)
+}
+
 impl Kernel {
     /// An event came at `port`; `false` where it is no ring's of the store.
     pub(super) fn store_event(&mut self, port: u32) -> bool {
         let Some(domain) = self.store.links.by_port.get(&port).copied() else {
-            return false;
+            return self.store.backends.has_port(port);
         };
         self.store.serve(domain);
         self.store_changed();
@@ -250,8 +341,47 @@ impl Kernel {
 
     /// Tells those who wait for the store, wherever they are.
     fn store_changed(&mut self) {
+        self.store.look();
         self.store.spread();
         self.wake(WaitFor::STORE);
+    }
+
+    /// Begins the store's own work in Domain0: what it says of this domain, and the backends.
+    pub fn start_store(&mut self) {
+        let service = &mut self.store;
+        let connection = service.store.connect(0);
+        service.own = Some(connection);
+        let mut client = Client::default();
+        let mut local = Local {
+            store: &mut service.store,
+            links: &mut service.links,
+            connection,
+        };
+        let mut keys = Session {
+            client: &mut client,
+            transport: &mut local,
+        };
+        let written = [("name", "Domain-0"), ("domid", "0")]
+            .into_iter()
+            .try_for_each(|(key, value)| keys.write(&format!("/local/domain/0/{key}"), value))
+            .and_then(|()| Backends::start(&mut keys));
+        if let Err(error) = written {
+            crate::println!("mini-guest: the store cannot begin: {}", error.name());
+        }
+        service.backends.client = client;
+    }
+
+    /// A turn of the backends of block devices.
+    pub(super) fn work_for_others(&mut self) {
+        self.store.backends.work();
+        if self.store.backends.must_look {
+            self.store_changed();
+        }
+    }
+
+    /// Whether the backends have more to do.
+    pub(super) fn has_work_for_others(&self) -> bool {
+        self.store.backends.may_work
     }
 
     /// Opens the store for a program.

@@ -7,7 +7,7 @@
 
 use core::ptr;
 
-use guest_abi::addr::{FIRST_HV_L2_SLOT, GuestVirt, PAGE_SIZE, Pfn};
+use guest_abi::addr::{FIRST_HV_L2_SLOT, GuestVirt, INVALID_FRAME, PAGE_SIZE, Pfn};
 use guest_abi::mmu::{Pte, PteFlags};
 use guest_abi::start_info::{StartFlags, StartInfo};
 
@@ -113,6 +113,10 @@ impl KernelMap {
                     map.hook(slot, table);
                 }
             }
+        } else if ![0, INVALID_FRAME].contains(&start_info.store_mfn.raw()) {
+            // Its grant table goes there.
+            let table = map.take_table(bump);
+            map.hook(top_slot(WINDOW_START), table);
         }
         map
     }

@@ -4,8 +4,7 @@
 //! 0x00001000 – 0xBFFFFFFF  programs (L3 slots 0–2, their own tables)
 //! 0xC0000000 – 0xEFFFFFFF  direct map: PFN n at 0xC0000000 + n pages; page tables in it read-only
 //! 0xF0000000 – 0xFAFFFFFF  heap, mapped as it grows
-//! 0xFB000000 – 0xFB3FFFFF  pages of other domains that the kernel uses (initial domain only)
-//! 0xFB400000 – 0xFBBFFFFF  nothing
+//! 0xFB000000 – 0xFBBFFFFF  pages of other domains that the kernel uses (initial domain only)
 //! 0xFBC00000 – 0xFBFFFFFF  registers of devices (initial domain only)
 //! 0xFC000000 –             the hypervisor's machine-to-phys table, read-only
 //! ```
@@ -31,8 +30,8 @@ pub const HEAP_START: u32 = 0xF000_0000;
 pub const HEAP_LIMIT: u32 = 0xFB00_0000;
 /// Where pages of other domains are mapped.
 pub const WINDOW_START: u32 = 0xFB00_0000;
-/// How many there can be.
-pub const WINDOW_PAGES: u32 = 1024;
+/// How many there can be: a thousand domains have two rings each, and disks.
+pub const WINDOW_PAGES: u32 = 3072;
 /// Where registers of devices are mapped.
 pub const IO_START: u32 = 0xFBC0_0000;
 /// How many pages there can be.

@@ -28,6 +28,8 @@ pub mod batch;
 #[cfg(target_os = "none")]
 pub mod exchange;
 #[cfg(target_os = "none")]
+pub mod granted;
+#[cfg(target_os = "none")]
 pub mod heap;
 #[cfg(target_os = "none")]
 pub mod kernel_map;

@@ -22,6 +22,31 @@ use crate::linux::Errno;
 static TAKEN: OneCpu<RefCell<[u32; WINDOW_PAGES as usize / 32]>> =
     OneCpu::new(RefCell::new([0; WINDOW_PAGES as usize / 32]));
 
+/// A place in the window where nothing is mapped; free again when dropped.
+#[derive(Debug)]
+pub struct Place(u32);
+
+impl Place {
+    /// Takes a place; `None` where there is none, or no window in this domain.
+    pub fn take() -> Option<Self> {
+        let place = Self(take_place()?);
+        with_kernel_map(|map| map.entry_address(place.address())).flatten()?;
+        Some(place)
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn address(&self) -> u32 {
+        WINDOW_START + self.0 * PAGE_SIZE as u32
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        free_place(self.0);
+    }
+}
+
 /// A page of another domain; unmapped when dropped.
 #[derive(Debug)]
 pub struct ForeignPage {
@@ -34,8 +59,20 @@ impl ForeignPage {
     /// # Errors
     /// What the hypervisor answers; ENOSPC: there are too many; ENODEV: not in this domain.
     pub fn map(domain: DomId, mfn: Mfn) -> Result<Self, Errno> {
+        Self::map_of(Some(domain), mfn)
+    }
+
+    /// Maps a frame of this domain that is no part of its memory: of its grant table.
+    ///
+    /// # Errors
+    /// As for [`Self::map`].
+    pub fn map_own(mfn: Mfn) -> Result<Self, Errno> {
+        Self::map_of(None, mfn)
+    }
+
+    fn map_of(domain: Option<DomId>, mfn: Mfn) -> Result<Self, Errno> {
         let place = take_place().ok_or(Errno::ENOSPC)?;
-        let written = write_entry(place, Some(domain), Pte::new(mfn, READ_WRITE));
+        let written = write_entry(place, domain, Pte::new(mfn, READ_WRITE));
         written.inspect_err(|_| free_place(place))?;
         Ok(Self { place })
     }
@@ -57,12 +94,7 @@ impl ForeignPage {
     /// # Panics
     /// Beyond its end.
     pub fn read(&self, offset: usize, into: &mut [u8]) {
-        assert!(offset + into.len() <= PAGE_SIZE);
-        for (index, byte) in into.iter_mut().enumerate() {
-            let at = (self.address() as *const u8).wrapping_add(offset + index);
-            // SAFETY: inside the page; volatile, since the other side may write.
-            *byte = unsafe { ptr::read_volatile(at) };
-        }
+        copy_out(self.address(), offset, into);
     }
 
     /// Copies bytes into the page.
@@ -70,12 +102,7 @@ impl ForeignPage {
     /// # Panics
     /// Beyond its end.
     pub fn write(&self, offset: usize, bytes: &[u8]) {
-        assert!(offset + bytes.len() <= PAGE_SIZE);
-        for (index, byte) in bytes.iter().enumerate() {
-            let at = (self.address() as *mut u8).wrapping_add(offset + index);
-            // SAFETY: inside the page, where no Rust object lies; volatile, since the other side may look.
-            unsafe { ptr::write_volatile(at, *byte) }
-        }
+        copy_in(self.address(), offset, bytes);
     }
 }
 
@@ -86,6 +113,26 @@ impl Drop for ForeignPage {
             panic!("a page of the window cannot be unmapped: {errno}");
         }
         free_place(self.place);
+    }
+}
+
+/// Copies bytes out of a shared page of the kernel at `page`.
+pub(crate) fn copy_out(page: u32, offset: usize, into: &mut [u8]) {
+    assert!(offset + into.len() <= PAGE_SIZE);
+    for (index, byte) in into.iter_mut().enumerate() {
+        let at = (page as *const u8).wrapping_add(offset + index);
+        // SAFETY: inside the page; volatile, since the other side may write.
+        *byte = unsafe { ptr::read_volatile(at) };
+    }
+}
+
+/// Copies bytes into a shared page of the kernel at `page`.
+pub(crate) fn copy_in(page: u32, offset: usize, bytes: &[u8]) {
+    assert!(offset + bytes.len() <= PAGE_SIZE);
+    for (index, byte) in bytes.iter().enumerate() {
+        let at = (page as *mut u8).wrapping_add(offset + index);
+        // SAFETY: inside the page, where no Rust object lies; volatile, since the other side may look.
+        unsafe { ptr::write_volatile(at, *byte) }
     }
 }
 

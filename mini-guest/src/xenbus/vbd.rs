@@ -106,6 +106,11 @@ impl Back {
     /// # Errors
     /// What the store answers.
     pub fn look(&mut self, keys: &mut dyn Keys, actions: &mut dyn BackActions) -> Result<(), Error> {
+        let is_told = state(keys, &self.directory) == XenbusState::CLOSING;
+        if is_told && matches!(self.state, XenbusState::CONNECTED | XenbusState::INIT_WAIT) {
+            // By whoever detaches the device. The frontend sees it too, and goes when it is ready.
+            self.state = XenbusState::CLOSING;
+        }
         let other = state(keys, &self.frontend);
         match (self.state, other) {
             (XenbusState::INIT_WAIT, XenbusState::INITIALISED) => {
@@ -136,14 +141,6 @@ impl Back {
             (XenbusState::CLOSED, XenbusState::INITIALISING) => self.wait(keys),
             _ => Ok(()),
         }
-    }
-
-    /// The device is to go: the frontend is told, and goes when it is ready.
-    ///
-    /// # Errors
-    /// What the store answers.
-    pub fn close(&mut self, keys: &mut dyn Keys) -> Result<(), Error> {
-        self.go(keys, XenbusState::CLOSING)
     }
 
     fn details(&self, keys: &mut dyn Keys) -> Result<Details, Error> {

@@ -150,6 +150,7 @@ const SETTINGS: &[(&[&str], &str)] = &[
     (&["maxmem"], "maxmem"),
     (&["weight"], "cpu_weight"),
     (&["name"], "name"),
+    (&["disk"], "disk"),
     (&["on-poweroff"], "on_poweroff"),
     (&["on-reboot"], "on_reboot"),
     (&["on-crash"], "on_crash"),

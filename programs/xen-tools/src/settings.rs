@@ -9,13 +9,15 @@
 //! | `memory`, `maxmem` | megabytes, or a string with a unit (`"512K"`) | 16; as `memory` |
 //! | `cpu_weight` | 1 to 65535, 256 is an ordinary share | 256 |
 //! | `on_poweroff`, `on_reboot`, `on_crash` | `destroy`, `restart`, `preserve` | destroy, restart, destroy |
+//! | `disk` | a list of `"DISK"` or `"DISK,DEVICE"`: Domain0's name for the disk, the domain's (`xvda` to `xvdz`) | none |
 //! | `console_show` | 1: its lines appear on Domain0's terminal, its name before each | 0 |
 //!
-//! Keys that say what is so anyway are accepted (`type = "pv"`, `vcpus = 1`, empty `disk` and `vif`); other keys are
+//! Keys that say what is so anyway are accepted (`type = "pv"`, `vcpus = 1`, empty `vif`); other keys are
 //! errors, so that a misspelt one is not silently without effect.
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -78,6 +80,63 @@ pub enum Ramdisk {
     File(String),
 }
 
+/// A disk of a domain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disk {
+    /// Domain0's name for it.
+    pub disk: String,
+    /// The domain's name for it, or the first that is free.
+    pub device: Option<String>,
+}
+
+impl Disk {
+    /// Reads `DISK[,DEVICE[,w]]`, where DISK may have `phy:` before it.
+    ///
+    /// # Errors
+    /// One line.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut words = text.split(',').map(str::trim);
+        let disk = words.next().unwrap_or_default();
+        let disk = disk.strip_prefix("phy:").unwrap_or(disk);
+        if disk.is_empty() {
+            return Err(format!("`{text}` names no disk"));
+        }
+        let device = words.next().map(String::from);
+        if let Some(device) = &device {
+            device_number(device)?;
+        }
+        match words.next() {
+            None | Some("w" | "rw") if words.next().is_none() => {}
+            _ => return Err(format!("`{text}`: it is DISK,DEVICE")),
+        }
+        let disk = disk.into();
+        Ok(Self { disk, device })
+    }
+}
+
+/// The number of a device in the store, by its name: Linux's of `xvda` to `xvdz`.
+///
+/// # Errors
+/// One line.
+pub fn device_number(name: &str) -> Result<u32, String> {
+    match name.strip_prefix("xvd").map(str::as_bytes) {
+        Some(&[letter @ b'a'..=b'z']) => Ok(FIRST_DEVICE + DEVICE_STEP * u32::from(letter - b'a')),
+        _ => Err(format!("`{name}` is no name of a disk: xvda to xvdz are")),
+    }
+}
+
+/// The name of the device with that number.
+pub fn device_name(number: u32) -> Option<String> {
+    let index = number.checked_sub(FIRST_DEVICE)? / DEVICE_STEP;
+    let letter = u8::try_from(index).ok().filter(|index| *index < 26)?;
+    Some(format!("xvd{}", char::from(b'a' + letter)))
+}
+
+/// The number of `xvda`.
+const FIRST_DEVICE: u32 = 202 << 8;
+/// From one disk to the next: the numbers between are partitions'.
+const DEVICE_STEP: u32 = 16;
+
 /// What a domain is to be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
@@ -103,6 +162,9 @@ pub struct Settings {
     pub on_crash: Action,
     /// Its console's lines appear on Domain0's terminal.
     pub console_show: bool,
+    /// Its disks.
+    #[serde(default)]
+    pub disks: Vec<Disk>,
 }
 
 impl Settings {
@@ -120,6 +182,7 @@ impl Settings {
             on_reboot: Action::Restart,
             on_crash: Action::Destroy,
             console_show: false,
+            disks: Vec::new(),
         }
     }
 
@@ -167,10 +230,20 @@ impl Settings {
             ("type", Value::Text(text)) if text == "pv" => {}
             ("builder", Value::Text(text)) if matches!(text.as_str(), "generic" | "linux") => {}
             ("vcpus" | "maxvcpus", Value::Number(1)) => {}
-            ("disk" | "vif", Value::List(list)) if list.is_empty() => {}
+            ("vif", Value::List(list)) if list.is_empty() => {}
+            // An option gives one more; a list is all of them.
+            ("disk", Value::Text(text)) => self.disks.push(Disk::parse(text)?),
+            ("disk", Value::List(list)) => {
+                let parse = |value: &Value| match value {
+                    Value::Text(text) => Disk::parse(text),
+                    _ => Err("the value is a list of \"strings\"".into()),
+                };
+                self.disks = list.iter().map(parse).collect::<Result<_, String>>()?;
+            }
             ("type" | "builder", _) => return Err("domains are paravirtual here: \"pv\"".into()),
             ("vcpus" | "maxvcpus", _) => return Err("a domain has one processor here: 1".into()),
-            ("disk" | "vif", _) => return Err("domains have no such devices yet: leave it out".into()),
+            ("vif", _) => return Err("domains have no such devices yet: leave it out".into()),
+            ("disk", _) => return Err("the value is a list of \"strings\"".into()),
             (
                 "name" | "kernel" | "ramdisk" | "extra" | "root" | "cmdline" | "on_poweroff" | "on_shutdown"
                 | "on_reboot" | "on_crash",
@@ -181,7 +254,7 @@ impl Settings {
             _ => {
                 return Err(
                     "no such key; there are name, kernel, ramdisk, extra, cmdline, root, memory, maxmem, cpu_weight, \
-                     on_poweroff, on_reboot, on_crash, console_show"
+                     on_poweroff, on_reboot, on_crash, console_show, disk"
                         .into(),
                 );
             }
@@ -257,7 +330,8 @@ mod tests {
     fn a_file_says_everything() {
         let text = "name = 'web'\nkernel = \"mini-guest\"\nramdisk = \"/boot/a.cpio\"\nroot = '/dev/ram'\n\
                     extra = 'quiet'\nmemory = 24\nmaxmem = '32M'\ncpu_weight = 512\non_crash = 'restart'\n\
-                    on_reboot = 'preserve'\non_poweroff = 'preserve'\nconsole_show = 1\ntype = 'pv'\nvcpus = 1\nvif = []";
+                    on_reboot = 'preserve'\non_poweroff = 'preserve'\nconsole_show = 1\ntype = 'pv'\nvcpus = 1\nvif = []\n\
+                    disk = [ 'ram0:4', 'phy:vda1,xvdb,w' ]";
         let settings = Settings::from_config(text, "file").unwrap();
         let expected = Settings {
             ramdisk: Ramdisk::File("/boot/a.cpio".into()),
@@ -269,6 +343,12 @@ mod tests {
             on_reboot: Action::Preserve,
             on_crash: Action::Restart,
             console_show: true,
+            disks: [("ram0:4", None), ("vda1", Some("xvdb"))]
+                .map(|(disk, device)| Disk {
+                    disk: disk.into(),
+                    device: device.map(String::from),
+                })
+                .into(),
             ..Settings::new("web", "mini-guest")
         };
         assert_eq!(settings, expected);
@@ -299,7 +379,10 @@ mod tests {
             ),
             ("vcpus = 2", "one processor"),
             ("type = 'hvm'", "paravirtual"),
-            ("disk = [ 'phy:/dev/x' ]", "no such devices"),
+            ("disk = [ 'ram0:4,sda' ]", "line 1: disk: `sda` is no name"),
+            ("disk = [ 5 ]", "line 1: disk: the value is a list"),
+            ("disk = [ ',xvda' ]", "names no disk"),
+            ("vif = [ 'bridge=x' ]", "no such devices"),
             ("console_show = 2", "0 or 1"),
             ("kernel = 'k", "line 1: a string has no closing quote"),
             ("memory = 8", "no kernel"),

@@ -5,7 +5,7 @@ use alloc::string::String;
 
 use programs::{eprintln, print};
 
-use crate::{Outcome, console, create, daemon, dmesg, info, life, listing, requests, sched, top};
+use crate::{Outcome, block, console, create, daemon, dmesg, info, life, listing, requests, sched, top};
 
 /// A command.
 pub struct Command {
@@ -47,6 +47,7 @@ const COMMANDS: &[Command] = &[
             "--maxmem SIZE          how much it may ask for later",
             "--weight N             its share of the processor; 256 is the ordinary one",
             "--on-poweroff ACTION, --on-reboot ACTION, --on-crash ACTION   destroy, restart or preserve",
+            "--disk DISK[,DEVICE]   a disk, as for block-attach; several are possible",
             "--show                 its console's lines appear here, its name before each",
             "--paused, -p           leave it paused",
             "--console, -c          go to its console at once",
@@ -115,6 +116,30 @@ const COMMANDS: &[Command] = &[
         does: "Ends domains at once, whatever they do; everything they hold is given back",
         more: &[],
         run: life::destroy,
+    },
+    Command {
+        names: &["block-attach"],
+        takes: "NAME|ID DISK [DEVICE]",
+        does: "Gives a domain a disk",
+        more: &[
+            "DISK is one of Domain0's, or ramN:M, M megabytes of Domain0's memory.",
+            "DEVICE is the domain's name for it, xvda to xvdz; the first that is free without it.",
+        ],
+        run: block::attach,
+    },
+    Command {
+        names: &["block-detach"],
+        takes: "[--force] NAME|ID DEVICE",
+        does: "Takes a disk from a domain",
+        more: &["--force does not wait for the domain to let go of it."],
+        run: block::detach,
+    },
+    Command {
+        names: &["block-list"],
+        takes: "[NAME|ID...]",
+        does: "Lists the disks of domains",
+        more: &[],
+        run: block::list,
     },
     Command {
         names: &["top"],

@@ -6,6 +6,7 @@
 //! | [`host`] | Domain0's devices behind the traits of `xen-tools` |
 //! | [`state`] | names and settings of running domains, as files |
 //! | [`keys`] | what the store says of domains |
+//! | [`block`] | disks of domains |
 //! | [`domains`] | all domains with what is known of them; finding one by name or number |
 //! | [`create`], [`life`], [`requests`] | making domains, ending them, asking them to do something |
 //! | [`listing`], [`info`], [`top`], [`sched`], [`dmesg`] | what there is to see |
@@ -17,6 +18,7 @@
 
 extern crate alloc;
 
+mod block;
 mod console;
 mod create;
 mod daemon;

@@ -9,6 +9,7 @@ pub fn tests() -> Vec<Test> {
     vec![
         Test::new("system::the_store_keeps_what_is_written", values),
         Test::new("system::the_store_knows_the_domains", domains),
+        Test::new("system::the_store_connects_disks", disks),
     ]
 }
 
@@ -47,5 +48,50 @@ fn domains() -> Outcome {
     let found = between(&record.text, "begin", "end");
     let expected = ["web", "8192", "shop", "gone", "2"];
     check!(found == expected, "{found:?}\n{}", fixture::tail(&record.text));
+    Ok(())
+}
+
+/// Both halves of a disk find each other, and let go of each other, while the domain runs.
+fn disks() -> Outcome {
+    let keys = "create web --kernel mini-guest --memory 8M --disk ram0:4\nsleep 2\nblock-attach web ram1:2 xvdd\n\
+                block-attach web nosuch\nblock-attach web ram0:4 xvdd\nsleep 2\necho begin\nblock-list web\necho end\n\
+                block-detach web xvda && block-detach web xvdb --force && echo let-go\necho begin2\nblock-list\necho end2\n\
+                destroy web\necho begin3\nblock-list\nxenstore-list /local/domain/0/backend/vbd\necho end3\npoweroff\n";
+    let record = session("system::the_store_connects_disks", keys)?;
+    let table = |from, to| -> Vec<Vec<&str>> {
+        let lines = between(&record.text, from, to).into_iter();
+        lines.map(|line| line.split_whitespace().collect()).collect()
+    };
+    let tail = || fixture::tail(&record.text);
+    let head = ["Domain", "Device", "Number", "State", "Sectors", "Disk"];
+    let xvdd = ["web", "xvdd", "51760", "connected", "4096", "ram1:2"];
+    let found = table("begin", "end");
+    check!(
+        found.len() == 4 && found[0] == head && found[3] == xvdd,
+        "{found:?}\n{}",
+        tail()
+    );
+    check!(
+        found[1] == ["web", "xvda", "51712", "connected", "8192", "ram0:4"],
+        "{found:?}\n{}",
+        tail()
+    );
+    check!(
+        found[2].join(" ") == "web xvdb 51728 initialising nosuch: there is no such disk",
+        "{found:?}\n{}",
+        tail()
+    );
+    check!(
+        record.text.contains("the domain has such a device already"),
+        "{}",
+        tail()
+    );
+    check!(
+        record.text.lines().any(|line| line.trim_end() == "let-go"),
+        "{}",
+        tail()
+    );
+    check!(table("begin2", "end2")[1..] == [xvdd], "{}", tail());
+    check!(table("begin3", "end3") == [head], "{}", tail());
     Ok(())
 }

@@ -1,0 +1,250 @@
+//! The backends of block devices, in Domain0: a directory of the store each, `/local/domain/0/backend/vbd/ID/N`.
+//!
+//! Backends take turns, a few steps each, so one domain's many requests do not keep another's single one waiting for longer than
+//! the others' turns. One that is to go is kept until the disk has nothing of it any more.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use guest_abi::domain::DomId;
+
+use crate::blkif::judge::Piece;
+use crate::blkif::{Backend, Guest, Step};
+use crate::block::{Device, Info};
+use crate::events;
+use crate::mm::granted::GrantedPage;
+use crate::store::Error;
+use crate::xenbus::vbd::{Back, BackActions, Details};
+use crate::xenbus::{Client, Keys};
+
+/// Where the directories are.
+const ROOT: &str = "/local/domain/0/backend/vbd";
+/// Steps of one backend in its turn.
+const STEPS: usize = 16;
+
+/// The frontend's domain, as a backend reaches it.
+struct Peer {
+    domain: DomId,
+    port: u32,
+}
+
+impl Guest for Peer {
+    type Mapping = GrantedPage;
+
+    fn map(&mut self, pieces: &[Piece], is_writable: bool) -> Result<Vec<GrantedPage>, ()> {
+        let wanted: Vec<(u32, bool)> = pieces
+            .iter()
+            .map(|piece| (piece.reference, is_writable))
+            .collect();
+        GrantedPage::map(self.domain, &wanted).map_err(drop)
+    }
+
+    fn unmap(&mut self, mappings: Vec<GrantedPage>) {
+        drop(mappings);
+    }
+
+    fn notify(&mut self) {
+        // A peer that is gone need not be told.
+        let _ = events::notify(self.port);
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // It is ours, so it is open.
+        let _ = events::close(self.port);
+    }
+}
+
+/// What is behind one directory.
+struct Served {
+    back: Back,
+    disk: Rc<dyn Device>,
+    live: Option<Backend<Peer>>,
+}
+
+/// All backends.
+#[derive(Default)]
+pub struct Backends {
+    /// Requests to the store, and its events.
+    pub client: Client,
+    served: BTreeMap<String, Served>,
+    /// Those that go when the disk has nothing of them any more.
+    ending: Vec<(String, Backend<Peer>)>,
+    /// One of those has gone: the next of its directory may begin.
+    pub must_look: bool,
+    /// There may be something to do.
+    pub may_work: bool,
+}
+
+/// What a half of the handshake does beside the store.
+struct Actions<'a> {
+    live: &'a mut Option<Backend<Peer>>,
+    ending: &'a mut Vec<(String, Backend<Peer>)>,
+    disk: &'a Rc<dyn Device>,
+    domain: DomId,
+    directory: &'a str,
+}
+
+impl BackActions for Actions<'_> {
+    fn connect(&mut self, details: Details) -> Result<Info, &'static str> {
+        self.disconnect();
+        let pages = GrantedPage::map(self.domain, &[(details.ring, true)]);
+        let page = pages.ok().and_then(|mut pages| pages.pop());
+        let page = page.ok_or("the ring's page is not granted")?;
+        let (port, _) = events::bind_interdomain(self.domain, details.port)
+            .map_err(|_| "the port does not wait for this domain")?;
+        let peer = Peer {
+            domain: self.domain,
+            port,
+        };
+        *self.live = Some(Backend::new(
+            peer,
+            Box::new(page),
+            details.layout,
+            self.disk.clone(),
+        ));
+        Ok(self.disk.info())
+    }
+
+    fn disconnect(&mut self) {
+        end(self.ending, self.directory, self.live.take());
+    }
+}
+
+impl Backends {
+    /// Begins to watch.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub fn start(keys: &mut dyn Keys) -> Result<(), Error> {
+        keys.write(ROOT, "")?;
+        keys.watch(ROOT, "backend")
+    }
+
+    /// Whether a port is a backend's; then there is something to do.
+    pub fn has_port(&mut self, port: u32) -> bool {
+        let mut live = self.served.values().filter_map(|served| served.live.as_ref());
+        let is_ours = live.any(|backend| backend.guest.port == port)
+            || self.ending.iter().any(|(_, backend)| backend.guest.port == port);
+        self.may_work |= is_ours;
+        is_ours
+    }
+
+    /// Looks at the directories: new ones begin, ones that are gone end, the others do their next step.
+    pub fn look(&mut self, keys: &mut dyn Keys, find_disk: &dyn Fn(&str) -> Option<Rc<dyn Device>>) {
+        let found = directories(keys);
+        let gone: Vec<String> = self
+            .served
+            .keys()
+            .filter(|known| !found.contains(known))
+            .cloned()
+            .collect();
+        for directory in gone {
+            if let Some(served) = self.served.remove(&directory) {
+                let _ = keys.unwatch(&served.back.frontend, &directory);
+                end(&mut self.ending, &directory, served.live);
+            }
+        }
+        for directory in found {
+            // What the disk still has of the last one could be done after what the next one does.
+            if self.ending.iter().any(|(ending, _)| *ending == directory) {
+                continue;
+            }
+            if !self.served.contains_key(&directory) {
+                self.begin(keys, &directory, find_disk);
+            }
+            let Some(served) = self.served.get_mut(&directory) else {
+                continue;
+            };
+            let mut actions = Actions {
+                live: &mut served.live,
+                ending: &mut self.ending,
+                disk: &served.disk,
+                domain: DomId::new(served.back.domain),
+                directory: &directory,
+            };
+            // What the store refuses is seen at the next look.
+            let _ = served.back.look(keys, &mut actions);
+        }
+        self.may_work = true;
+    }
+
+    fn begin(
+        &mut self,
+        keys: &mut dyn Keys,
+        directory: &str,
+        find_disk: &dyn Fn(&str) -> Option<Rc<dyn Device>>,
+    ) {
+        // It says which disk last of all; without that it is not complete.
+        let Ok(name) = keys.read(&format!("{directory}/params")) else {
+            return;
+        };
+        let has_failed = keys.read(&format!("{directory}/error")).is_ok();
+        let Some(disk) = find_disk(&name) else {
+            if !has_failed {
+                let _ = keys.write(&format!("{directory}/error"), "there is no such disk");
+            }
+            return;
+        };
+        match Back::start(keys, directory) {
+            Ok(back) => {
+                let _ = keys.watch(&back.frontend, directory);
+                let live = None;
+                self.served.insert(directory.into(), Served { back, disk, live });
+            }
+            Err(_) if !has_failed => {
+                let _ = keys.write(&format!("{directory}/error"), "the keys do not say whose it is");
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// A turn of each backend; whether somebody is not at rest yet.
+    pub fn work(&mut self) {
+        if !core::mem::take(&mut self.may_work) {
+            return;
+        }
+        let live = self.served.values_mut().filter_map(|served| served.live.as_mut());
+        for backend in live {
+            backend.device_has_room();
+            self.may_work |= turn(backend);
+        }
+        let before = self.ending.len();
+        for (_, backend) in &mut self.ending {
+            turn(backend);
+        }
+        self.ending.retain(|(_, backend)| backend.in_flight() > 0);
+        self.must_look |= self.ending.len() < before;
+    }
+}
+
+/// Ends a backend now, or when the disk has nothing of it any more.
+fn end(ending: &mut Vec<(String, Backend<Peer>)>, directory: &str, backend: Option<Backend<Peer>>) {
+    if let Some(mut backend) = backend {
+        backend.stop();
+        turn(&mut backend);
+        if backend.in_flight() > 0 {
+            ending.push((directory.into(), backend));
+        }
+    }
+}
+
+/// Lets a backend do some steps; whether there is more.
+fn turn(backend: &mut Backend<Peer>) -> bool {
+    (0..STEPS).all(|_| backend.step() == Step::More)
+}
+
+fn directories(keys: &mut dyn Keys) -> Vec<String> {
+    let mut found = Vec::new();
+    for domain in keys.list(ROOT).unwrap_or_default() {
+        let below = format!("{ROOT}/{domain}");
+        let devices = keys.list(&below).unwrap_or_default();
+        found.extend(devices.into_iter().map(|device| format!("{below}/{device}")));
+    }
+    found
+}

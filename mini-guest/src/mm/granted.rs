@@ -1,0 +1,116 @@
+//! Pages that other domains grant to this one, mapped in the window for the kernel and for devices.
+//!
+//! Source: Xen 4.x, `public/grant_table.h`; [`guest_abi::grant_table`].
+
+use alloc::vec::Vec;
+use core::ptr::NonNull;
+
+use guest_abi::domain::DomId;
+use guest_abi::grant_table::{GrantCmd, GrantStatus, MapFlags, MapGrantRef, UnmapGrantRef};
+use guest_abi::io::ring::RingIndices;
+
+use super::window::{Place, copy_in, copy_out};
+use crate::blkif::{Mapping, RingPage};
+use crate::block::Segment;
+use crate::hypercall;
+use crate::linux::Errno;
+
+/// A granted page; unmapped when dropped.
+#[derive(Debug)]
+pub struct GrantedPage {
+    place: Place,
+    handle: u32,
+    bus: u64,
+}
+
+impl GrantedPage {
+    /// Maps pages of `domain`: each a reference, and whether it is to be written. All of them or none.
+    ///
+    /// # Errors
+    /// ENOSPC: there are too many; EACCES: what is not granted.
+    pub fn map(domain: DomId, wanted: &[(u32, bool)]) -> Result<Vec<Self>, Errno> {
+        let places: Option<Vec<Place>> = wanted.iter().map(|_| Place::take()).collect();
+        let places = places.ok_or(Errno::ENOSPC)?;
+        let both = MapFlags::HOST_MAP | MapFlags::DEVICE_MAP;
+        let mut records: Vec<MapGrantRef> = wanted
+            .iter()
+            .zip(&places)
+            .map(|(&(reference, is_writable), place)| MapGrantRef {
+                host_addr: u64::from(place.address()),
+                flags: if is_writable {
+                    both
+                } else {
+                    both | MapFlags::READ_ONLY
+                },
+                reference,
+                dom: domain,
+                status: GrantStatus::GENERAL_ERROR,
+                ..MapGrantRef::default()
+            })
+            .collect();
+        // SAFETY: the places are ours and nothing is there; the records are of the command's type.
+        let answer = unsafe { hypercall::grant_table_op(GrantCmd::MAP_GRANT_REF.raw(), &mut records) };
+        let mut pages = Vec::new();
+        for (record, place) in records.iter().zip(places) {
+            if answer.is_ok() && record.status == GrantStatus::OKAY {
+                pages.push(Self {
+                    place,
+                    handle: record.handle,
+                    bus: record.dev_bus_addr,
+                });
+            }
+        }
+        // Those that were mapped are unmapped where others were not.
+        if pages.len() == wanted.len() {
+            Ok(pages)
+        } else {
+            Err(Errno::EACCES)
+        }
+    }
+}
+
+impl Drop for GrantedPage {
+    fn drop(&mut self) {
+        let mut record = [UnmapGrantRef {
+            host_addr: u64::from(self.place.address()),
+            dev_bus_addr: self.bus,
+            handle: self.handle,
+            status: GrantStatus::GENERAL_ERROR,
+            pad: 0,
+        }];
+        // SAFETY: nobody uses the page any more.
+        let answer = unsafe { hypercall::grant_table_op(GrantCmd::UNMAP_GRANT_REF.raw(), &mut record) };
+        if answer.is_err() || record[0].status != GrantStatus::OKAY {
+            panic!(
+                "a granted page cannot be unmapped: {answer:?} {:?}",
+                record[0].status
+            );
+        }
+    }
+}
+
+impl Mapping for GrantedPage {
+    fn segment(&self, offset: u32, len: u32) -> Segment {
+        assert!(offset as usize + len as usize <= guest_abi::addr::PAGE_SIZE);
+        let at = (self.place.address() + offset) as *mut u8;
+        let mapped = NonNull::new(at).expect("the window is not at 0");
+        // SAFETY: the frame stays mapped and granted until this is dropped, which the backend does after the completion;
+        // nobody has a reference into it.
+        unsafe { Segment::new(self.bus + u64::from(offset), len, mapped) }
+    }
+}
+
+impl RingPage for GrantedPage {
+    fn indices(&self) -> &RingIndices {
+        // SAFETY: the page is mapped as long as the result lives, aligned, and these are atomics.
+        unsafe { &*(self.place.address() as *const RingIndices) }
+    }
+
+    fn read(&self, offset: usize, into: &mut [u8]) {
+        copy_out(self.place.address(), offset, into);
+    }
+
+    fn write(&self, offset: usize, bytes: &[u8]) {
+        copy_in(self.place.address(), offset, bytes);
+    }
+}

@@ -1,0 +1,217 @@
+//! `block-attach`, `block-detach`, `block-list`: disks of domains, by the keys of the store that both halves of the driver look at.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use guest_abi::domain::DomId;
+use programs::errno::{Errno, Result};
+use programs::xen::Store;
+use programs::{clock, println};
+use xen_tools::options::{Word, Words, unknown};
+use xen_tools::settings::{Disk, device_name, device_number};
+
+use crate::Outcome;
+use crate::domains;
+use crate::host::Host;
+
+/// How long a domain may take to let go of a disk.
+const PATIENCE_MS: u32 = 5_000;
+/// Between two looks.
+const STEP_MS: u32 = 20;
+/// How often a transaction is begun again.
+const ATTEMPTS: u32 = 100;
+/// States of a half that has ended.
+const CLOSED: &str = "6";
+
+fn backends(domain: u16) -> String {
+    format!("/local/domain/0/backend/vbd/{domain}")
+}
+
+fn frontends(domain: u16) -> String {
+    format!("/local/domain/{domain}/device/vbd")
+}
+
+/// `block-attach NAME DISK [DEVICE]`.
+pub fn attach(words: &[&str]) -> Outcome {
+    let (name, disk, device) = match words {
+        [name, disk] => (name, disk, None),
+        [name, disk, device] => (name, disk, Some(*device)),
+        _ => return Err("two words are needed: the domain, and the disk; perhaps the device's name".into()),
+    };
+    let text = device.map_or(String::from(*disk), |device| format!("{disk},{device}"));
+    let id = other_domain(name)?;
+    add(id, &Disk::parse(&text)?)
+}
+
+fn other_domain(name: &str) -> core::result::Result<u16, String> {
+    let known = domains::find(&Host::open()?, name)?;
+    match known.id() {
+        DomId::DOM0 => Err("Domain-0 has its disks already".into()),
+        id => Ok(id.raw()),
+    }
+}
+
+/// Writes the keys of a disk, all together; the halves of the driver see them.
+///
+/// # Errors
+/// One line.
+pub fn add(domain: u16, disk: &Disk) -> Outcome {
+    let failed = |error: Errno| match error {
+        Errno::EEXIST => "the domain has such a device already".to_string(),
+        error => format!("keys of the disk: {error}"),
+    };
+    let wanted = disk.device.as_deref().map(device_number).transpose()?;
+    let mut store = Store::open().map_err(failed)?;
+    for _ in 0..ATTEMPTS {
+        match store.transaction(|store| write(store, domain, &disk.disk, wanted)) {
+            Err(Errno::EAGAIN) => {}
+            answer => return answer.map_err(failed),
+        }
+    }
+    Err(failed(Errno::EAGAIN))
+}
+
+fn numbers(store: &mut Store, domain: u16) -> Result<Vec<u32>> {
+    let names = match store.list(&backends(domain)) {
+        Err(Errno::ENOENT) => Vec::new(),
+        answer => answer?,
+    };
+    Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+}
+
+fn write(store: &mut Store, domain: u16, disk: &str, wanted: Option<u32>) -> Result<()> {
+    let taken = numbers(store, domain)?;
+    let all = ('a'..='z').filter_map(|letter| device_number(&format!("xvd{letter}")).ok());
+    let number = match wanted {
+        Some(number) if taken.contains(&number) => return Err(Errno::EEXIST),
+        Some(number) => number,
+        None => all
+            .into_iter()
+            .find(|number| !taken.contains(number))
+            .ok_or(Errno::ENOSPC)?,
+    };
+    let (back, front) = (
+        format!("{}/{number}", backends(domain)),
+        format!("{}/{number}", frontends(domain)),
+    );
+    let (domain_text, number_text) = (domain.to_string(), number.to_string());
+    let name = device_name(number).unwrap_or_default();
+    for (directory, perms, keys) in [
+        (
+            &front,
+            format!("n{domain}\0"),
+            &[
+                ("backend", back.as_str()),
+                ("backend-id", "0"),
+                ("virtual-device", &number_text),
+                ("device-type", "disk"),
+                ("state", "1"),
+            ][..],
+        ),
+        (
+            &back,
+            format!("n0\0r{domain}\0"),
+            &[
+                ("frontend", front.as_str()),
+                ("frontend-id", &domain_text),
+                ("dev", &name),
+                ("mode", "w"),
+                ("online", "1"),
+                ("state", "1"),
+                ("params", disk),
+            ],
+        ),
+    ] {
+        store.write(directory, b"")?;
+        store.set_perms(directory, &perms)?;
+        for (key, value) in keys {
+            let path = format!("{directory}/{key}");
+            store.write(&path, value.as_bytes())?;
+            store.set_perms(&path, &perms)?;
+        }
+    }
+    Ok(())
+}
+
+/// `block-detach [--force] NAME DEVICE`.
+pub fn detach(words: &[&str]) -> Outcome {
+    let (mut force, mut plain) = (false, Vec::new());
+    let mut words = Words::new(words);
+    while let Some(word) = words.take()? {
+        match word {
+            Word::Option("force" | "f") => force = true,
+            Word::Option(option) => return Err(unknown(option)),
+            Word::Plain(word) => plain.push(word),
+        }
+    }
+    let [name, device] = plain[..] else {
+        return Err("two words are needed: the domain, and the device".into());
+    };
+    let domain = other_domain(name)?;
+    let number = device.parse().or_else(|_| device_number(device))?;
+    let failed = |error: Errno| format!("keys of the disk: {error}");
+    let mut store = Store::open().map_err(failed)?;
+    if !numbers(&mut store, domain).map_err(failed)?.contains(&number) {
+        return Err(format!(
+            "{name} has no disk `{device}`; `block-list` shows those there are"
+        ));
+    }
+    let (back, front) = (
+        format!("{}/{number}", backends(domain)),
+        format!("{}/{number}", frontends(domain)),
+    );
+    let state = format!("{back}/state");
+    let mut is_closed = store.read(&state).map_err(failed)? == CLOSED.as_bytes();
+    if !is_closed && !force {
+        store.write(&state, b"5").map_err(failed)?;
+        for _ in 0..PATIENCE_MS / STEP_MS {
+            is_closed = store.read(&state).map_err(failed)? == CLOSED.as_bytes();
+            if is_closed {
+                break;
+            }
+            clock::sleep_ms(STEP_MS);
+        }
+        if !is_closed {
+            return Err(format!("{name} does not let go of it; --force takes it"));
+        }
+    }
+    for path in [&back, &front] {
+        store.remove(path).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// `block-list [NAME…]`.
+pub fn list(words: &[&str]) -> Outcome {
+    let host = Host::open()?;
+    let known = domains::select(&host, words)?;
+    let failed = |error: Errno| format!("keys of the disks: {error}");
+    let mut store = Store::open().map_err(failed)?;
+    println!(
+        "{:<20} {:<6} {:>6} {:<13} {:>10}  Disk",
+        "Domain", "Device", "Number", "State", "Sectors"
+    );
+    for domain in known {
+        let id = domain.id().raw();
+        for number in numbers(&mut store, id).map_err(failed)? {
+            let back = format!("{}/{number}", backends(id));
+            let mut key = |name: &str| {
+                let value = store.read(&format!("{back}/{name}")).unwrap_or_default();
+                String::from_utf8(value).unwrap_or_default()
+            };
+            let state = key("state").parse().map(guest_abi::io::xenbus::XenbusState::new);
+            let state = state.ok().and_then(|state| state.name()).unwrap_or("?");
+            let error = key("error");
+            println!(
+                "{:<20} {:<6} {number:>6} {state:<13} {:>10}  {}{}{error}",
+                domain.view().label(),
+                device_name(number).unwrap_or_default(),
+                key("sectors"),
+                key("params"),
+                if error.is_empty() { "" } else { ": " },
+            );
+        }
+    }
+    Ok(())
+}
