@@ -126,6 +126,12 @@ impl Backends {
         keys.watch(ROOT, "backend")
     }
 
+    /// Whether there is any backend.
+    #[must_use]
+    pub fn is_serving(&self) -> bool {
+        !self.served.is_empty() || !self.ending.is_empty()
+    }
+
     /// Whether a port is a backend's; then there is something to do.
     pub fn has_port(&mut self, port: u32) -> bool {
         let mut live = self.served.values().filter_map(|served| served.live.as_ref());

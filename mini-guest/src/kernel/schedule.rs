@@ -150,6 +150,10 @@ impl Kernel {
                 others.push(port);
             }
         });
+        if !others.is_empty() {
+            // Perhaps a disk has done something for a backend.
+            self.backends_may_work();
+        }
         for port in others {
             if Some(port) == self.ends_port {
                 self.domain_ended(port);

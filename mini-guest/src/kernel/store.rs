@@ -379,6 +379,11 @@ impl Kernel {
         }
     }
 
+    /// Something happened that they may have waited for.
+    pub(super) fn backends_may_work(&mut self) {
+        self.store.backends.may_work |= self.store.backends.is_serving();
+    }
+
     /// Whether the backends have more to do.
     pub(super) fn has_work_for_others(&self) -> bool {
         self.store.backends.may_work
