@@ -7,6 +7,7 @@
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::rc::Rc;
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::RefCell;
@@ -23,8 +24,8 @@ use guest_abi::io::xenstore::{
 
 use super::Kernel;
 use super::backends::Backends;
+use crate::block::Device;
 use crate::block::ram::RamDisk;
-use crate::block::{Device, Disks};
 use crate::events;
 use crate::linux::Errno;
 use crate::mm::window::ForeignPage;
@@ -58,6 +59,8 @@ struct Links {
     by_port: BTreeMap<u32, u16>,
 }
 
+type RamDisks = BTreeMap<String, Rc<dyn Device>>;
+
 /// The store with its connections.
 #[derive(Default)]
 pub struct Service {
@@ -67,7 +70,8 @@ pub struct Service {
     /// The kernel's own connection.
     own: Option<ConnectionId>,
     backends: Backends,
-    disks: Disks,
+    /// Disks of memory, by name.
+    disks: RamDisks,
 }
 
 /// The kernel's own way to its store: everything is answered at once.
@@ -314,9 +318,9 @@ impl Service {
 }
 
 /// The disk of that name; `NAME:SIZE` is one of memory, which is made when it is asked for first.
-fn find_disk(disks: &mut Disks, name: &str) -> Option<Rc<dyn Device>> {
+fn find_disk(disks: &mut RamDisks, name: &str) -> Option<Rc<dyn Device>> {
     if let Some(disk) = disks.get(name) {
-        return Some(disk);
+        return Some(disk.clone());
     }
     let (_, megabytes) = name.strip_prefix("ram")?.split_once(':')?;
     let megabytes: u64 = megabytes
@@ -324,7 +328,7 @@ fn find_disk(disks: &mut Disks, name: &str) -> Option<Rc<dyn Device>> {
         .ok()
         .filter(|count| (1..=MAX_RAM_DISK).contains(count))?;
     let disk: Rc<dyn Device> = Rc::new(RamDisk::new(&[], megabytes << 20));
-    disks.add(name, disk.clone());
+    disks.insert(name.into(), disk.clone());
     Some(disk)
 }
 
