@@ -46,7 +46,7 @@ fn domains() -> Outcome {
                 create web --kernel mini-guest --memory 8M > /tmp/o\nxenstore-list /local/domain\necho end\npoweroff\n";
     let record = session("system::the_store_knows_the_domains", keys)?;
     let found = between(&record.text, "begin", "end");
-    let expected = ["web", "8192", "shop", "gone", "2"];
+    let expected = ["web", "8192", "shop", "gone", "0", "2"];
     check!(found == expected, "{found:?}\n{}", fixture::tail(&record.text));
     Ok(())
 }
