@@ -116,7 +116,7 @@ fn refine(next: usize) {
     EPOCHS[next].call_once(|| fresh);
     CURRENT.store(next, Relaxed);
     timer::refine(now.hz, hz);
-    log::debug!("time-stamp counter: {} Hz, was {} Hz", hz, now.hz);
+    log::trace!("time-stamp counter: {} Hz, was {} Hz", hz, now.hz);
 }
 
 impl Clock for Machine {

@@ -197,6 +197,27 @@ pub fn boot(
     Ok(record)
 }
 
+/// What the domains printed: a text of the console without the lines of the hypervisor's log, which may come between any two others.
+pub fn without_log(text: &str) -> String {
+    text.lines()
+        .filter(|line| !is_log(line))
+        .flat_map(|line| [line, "\n"])
+        .collect()
+}
+
+/// Whether a line is `LEVEL [SECONDS.MICROSECONDS] …`.
+fn is_log(line: &str) -> bool {
+    let rest = ["ERROR", "WARN", "INFO", "DEBUG", "TRACE"]
+        .iter()
+        .find_map(|level| line.strip_prefix(level));
+    let time = rest.and_then(|rest| rest.trim_start().strip_prefix('[')?.split_once("] "));
+    time.is_some_and(|(time, _)| {
+        time.trim_start()
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.')
+    })
+}
+
 /// Keeps what a test's machine printed.
 ///
 /// # Errors
@@ -211,4 +232,10 @@ pub fn keep_log(name: &str, text: &str) -> Outcome {
 pub fn tail(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(25)..].join("\n")
+}
+
+#[test]
+fn the_log_is_told_from_what_domains_print() {
+    let text = "one\r\nDEBUG [    1.006449] a counter: 5 Hz\r\nDEBUG [x] not the log\nINFO  [12345.000001] turning off\nWARN\n";
+    assert_eq!(without_log(text), "one\nDEBUG [x] not the log\nWARN\n");
 }

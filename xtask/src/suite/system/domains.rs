@@ -74,7 +74,8 @@ pub(super) fn run(test: &str, image: &BootImage, keys: &str) -> Result<Record, S
 /// The JSON that was printed behind the line `marker`.
 pub(super) fn json_behind(text: &str, marker: &str) -> Result<Value, Stop> {
     let is_marker = |line: &str| line.trim_end() == marker;
-    let lines = text.lines().skip_while(|line| !is_marker(line)).skip(1);
+    let screen = fixture::without_log(text);
+    let lines = screen.lines().skip_while(|line| !is_marker(line)).skip(1);
     let rest: Vec<&str> = lines.skip_while(|line| !line.starts_with(['[', '{'])).collect();
     let rest = rest.join("\n");
     let mut values = serde_json::Deserializer::from_str(&rest).into_iter();

@@ -13,13 +13,15 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-/// The lines between the commands `echo FROM` and `echo TO`, without prompts and commands.
-fn between<'a>(text: &'a str, from: &str, to: &str) -> Vec<&'a str> {
+/// The lines between the commands `echo FROM` and `echo TO`, without prompts, commands and the hypervisor's log.
+fn between(text: &str, from: &str, to: &str) -> Vec<String> {
+    let text = fixture::without_log(text);
     let lines = text.lines().map(str::trim_end);
     let behind = lines.skip_while(|line| *line != from).skip(1);
     behind
         .take_while(|line| *line != to)
         .filter(|line| !line.starts_with("/ #"))
+        .map(String::from)
         .collect()
 }
 
