@@ -1,5 +1,6 @@
 //! The command line: subcommands, options, and their checks that need no look at the file system.
 
+use crate::net::Net;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -83,6 +84,10 @@ pub struct RunArgs {
     /// A disk of the machine: virtio's, or one at an AHCI controller (repeatable)
     #[arg(long, value_name = "FILE[,bus=virtio|ahci]", value_parser = parse_disk)]
     pub disk: Vec<Disk>,
+    /// A network card on a network of QEMU's own, where the host is 10.0.2.2. A FORWARD is a port of the host that leads into it: tcp:8080:80 (to 10.0.2.15, the first address
+    /// of DHCP), udp:53:10.0.2.20:53. pcap=FILE writes all frames (repeatable: the second card's network is 10.0.3.0/24)
+    #[arg(long, value_name = "FORWARD,…,card=virtio|e1000|e1000e,pcap=FILE", num_args = 0..=1, default_missing_value = "", value_parser = parse_net)]
+    pub net: Vec<Net>,
     /// How the machine boots [default: direct under QEMU, bios under Bochs]
     #[arg(long, value_enum)]
     pub boot: Option<Boot>,
@@ -137,6 +142,11 @@ fn parse_disk(text: &str) -> Result<Disk, String> {
         path: path.into(),
         bus,
     })
+}
+
+/// A network card.
+fn parse_net(text: &str) -> Result<Net, String> {
+    text.parse()
 }
 
 /// Options of `check`.
@@ -259,6 +269,7 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::Card;
     use clap::CommandFactory;
 
     #[test]
@@ -277,6 +288,13 @@ mod tests {
     }
 
     #[test]
+    fn a_card_is_an_option_with_or_without_words() {
+        let cli = Cli::try_parse_from(["x", "--net", "--net", "card=e1000", "--smp", "2"]).unwrap();
+        let cards: Vec<_> = cli.run.net.iter().map(|net| net.card).collect();
+        assert_eq!(cards, [Card::Virtio, Card::E1000]);
+    }
+
+    #[test]
     fn nonsense_is_refused_with_status_2() {
         for args in [
             &["x", "--no-such-option"][..],
@@ -288,6 +306,7 @@ mod tests {
             &["x", "--timeout", "-1"],
             &["x", "--timeout", "nan"],
             &["x", "--boot", "floppy"],
+            &["x", "--net", "8080"],
             &["x", "iso"],
         ] {
             let error = Cli::try_parse_from(args).expect_err("refused");

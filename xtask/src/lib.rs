@@ -25,6 +25,7 @@ pub mod initrd;
 pub mod iso;
 pub mod keyboard;
 pub mod machine;
+pub mod net;
 pub mod progress;
 pub mod qemu;
 pub mod run;

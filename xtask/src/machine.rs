@@ -2,6 +2,7 @@
 
 use crate::boot_image::BootImage;
 use crate::cli::{Boot, Chipset, Disk, Emulator, RunArgs};
+use crate::net::{MAX_CARDS, Net};
 use crate::status::{Ending, Verdict};
 use anyhow::{Result, ensure};
 use std::io::{Read, Write};
@@ -23,6 +24,8 @@ pub struct Machine {
     pub smp: u32,
     /// Its disks.
     pub disks: Vec<Disk>,
+    /// Its network cards.
+    pub nets: Vec<Net>,
     /// Whether it has a serial port.
     pub has_serial: bool,
     /// Whether its time-stamp counter counts instructions.
@@ -44,6 +47,7 @@ impl Default for Machine {
             mem_mib: 512,
             smp: 1,
             disks: Vec::new(),
+            nets: Vec::new(),
             has_serial: true,
             icount: false,
             gdb: false,
@@ -70,6 +74,10 @@ impl Machine {
                 "Bochs has the pc chipset only"
             );
             ensure!(!args.icount && !args.gdb, "--icount and --gdb are QEMU's");
+            ensure!(
+                args.net.is_empty(),
+                "--net is QEMU's: leave out --emulator bochs, or --net"
+            );
             ensure!(args.smp == 1, "Debian's Bochs has one processor");
         }
         let mut disks = Vec::new();
@@ -80,6 +88,17 @@ impl Machine {
                 path: std::path::absolute(&disk.path)?,
                 bus: disk.bus,
             });
+        }
+        ensure!(
+            args.net.len() <= MAX_CARDS,
+            "--net: a machine has up to {MAX_CARDS} cards"
+        );
+        let mut nets = args.net.clone();
+        for net in &nets {
+            net.check_forwards()?;
+        }
+        for file in nets.iter_mut().filter_map(|net| net.pcap.as_mut()) {
+            *file = std::path::absolute(&file)?;
         }
         Ok(Self {
             emulator: args.emulator,
@@ -92,6 +111,7 @@ impl Machine {
             mem_mib: args.mem,
             smp: args.smp,
             disks,
+            nets,
             has_serial: true,
             icount: args.icount,
             gdb: args.gdb,

@@ -116,6 +116,7 @@ fn hardware(command: &mut Command, machine: &Machine) {
         command.args(["-icount", "shift=0,sleep=off"]);
     }
     disks(machine, command);
+    command.args(crate::net::qemu_args(&machine.nets));
 }
 
 /// Attaches the disks. The q35 chipset has an AHCI controller with six ports, of which the third is the optical drive's; another one is

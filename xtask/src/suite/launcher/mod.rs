@@ -149,7 +149,7 @@ fn bad_arguments(launcher: &Path) -> Outcome {
     let text = tempfile::NamedTempFile::new()?;
     std::fs::write(text.path(), "this is text")?;
     let text = text.path().to_string_lossy().into_owned();
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 11] = [
         (&["--no-such-option"], "--no-such-option"),
         (&["frobnicate"], "frobnicate"),
         (&["--mem", "much"], "much"),
@@ -158,6 +158,8 @@ fn bad_arguments(launcher: &Path) -> Outcome {
         (&["--initrd", "/nonexistent"], "/nonexistent"),
         (&["--hypervisor", &text, "--dom0", "-"], "not an ELF file"),
         (&["--disk", "/nonexistent", "--dom0", "-"], "/nonexistent"),
+        (&["--net", "8080"], "tcp:8080:80"),
+        (&["--net", "--emulator", "bochs"], "--net"),
         (&["--log", "/nonexistent/log"], "/nonexistent/log"),
     ];
     for (args, word) in cases {
