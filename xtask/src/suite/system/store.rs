@@ -60,9 +60,10 @@ fn disks() -> Outcome {
                 block-detach web xvda && block-detach web xvdb --force && echo let-go\necho begin2\nblock-list\necho end2\n\
                 destroy web\necho begin3\nblock-list\nxenstore-list /local/domain/0/backend/vbd\necho end3\npoweroff\n";
     let record = session("system::the_store_connects_disks", keys)?;
-    let table = |from, to| -> Vec<Vec<&str>> {
-        let lines = between(&record.text, from, to).into_iter();
-        lines.map(|line| line.split_whitespace().collect()).collect()
+    let table = |from, to| -> Vec<Vec<String>> {
+        let lines = between(&record.text, from, to);
+        let words = |line: &String| line.split_whitespace().map(String::from).collect();
+        lines.iter().map(words).collect()
     };
     let tail = || fixture::tail(&record.text);
     let head = ["Domain", "Device", "Number", "State", "Sectors", "Disk"];
