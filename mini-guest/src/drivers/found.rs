@@ -1,4 +1,4 @@
-//! Which driver takes which function, and the disks that come of it.
+//! Which driver takes which function, and the disks and interfaces that come of it.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -11,6 +11,7 @@ use guest_abi::addr::PAGE_SIZE;
 use guest_abi::event_channel::Virq;
 
 use super::ahci::Ahci;
+use super::cards::Card;
 use super::class;
 use super::dma::DmaPage;
 use super::lines::{Driver, Lines};
@@ -20,6 +21,7 @@ use crate::block::ram::RamDisk;
 use crate::block::table::{Next, Scan};
 use crate::block::{Client, Device, Disks, Op, Request, SECTOR, Segment};
 use crate::linux::Errno;
+use crate::net::registry::Interfaces;
 use crate::{events, mm, println, time};
 
 /// How long a disk may take for a piece of its partition table.
@@ -44,6 +46,10 @@ pub struct Devices {
     pub lines: Lines,
     /// Disks and partitions.
     pub disks: Disks,
+    /// Network cards, until somebody takes them to use them.
+    pub cards: Vec<Card>,
+    /// Network interfaces: the cards', and others'.
+    pub interfaces: Interfaces,
 }
 
 impl Devices {
@@ -76,6 +82,8 @@ impl Devices {
                     sata.extend(disks.into_iter().map(|disk| -> Rc<dyn Device> { disk }));
                     "ahci"
                 })
+            } else if let Some(taken) = devices.take_card(&function) {
+                taken
             } else {
                 continue;
             };
@@ -93,7 +101,7 @@ impl Devices {
     }
 
     /// Sets a driver up and binds the function's line.
-    fn take<D: Driver + 'static>(
+    pub(super) fn take<D: Driver + 'static>(
         &mut self,
         function: &Function,
         new: impl FnOnce(pci::DeviceFunction) -> Result<D, Errno>,

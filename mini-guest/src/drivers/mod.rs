@@ -9,7 +9,10 @@
 //! | `lines` | interrupts: one event port per line, shared by the devices on it |
 //! | `registers` | words of registers |
 //! | `ahci` | SATA disks |
+//! | `virtio` | what the drivers of virtio's devices share |
 //! | `virtio_block` | virtio's disk |
+//! | `virtio_net` | virtio's network card |
+//! | `cards` | which driver takes which network card |
 //! | `found` | which driver takes which function, and the disks that come of it |
 //!
 //! Nothing is polled: a driver is called by the event of its device's line, and once when it is set up.
@@ -18,6 +21,8 @@ pub mod class;
 
 #[cfg(target_os = "none")]
 pub mod ahci;
+#[cfg(target_os = "none")]
+pub mod cards;
 #[cfg(target_os = "none")]
 pub mod dma;
 #[cfg(target_os = "none")]
@@ -31,4 +36,8 @@ pub mod pci;
 #[cfg(target_os = "none")]
 pub mod registers;
 #[cfg(target_os = "none")]
+pub mod virtio;
+#[cfg(target_os = "none")]
 pub mod virtio_block;
+#[cfg(target_os = "none")]
+pub mod virtio_net;

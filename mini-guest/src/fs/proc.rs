@@ -17,6 +17,10 @@ pub enum ProcNode {
     Xen,
     /// A file about this domain, in `/proc/xen`.
     XenFile(XenFile),
+    /// `/proc/net`.
+    Net,
+    /// A file about the network, in `/proc/net`.
+    NetFile(NetFile),
     /// The directory of a process.
     Process(u32),
     /// A file about a process.
@@ -65,6 +69,13 @@ files! {
 }
 
 files! {
+    /// Files in `/proc/net`.
+    NetFile {
+        Dev = b"dev", "The interfaces, and what went through them.";
+    }
+}
+
+files! {
     /// Files in a process's directory.
     ProcessFile {
         Cmdline = b"cmdline", "The arguments.";
@@ -86,6 +97,8 @@ pub trait ProcSource {
     fn system(&self, file: SystemFile) -> Vec<u8>;
     /// What a file about the domain holds.
     fn xen(&self, file: XenFile) -> Vec<u8>;
+    /// What a file about the network holds.
+    fn net(&self, file: NetFile) -> Vec<u8>;
     /// What a file about a process holds, or `None` where the process is gone.
     fn process(&self, pid: u32, file: ProcessFile) -> Option<Vec<u8>>;
 }
@@ -111,6 +124,10 @@ impl ProcSource for NoProcesses {
         Vec::new()
     }
 
+    fn net(&self, _: NetFile) -> Vec<u8> {
+        Vec::new()
+    }
+
     fn process(&self, _: u32, _: ProcessFile) -> Option<Vec<u8>> {
         None
     }
@@ -127,6 +144,8 @@ impl ProcNode {
         match self {
             Self::Root if name == b"self" => Some(Self::SelfLink),
             Self::Root if name == b"xen" => Some(Self::Xen),
+            Self::Root if name == b"net" => Some(Self::Net),
+            Self::Net => NetFile::by_name(name).map(Self::NetFile),
             Self::Xen => XenFile::by_name(name).map(Self::XenFile),
             Self::Root => SystemFile::by_name(name).map(Self::System).or_else(|| {
                 let pid = parse_pid(name)?;
@@ -140,7 +159,7 @@ impl ProcNode {
     /// Whether names can be looked up in it.
     #[must_use]
     pub fn is_directory(self) -> bool {
-        matches!(self, Self::Root | Self::Xen | Self::Process(_))
+        matches!(self, Self::Root | Self::Xen | Self::Net | Self::Process(_))
     }
 
     /// The target, of a link.
@@ -159,6 +178,7 @@ impl ProcNode {
         match self {
             Self::System(file) => Some(source.system(file)),
             Self::XenFile(file) => Some(source.xen(file)),
+            Self::NetFile(file) => Some(source.net(file)),
             Self::ProcessFile(pid, file) if file != ProcessFile::Exe => source.process(pid, file),
             _ => None,
         }
@@ -176,13 +196,23 @@ impl ProcNode {
                     .pids()
                     .into_iter()
                     .map(|pid| (decimal(pid), Self::Process(pid)));
-                let fixed = [(b"self".to_vec(), Self::SelfLink), (b"xen".to_vec(), Self::Xen)];
+                let fixed = [
+                    (b"self".to_vec(), Self::SelfLink),
+                    (b"net".to_vec(), Self::Net),
+                    (b"xen".to_vec(), Self::Xen),
+                ];
                 fixed.into_iter().chain(files).chain(processes).collect()
             }
             Self::Xen => {
                 let files = XenFile::ALL.iter();
                 files
                     .map(|(file, name)| (name.to_vec(), Self::XenFile(*file)))
+                    .collect()
+            }
+            Self::Net => {
+                let files = NetFile::ALL.iter();
+                files
+                    .map(|(file, name)| (name.to_vec(), Self::NetFile(*file)))
                     .collect()
             }
             Self::Process(pid) => {
@@ -199,7 +229,7 @@ impl ProcNode {
     #[must_use]
     pub fn stat(self) -> Stat {
         let mode = match self {
-            Self::Root | Self::Xen | Self::Process(_) => mode::DIRECTORY | 0o555,
+            Self::Root | Self::Xen | Self::Net | Self::Process(_) => mode::DIRECTORY | 0o555,
             Self::XenFile(_) => mode::REGULAR | 0o644,
             Self::SelfLink | Self::ProcessFile(_, ProcessFile::Exe) => mode::SYMLINK | 0o777,
             _ => mode::REGULAR | 0o444,
@@ -219,12 +249,14 @@ impl ProcNode {
             + match self {
                 Self::Root => 0,
                 Self::SelfLink => 1,
-                // All below 16, where the processes begin.
+                // All below 32, where the processes begin.
                 Self::System(file) => 2 + file as u64,
                 Self::Xen => 14,
                 Self::XenFile(XenFile::Balloon) => 15,
-                Self::Process(pid) => u64::from(pid) * 16,
-                Self::ProcessFile(pid, file) => u64::from(pid) * 16 + 1 + file as u64,
+                Self::Net => 16,
+                Self::NetFile(file) => 17 + file as u64,
+                Self::Process(pid) => (u64::from(pid) + 1) * 16,
+                Self::ProcessFile(pid, file) => (u64::from(pid) + 1) * 16 + 1 + file as u64,
             }
     }
 }
@@ -263,12 +295,18 @@ mod tests {
             ProcNode::SelfLink,
             ProcNode::Xen,
             ProcNode::XenFile(XenFile::Balloon),
+            ProcNode::Net,
         ];
         let mut inos = Vec::from(fixed.map(|node| node.stat().ino));
         inos.extend(
             SystemFile::ALL
                 .iter()
                 .map(|(file, _)| ProcNode::System(*file).stat().ino),
+        );
+        inos.extend(
+            NetFile::ALL
+                .iter()
+                .map(|(file, _)| ProcNode::NetFile(*file).stat().ino),
         );
         for pid in [1, 2] {
             inos.push(ProcNode::Process(pid).stat().ino);

@@ -9,7 +9,7 @@ use guest_abi::addr::PAGE_SIZE;
 
 use super::Kernel;
 use crate::fs::Node;
-use crate::fs::proc::{ProcSource, ProcessFile, SystemFile, XenFile};
+use crate::fs::proc::{NetFile, ProcSource, ProcessFile, SystemFile, XenFile};
 use crate::linux::time::{NS_PER_SEC, ticks};
 use crate::process::{Process, State, page_cache};
 use crate::{mm, time};
@@ -202,6 +202,12 @@ impl ProcSource for Kernel {
     fn xen(&self, file: XenFile) -> Vec<u8> {
         match file {
             XenFile::Balloon => mm::exchange::balloon().text().into_bytes(),
+        }
+    }
+
+    fn net(&self, file: NetFile) -> Vec<u8> {
+        match file {
+            NetFile::Dev => self.devices.interfaces.text().into_bytes(),
         }
     }
 

@@ -5,6 +5,7 @@
 //! notification of the other domain) has its user try again.
 
 pub mod mac;
+pub mod registry;
 #[cfg(test)]
 pub mod testing;
 

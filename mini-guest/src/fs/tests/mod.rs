@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 
 use super::cpio::tests::archive;
 use super::data::FileData;
-use super::proc::{NoProcesses, ProcNode, ProcSource, ProcessFile, SystemFile, XenFile};
+use super::proc::{NetFile, NoProcesses, ProcNode, ProcSource, ProcessFile, SystemFile, XenFile};
 use super::tree::{Follow, Place};
 use super::*;
 use crate::linux::Errno;
@@ -26,6 +26,10 @@ impl ProcSource for TwoProcesses {
 
     fn system(&self, _: SystemFile) -> Vec<u8> {
         b"text".to_vec()
+    }
+
+    fn net(&self, _: NetFile) -> Vec<u8> {
+        Vec::new()
     }
 
     fn xen(&self, _: XenFile) -> Vec<u8> {
