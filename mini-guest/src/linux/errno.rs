@@ -61,6 +61,26 @@ errnos! {
     ENOTEMPTY = 39, "Directory not empty.";
     ELOOP = 40, "Too many symbolic links.";
     ENODATA = 61, "No data.";
+    ENOTSOCK = 88, "Not a socket.";
+    EDESTADDRREQ = 89, "To whom?";
+    EMSGSIZE = 90, "Message too long.";
+    ENOPROTOOPT = 92, "No such option.";
+    EPROTONOSUPPORT = 93, "No such protocol.";
+    ESOCKTNOSUPPORT = 94, "No such kind of socket.";
+    EOPNOTSUPP = 95, "Not of this kind of socket.";
+    EAFNOSUPPORT = 97, "No such kind of address.";
+    EADDRINUSE = 98, "Address in use.";
+    EADDRNOTAVAIL = 99, "Not an address of ours.";
+    ENETUNREACH = 101, "No way to that network.";
+    ECONNABORTED = 103, "Connection given up.";
+    ECONNRESET = 104, "Connection reset by peer.";
+    ENOBUFS = 105, "No room for that.";
+    EISCONN = 106, "Connected already.";
+    ENOTCONN = 107, "Not connected.";
+    ETIMEDOUT = 110, "No answer.";
+    ECONNREFUSED = 111, "Connection refused.";
+    EALREADY = 114, "Being done already.";
+    EINPROGRESS = 115, "Begun.";
     EIOCBQUEUED = 529, "A disk has to answer first. The call is begun anew; no program ever sees this.";
 }
 

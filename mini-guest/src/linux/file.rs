@@ -127,6 +127,8 @@ pub mod poll {
     pub const HUP: u16 = 16;
     /// No such descriptor.
     pub const NVAL: u16 = 32;
+    /// The peer of a connection will send no more.
+    pub const RDHUP: u16 = 0x2000;
 }
 
 /// What is known about a file, as the three kinds of stat structures tell it.

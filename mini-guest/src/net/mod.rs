@@ -6,6 +6,7 @@
 
 pub mod mac;
 pub mod registry;
+pub mod stack;
 #[cfg(test)]
 pub mod testing;
 

@@ -1,0 +1,285 @@
+//! Between the interface and smoltcp: one frame in at a time, frames out by a bounded queue, and the loop.
+//!
+//! 127.0.0.1 and the interface's own address have no device of their own. smoltcp treats them as neighbours; it asks for their
+//! Ethernet address, and the question and everything that is sent to our own address comes back here instead of going out. So frames that
+//! come from outside must not speak of 127.0.0.0/8, and such are dropped ([RFC 1122, 3.2.1.3]).
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smoltcp::time::Instant;
+use smoltcp::wire::{
+    ArpOperation, ArpPacket, ArpRepr, EthernetFrame, EthernetProtocol, Ipv4Address, Ipv4Packet,
+};
+
+use crate::net::{FRAME, HEADER, Interface, Mac, NotSent};
+
+/// Most frames that wait for the interface. TCP and ARP send again what is dropped beyond that.
+const OUTGOING: usize = 32;
+/// Most frames that wait to come back.
+const LOOPED: usize = 32;
+
+/// What went through one of the two ways.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Frames taken.
+    pub received: u64,
+    /// Their bytes.
+    pub received_bytes: u64,
+    /// Frames that came and were not for anybody here.
+    pub receive_drops: u64,
+    /// Frames sent.
+    pub sent: u64,
+    /// Their bytes.
+    pub sent_bytes: u64,
+    /// Frames for which there was no room, or no interface.
+    pub send_drops: u64,
+}
+
+/// Where a frame came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The interface.
+    Outside,
+    /// Ourselves.
+    Loop,
+}
+
+/// The device that smoltcp sees.
+pub struct Port {
+    outside: Option<Box<dyn Interface>>,
+    incoming: Box<[u8; FRAME]>,
+    /// Bytes of `incoming` that are a frame.
+    len: usize,
+    out: Out,
+    /// Of the interface.
+    pub counters: Counters,
+}
+
+/// What is on its way out or back.
+struct Out {
+    mac: Mac,
+    own: Vec<Ipv4Address>,
+    has_outside: bool,
+    outgoing: VecDeque<Vec<u8>>,
+    looped: VecDeque<Vec<u8>>,
+    drops: u64,
+    loop_counters: Counters,
+}
+
+impl Port {
+    /// Without an interface: everything but the loop goes nowhere.
+    pub fn new(mac: Mac) -> Self {
+        Self {
+            outside: None,
+            incoming: Box::new([0; FRAME]),
+            len: 0,
+            out: Out {
+                mac,
+                own: Vec::new(),
+                has_outside: false,
+                outgoing: VecDeque::new(),
+                looped: VecDeque::new(),
+                drops: 0,
+                loop_counters: Counters::default(),
+            },
+            counters: Counters::default(),
+        }
+    }
+
+    /// Changes the interface; what waited for the old one is dropped.
+    pub fn set_outside(&mut self, outside: Option<Box<dyn Interface>>, mac: Mac) {
+        self.out.has_outside = outside.is_some();
+        self.out.mac = mac;
+        self.out.outgoing.clear();
+        self.out.looped.clear();
+        self.outside = outside;
+    }
+
+    /// Says which addresses are our own.
+    pub fn set_own(&mut self, own: impl Iterator<Item = Ipv4Address>) {
+        self.out.own = own.collect();
+    }
+
+    /// What came back.
+    pub fn loop_counters(&self) -> Counters {
+        self.out.loop_counters
+    }
+
+    /// What went through the interface.
+    pub fn outside_counters(&self) -> Counters {
+        Counters {
+            send_drops: self.counters.send_drops + self.out.drops,
+            ..self.counters
+        }
+    }
+
+    /// Takes the next frame in, if there is one that may come in: those that came back first, one by one.
+    pub fn take(&mut self) -> Option<Origin> {
+        if self.len > 0 {
+            return Some(Origin::Outside);
+        }
+        if let Some(frame) = self.out.looped.pop_front() {
+            self.len = frame.len();
+            self.incoming[..self.len].copy_from_slice(&frame);
+            self.out.loop_counters.received += 1;
+            self.out.loop_counters.received_bytes += self.len as u64;
+            return Some(Origin::Loop);
+        }
+        let len = self.outside.as_mut()?.receive(&mut self.incoming)?.min(FRAME);
+        self.counters.received += 1;
+        self.counters.received_bytes += len as u64;
+        self.len = len;
+        if len < HEADER || !may_come_in(&self.incoming[..len], self.out.mac) {
+            self.counters.receive_drops += 1;
+            self.len = 0;
+        }
+        Some(Origin::Outside)
+    }
+
+    /// The frame that [`Port::take`] took; empty where it was dropped.
+    pub fn frame(&self) -> &[u8] {
+        &self.incoming[..self.len]
+    }
+
+    /// Forgets that frame.
+    pub fn drop_frame(&mut self) {
+        self.counters.receive_drops += u64::from(self.len > 0);
+        self.len = 0;
+    }
+
+    /// Gives the interface what waits for it, as much as it takes.
+    pub fn flush(&mut self) {
+        let Some(outside) = self.outside.as_mut() else {
+            return;
+        };
+        while let Some(frame) = self.out.outgoing.front() {
+            match outside.transmit(frame) {
+                Err(NotSent::Full) => break,
+                Ok(()) => {
+                    self.counters.sent += 1;
+                    self.counters.sent_bytes += frame.len() as u64;
+                }
+                Err(NotSent::Length | NotSent::Gone) => self.counters.send_drops += 1,
+            }
+            self.out.outgoing.pop_front();
+        }
+    }
+
+    /// Whether frames wait to come back.
+    pub fn has_looped(&self) -> bool {
+        !self.out.looped.is_empty()
+    }
+}
+
+impl Out {
+    fn send(&mut self, frame: Vec<u8>) {
+        if self.is_for_us(&frame) {
+            if self.looped.len() < LOOPED {
+                self.loop_counters.sent += 1;
+                self.loop_counters.sent_bytes += frame.len() as u64;
+                self.looped.push_back(frame);
+            } else {
+                self.loop_counters.send_drops += 1;
+            }
+        } else if self.has_outside && self.outgoing.len() < OUTGOING {
+            self.outgoing.push_back(frame);
+        } else {
+            self.drops += 1;
+        }
+    }
+
+    /// To our own Ethernet address, or a question about it.
+    fn is_for_us(&self, bytes: &[u8]) -> bool {
+        let Ok(frame) = EthernetFrame::new_checked(bytes) else {
+            return false;
+        };
+        if frame.dst_addr().0 == self.mac.0 {
+            return true;
+        }
+        let question = ArpPacket::new_checked(frame.payload()).and_then(|packet| ArpRepr::parse(&packet));
+        match (frame.ethertype(), question) {
+            (
+                EthernetProtocol::Arp,
+                Ok(ArpRepr::EthernetIpv4 {
+                    operation: ArpOperation::Request,
+                    target_protocol_addr,
+                    ..
+                }),
+            ) => self.own.contains(&target_protocol_addr) || target_protocol_addr.is_loopback(),
+            _ => false,
+        }
+    }
+}
+
+/// Whether a frame from outside may be looked at: to us or to all, and not about 127.0.0.0/8.
+fn may_come_in(bytes: &[u8], mac: Mac) -> bool {
+    let Ok(frame) = EthernetFrame::new_checked(bytes) else {
+        return false;
+    };
+    let to = Mac(frame.dst_addr().0);
+    if to != mac && !to.is_group() {
+        return false;
+    }
+    match frame.ethertype() {
+        EthernetProtocol::Ipv4 => Ipv4Packet::new_checked(frame.payload())
+            .is_ok_and(|packet| !packet.src_addr().is_loopback() && !packet.dst_addr().is_loopback()),
+        EthernetProtocol::Arp => {
+            let packet = ArpPacket::new_checked(frame.payload());
+            match packet.and_then(|packet| ArpRepr::parse(&packet)) {
+                Ok(ArpRepr::EthernetIpv4 {
+                    source_protocol_addr: source,
+                    target_protocol_addr: target,
+                    ..
+                }) => !source.is_loopback() && !target.is_loopback(),
+                _ => false,
+            }
+        }
+        _ => false,
+    }
+}
+
+/// The frame that came in.
+pub struct Incoming<'a>(&'a [u8]);
+
+impl RxToken for Incoming<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
+        f(self.0)
+    }
+}
+
+/// Room for a frame that goes out.
+pub struct Outgoing<'a>(&'a mut Out);
+
+impl TxToken for Outgoing<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        let mut frame = vec![0; len];
+        let result = f(&mut frame);
+        self.0.send(frame);
+        result
+    }
+}
+
+impl Device for Port {
+    type RxToken<'a> = Incoming<'a>;
+    type TxToken<'a> = Outgoing<'a>;
+
+    fn receive(&mut self, _: Instant) -> Option<(Incoming<'_>, Outgoing<'_>)> {
+        let len = core::mem::take(&mut self.len);
+        (len > 0).then_some((Incoming(&self.incoming[..len]), Outgoing(&mut self.out)))
+    }
+
+    fn transmit(&mut self, _: Instant) -> Option<Outgoing<'_>> {
+        Some(Outgoing(&mut self.out))
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.medium = Medium::Ethernet;
+        capabilities.max_transmission_unit = FRAME;
+        capabilities
+    }
+}
