@@ -184,5 +184,6 @@ impl Kernel {
         self.events_closed();
         self.consoles_closed();
         self.store_closed();
+        self.sockets_closed();
     }
 }

@@ -19,6 +19,7 @@
 //! | `procfs` | what `/proc` shows |
 //! | `terminal` | the terminal's two ends |
 //! | `consoles` | those of other domains |
+//! | `net` | the TCP/IP stack: its interface, and when it is polled |
 //! | `disks` | the disks' events, and power-off |
 //! | `store`, `backends` | the store's connections, and the disks that Domain0 serves others |
 //! | `store_ring`, `fronts` | the other domains' way to the store, and the disks that they are served |
@@ -56,6 +57,7 @@ mod exec;
 mod fault;
 mod fronts;
 mod life;
+pub mod net;
 mod procfs;
 mod requests;
 mod schedule;
@@ -109,6 +111,8 @@ pub struct Kernel {
     pub(crate) backend: consoles::Backend,
     /// The store, in Domain0.
     pub(crate) store: store::Service,
+    /// The TCP/IP stack.
+    pub net: net::Network,
     /// Devices and disks.
     pub devices: Devices,
     /// Mounted volumes, and the directories that they are mounted at.
@@ -160,6 +164,7 @@ impl Kernel {
             screen_line: ScreenLine::default(),
             backend: consoles::Backend::default(),
             store: store::Service::default(),
+            net: net::Network::new(command_line, time::tsc() ^ now.rotate_left(32)),
             devices: Devices::default(),
             mounts: Vec::new(),
             syncs: BTreeMap::new(),

@@ -150,7 +150,8 @@ impl Kernel {
                 others.push(port);
             }
         });
-        if !others.is_empty() {
+        let has_events = !others.is_empty();
+        if has_events {
             // Perhaps a disk has done something for a backend.
             self.backends_may_work();
         }
@@ -166,6 +167,9 @@ impl Kernel {
             }
         }
         self.disk_news();
+        if has_events || timer {
+            self.network_news();
+        }
         if timer {
             // It comes for other reasons too; what is due is armed again then.
             self.armed = (None, true);
@@ -269,10 +273,17 @@ impl Kernel {
         let first = sleepers.filter_map(|process| process.call.deadline).min();
         // A program that runs alone is interrupted where lines wait to be shown.
         let lines = (self.backend.may_show || has_work).then_some(now + LINES_NS);
-        let wanted = [first, self.queue.slice_end(now), lines, self.backend.look_at]
-            .into_iter()
-            .flatten()
-            .min();
+        let network = self.net.stack.borrow_mut().poll_at();
+        let wanted = [
+            first,
+            self.queue.slice_end(now),
+            lines,
+            self.backend.look_at,
+            network,
+        ]
+        .into_iter()
+        .flatten()
+        .min();
         if wanted != self.armed.0 && time::set_timer(wanted).is_ok() {
             self.armed.0 = wanted;
         }

@@ -37,6 +37,8 @@ bitflags::bitflags! {
         const STORE = 128;
         /// A disk.
         const DISK = 512;
+        /// A socket.
+        const NETWORK = 1024;
     }
 }
 

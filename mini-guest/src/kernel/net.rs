@@ -1,0 +1,115 @@
+//! The network: the stack, which interface it has, and when it is polled.
+//!
+//! Nobody waits here. The stack is polled after events of devices and of other domains, after system calls that changed something, and when
+//! the time has come that it asked for; in between the kernel sleeps.
+
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::string::String;
+use core::cell::RefCell;
+
+use super::Kernel;
+use crate::net::Interface;
+use crate::net::stack::{Addressing, Stack};
+use crate::process::WaitFor;
+use crate::{println, time};
+
+/// The stack and its interface's name.
+#[derive(Debug)]
+pub struct Network {
+    /// The stack, which the open sockets share.
+    pub(crate) stack: Rc<RefCell<Stack>>,
+    name: Option<String>,
+    /// What the command line says.
+    addressing: Option<Addressing>,
+}
+
+impl Network {
+    pub(super) fn new(command_line: &[u8], seed: u64) -> Self {
+        let mut words = command_line
+            .split(|byte| *byte == b' ')
+            .take_while(|word| *word != b"--");
+        let given = words.find_map(|word| word.strip_prefix(b"ip="));
+        let addressing = given.and_then(|text| {
+            let text = core::str::from_utf8(text).unwrap_or_default();
+            let read = Addressing::parse(text);
+            if read.is_err() {
+                println!("mini-guest: ip={text}: not ADDRESS/PREFIX[,gw=ADDRESS] or dhcp; ignored");
+            }
+            read.ok()
+        });
+        Self {
+            stack: Rc::new(RefCell::new(Stack::new(seed, time::now_ns()))),
+            name: None,
+            addressing,
+        }
+    }
+
+    /// Gives the stack its interface, in place of one that it had. The address is the command line's (`ip=`), else `given` (what the store
+    /// says of the interface, `ADDRESS/PREFIX[,gw=ADDRESS]`), else it is asked for by DHCP. Whoever owns the interface's
+    /// event has nothing to do but to have it noticed: the kernel polls after every event.
+    pub fn attach(&mut self, name: &str, interface: Box<dyn Interface>, given: Option<&str>) {
+        let given = given.and_then(|text| {
+            let read = Addressing::parse(text.trim());
+            if read.is_err() {
+                println!("mini-guest: {name}: {text:?} is no address; asking for one");
+            }
+            read.ok()
+        });
+        let addressing = self.addressing.or(given).unwrap_or(Addressing::Dhcp);
+        let mac = interface.mac();
+        if self.stack.borrow_mut().attach(interface, addressing).is_err() {
+            println!("mini-guest: {name}: {mac} is not the address of one machine");
+            return;
+        }
+        self.name = Some(name.into());
+    }
+
+    /// Takes the interface away from the stack.
+    pub fn detach(&mut self) {
+        self.stack.borrow_mut().detach();
+        self.name = None;
+    }
+
+    fn tell_address(&self) {
+        let stack = self.stack.borrow();
+        let name = self.name.as_deref().unwrap_or("?");
+        match stack.address() {
+            None => println!("mini-guest: {name}: no address"),
+            Some(own) => match own.gateway {
+                None => println!("mini-guest: {name}: {}/{}", own.address, own.prefix),
+                Some(gateway) => println!(
+                    "mini-guest: {name}: {}/{}, gateway {gateway}",
+                    own.address, own.prefix
+                ),
+            },
+        }
+    }
+}
+
+impl Kernel {
+    /// Lets the stack go on, and wakes who waits for it.
+    pub(crate) fn network_news(&mut self) {
+        let mut stack = self.net.stack.borrow_mut();
+        if !stack.is_used() {
+            return;
+        }
+        let has_changed = stack.poll(time::now_ns());
+        let has_address = stack.take_new_address();
+        drop(stack);
+        self.armed.1 = true;
+        if has_address {
+            self.net.tell_address();
+        }
+        if has_changed {
+            self.wake(WaitFor::NETWORK);
+        }
+    }
+
+    /// Lets connections say goodbye whose files were closed.
+    pub(super) fn sockets_closed(&mut self) {
+        if self.net.stack.borrow().is_behind() {
+            self.network_news();
+        }
+    }
+}
