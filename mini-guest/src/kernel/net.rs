@@ -10,6 +10,7 @@ use core::cell::RefCell;
 
 use super::Kernel;
 use crate::net::Interface;
+use crate::net::registry::{Counted, Entry};
 use crate::net::stack::{Addressing, Stack};
 use crate::process::WaitFor;
 use crate::{println, time};
@@ -45,32 +46,6 @@ impl Network {
         }
     }
 
-    /// Gives the stack its interface, in place of one that it had. The address is the command line's (`ip=`), else `given` (what the store
-    /// says of the interface, `ADDRESS/PREFIX[,gw=ADDRESS]`), else it is asked for by DHCP. Whoever owns the interface's
-    /// event has nothing to do but to have it noticed: the kernel polls after every event.
-    pub fn attach(&mut self, name: &str, interface: Box<dyn Interface>, given: Option<&str>) {
-        let given = given.and_then(|text| {
-            let read = Addressing::parse(text.trim());
-            if read.is_err() {
-                println!("mini-guest: {name}: {text:?} is no address; asking for one");
-            }
-            read.ok()
-        });
-        let addressing = self.addressing.or(given).unwrap_or(Addressing::Dhcp);
-        let mac = interface.mac();
-        if self.stack.borrow_mut().attach(interface, addressing).is_err() {
-            println!("mini-guest: {name}: {mac} is not the address of one machine");
-            return;
-        }
-        self.name = Some(name.into());
-    }
-
-    /// Takes the interface away from the stack.
-    pub fn detach(&mut self) {
-        self.stack.borrow_mut().detach();
-        self.name = None;
-    }
-
     fn tell_address(&self) {
         let stack = self.stack.borrow();
         let name = self.name.as_deref().unwrap_or("?");
@@ -88,6 +63,41 @@ impl Network {
 }
 
 impl Kernel {
+    /// Gives the stack its interface, in place of one that it had. The address is the command line's (`ip=`), else `given` (what the store
+    /// says of the interface, `ADDRESS/PREFIX[,gw=ADDRESS]`), else it is asked for by DHCP. Whoever owns the interface's
+    /// event has nothing to do but to have it noticed: the kernel polls after every event.
+    pub fn attach_network(&mut self, name: &str, interface: Box<dyn Interface>, given: Option<&str>) {
+        let given = given.and_then(|text| {
+            let read = Addressing::parse(text.trim());
+            if read.is_err() {
+                println!("mini-guest: {name}: {text:?} is no address; asking for one");
+            }
+            read.ok()
+        });
+        let addressing = self.net.addressing.or(given).unwrap_or(Addressing::Dhcp);
+        let mac = interface.mac();
+        let entry = Entry::new(name);
+        let interface = Box::new(Counted::new(interface, entry.clone()));
+        let mut stack = self.net.stack.borrow_mut();
+        if stack.attach(interface, addressing).is_err() {
+            println!("mini-guest: {name}: {mac} is not the address of one machine");
+            return;
+        }
+        self.devices.interfaces.insert(stack.lo().clone());
+        self.devices.interfaces.insert(entry);
+        drop(stack);
+        self.net.name = Some(name.into());
+        self.timer_may_change();
+    }
+
+    /// Takes the interface away from the stack.
+    pub fn detach_network(&mut self) {
+        self.net.stack.borrow_mut().detach();
+        if let Some(name) = self.net.name.take() {
+            self.devices.interfaces.remove(&name);
+        }
+    }
+
     /// Lets the stack go on, and wakes who waits for it.
     pub(crate) fn network_news(&mut self) {
         let mut stack = self.net.stack.borrow_mut();

@@ -45,3 +45,17 @@ pub trait Interface {
     /// is none. Frames that are longer than [`FRAME`] are dropped and counted by the device, not given in part.
     fn receive(&mut self, buffer: &mut [u8; FRAME]) -> Option<usize>;
 }
+
+impl<I: Interface + ?Sized> Interface for alloc::boxed::Box<I> {
+    fn mac(&self) -> Mac {
+        (**self).mac()
+    }
+
+    fn transmit(&mut self, frame: &[u8]) -> Result<(), NotSent> {
+        (**self).transmit(frame)
+    }
+
+    fn receive(&mut self, buffer: &mut [u8; FRAME]) -> Option<usize> {
+        (**self).receive(buffer)
+    }
+}

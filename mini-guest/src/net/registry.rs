@@ -138,6 +138,12 @@ impl Interfaces {
         Some(entry)
     }
 
+    /// Adds an interface by an entry that its owner has; the one that had its name goes.
+    pub fn insert(&mut self, entry: Rc<Entry>) {
+        self.remove(entry.name());
+        self.entries.push(entry);
+    }
+
     /// Takes an interface away. Whoever has its entry keeps it.
     pub fn remove(&mut self, name: &str) {
         self.entries.retain(|entry| entry.name != name);

@@ -6,6 +6,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -15,29 +16,13 @@ use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, EthernetFrame, EthernetProtocol, Ipv4Address, Ipv4Packet,
 };
 
+use crate::net::registry::Entry;
 use crate::net::{FRAME, HEADER, Interface, Mac, NotSent};
 
 /// Most frames that wait for the interface. TCP and ARP send again what is dropped beyond that.
 const OUTGOING: usize = 32;
 /// Most frames that wait to come back.
 const LOOPED: usize = 32;
-
-/// What went through one of the two ways.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Frames taken.
-    pub received: u64,
-    /// Their bytes.
-    pub received_bytes: u64,
-    /// Frames that came and were not for anybody here.
-    pub receive_drops: u64,
-    /// Frames sent.
-    pub sent: u64,
-    /// Their bytes.
-    pub sent_bytes: u64,
-    /// Frames for which there was no room, or no interface.
-    pub send_drops: u64,
-}
 
 /// Where a frame came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +40,8 @@ pub struct Port {
     /// Bytes of `incoming` that are a frame.
     len: usize,
     out: Out,
-    /// Of the interface.
-    pub counters: Counters,
+    /// Frames that were not for us, and frames for which there was no room or no interface.
+    pub drops: (u64, u64),
 }
 
 /// What is on its way out or back.
@@ -66,8 +51,8 @@ struct Out {
     has_outside: bool,
     outgoing: VecDeque<Vec<u8>>,
     looped: VecDeque<Vec<u8>>,
-    drops: u64,
-    loop_counters: Counters,
+    /// What went round.
+    lo: Rc<Entry>,
 }
 
 impl Port {
@@ -83,10 +68,9 @@ impl Port {
                 has_outside: false,
                 outgoing: VecDeque::new(),
                 looped: VecDeque::new(),
-                drops: 0,
-                loop_counters: Counters::default(),
+                lo: Entry::new("lo"),
             },
-            counters: Counters::default(),
+            drops: (0, 0),
         }
     }
 
@@ -104,17 +88,9 @@ impl Port {
         self.out.own = own.collect();
     }
 
-    /// What came back.
-    pub fn loop_counters(&self) -> Counters {
-        self.out.loop_counters
-    }
-
-    /// What went through the interface.
-    pub fn outside_counters(&self) -> Counters {
-        Counters {
-            send_drops: self.counters.send_drops + self.out.drops,
-            ..self.counters
-        }
+    /// The loop, as everybody may see it.
+    pub fn lo(&self) -> &Rc<Entry> {
+        &self.out.lo
     }
 
     /// Takes the next frame in, if there is one that may come in: those that came back first, one by one.
@@ -125,16 +101,13 @@ impl Port {
         if let Some(frame) = self.out.looped.pop_front() {
             self.len = frame.len();
             self.incoming[..self.len].copy_from_slice(&frame);
-            self.out.loop_counters.received += 1;
-            self.out.loop_counters.received_bytes += self.len as u64;
+            self.out.lo.received.count(self.len);
             return Some(Origin::Loop);
         }
         let len = self.outside.as_mut()?.receive(&mut self.incoming)?.min(FRAME);
-        self.counters.received += 1;
-        self.counters.received_bytes += len as u64;
         self.len = len;
         if len < HEADER || !may_come_in(&self.incoming[..len], self.out.mac) {
-            self.counters.receive_drops += 1;
+            self.drops.0 += 1;
             self.len = 0;
         }
         Some(Origin::Outside)
@@ -147,7 +120,7 @@ impl Port {
 
     /// Forgets that frame.
     pub fn drop_frame(&mut self) {
-        self.counters.receive_drops += u64::from(self.len > 0);
+        self.drops.0 += u64::from(self.len > 0);
         self.len = 0;
     }
 
@@ -159,11 +132,8 @@ impl Port {
         while let Some(frame) = self.out.outgoing.front() {
             match outside.transmit(frame) {
                 Err(NotSent::Full) => break,
-                Ok(()) => {
-                    self.counters.sent += 1;
-                    self.counters.sent_bytes += frame.len() as u64;
-                }
-                Err(NotSent::Length | NotSent::Gone) => self.counters.send_drops += 1,
+                Ok(()) => {}
+                Err(NotSent::Length | NotSent::Gone) => self.drops.1 += 1,
             }
             self.out.outgoing.pop_front();
         }
@@ -176,20 +146,22 @@ impl Port {
 }
 
 impl Out {
-    fn send(&mut self, frame: Vec<u8>) {
+    /// Puts a frame where it belongs; `false` where there is no room for it.
+    fn send(&mut self, frame: Vec<u8>) -> bool {
         if self.is_for_us(&frame) {
-            if self.looped.len() < LOOPED {
-                self.loop_counters.sent += 1;
-                self.loop_counters.sent_bytes += frame.len() as u64;
-                self.looped.push_back(frame);
-            } else {
-                self.loop_counters.send_drops += 1;
+            if self.looped.len() >= LOOPED {
+                self.lo.sent.count_dropped(1);
+                return false;
             }
-        } else if self.has_outside && self.outgoing.len() < OUTGOING {
-            self.outgoing.push_back(frame);
-        } else {
-            self.drops += 1;
+            self.lo.sent.count(frame.len());
+            self.looped.push_back(frame);
+            return true;
         }
+        let has_room = self.has_outside && self.outgoing.len() < OUTGOING;
+        if has_room {
+            self.outgoing.push_back(frame);
+        }
+        has_room
     }
 
     /// To our own Ethernet address, or a question about it.
@@ -252,13 +224,13 @@ impl RxToken for Incoming<'_> {
 }
 
 /// Room for a frame that goes out.
-pub struct Outgoing<'a>(&'a mut Out);
+pub struct Outgoing<'a>(&'a mut Out, &'a mut u64);
 
 impl TxToken for Outgoing<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
         let mut frame = vec![0; len];
         let result = f(&mut frame);
-        self.0.send(frame);
+        *self.1 += u64::from(!self.0.send(frame));
         result
     }
 }
@@ -269,11 +241,14 @@ impl Device for Port {
 
     fn receive(&mut self, _: Instant) -> Option<(Incoming<'_>, Outgoing<'_>)> {
         let len = core::mem::take(&mut self.len);
-        (len > 0).then_some((Incoming(&self.incoming[..len]), Outgoing(&mut self.out)))
+        (len > 0).then_some((
+            Incoming(&self.incoming[..len]),
+            Outgoing(&mut self.out, &mut self.drops.1),
+        ))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Outgoing<'_>> {
-        Some(Outgoing(&mut self.out))
+        Some(Outgoing(&mut self.out, &mut self.drops.1))
     }
 
     fn capabilities(&self) -> DeviceCapabilities {

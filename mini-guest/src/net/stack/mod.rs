@@ -17,6 +17,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::Ipv4Addr;
@@ -28,9 +29,8 @@ use smoltcp::socket::dhcpv4;
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Cidr};
 
-use super::{Interface, Mac};
+use super::{Interface, Mac, registry};
 pub use address::{Address, Addressing, NotAnAddress};
-pub use device::Counters;
 use device::{Origin, Port};
 use socket::Entry;
 pub use socket::{Kind, MAX_SOCKETS, Readiness, SocketId};
@@ -206,10 +206,16 @@ impl Stack {
         self.is_behind
     }
 
-    /// What went through the interface, and through the loop.
+    /// The loop, as everybody may see it.
     #[must_use]
-    pub fn counters(&self) -> (Counters, Counters) {
-        (self.port.outside_counters(), self.port.loop_counters())
+    pub fn lo(&self) -> &Rc<registry::Entry> {
+        self.port.lo()
+    }
+
+    /// Frames of the interface that were not for us, and frames for which there was no room or no interface.
+    #[must_use]
+    pub fn drops(&self) -> (u64, u64) {
+        self.port.drops
     }
 
     /// Takes frames, does what time demands, sends. Whether sockets may have changed.
