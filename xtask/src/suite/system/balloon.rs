@@ -1,7 +1,7 @@
 //! Memory that domains give back and take again, as a person asks for it.
 
-use super::domains::{image, json_behind, run};
 use super::has_lines;
+use super::session::{image, json_behind, run};
 use crate::check;
 use crate::suite::{Outcome, Stop, Test, fixture};
 

@@ -1,7 +1,7 @@
 //! Consoles of several domains on one terminal: typed ahead, half-typed lines, floods; and the hypervisor's log beside them.
 
-use super::domains::{PROMPT, prepare, session};
 use super::has_lines;
+use super::session::{PROMPT, prepare, session};
 use crate::suite::command_line::{Stdin, dialog, launch};
 use crate::suite::{Outcome, Stop, Test, fixture};
 use crate::{check, initrd};

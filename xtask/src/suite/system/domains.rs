@@ -1,19 +1,12 @@
-//! Domains as a person manages them: made, listed, entered, asked to end, started again, ended; crashes, shares, JSON.
+//! Domains as a person manages them: made, listed, entered, paused, ended; their shares; JSON; what is refused.
 
-use super::{has_lines, powered_off};
-use crate::boot_image::{self, BootImage};
+use super::session::{PROMPT, busy_initrd, image, json_behind, prepare, run, session};
 use crate::check;
-use crate::console::Record;
-use crate::keyboard::Keyboard;
-use crate::machine::Machine;
 use crate::suite::command_line::{Stdin, dialog, launch};
-use crate::suite::{Outcome, Stop, Test, coverage, fixture};
+use crate::suite::{Outcome, Stop, Test, fixture};
 use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
-
-/// What the shell prints when it waits.
-pub(super) const PROMPT: &str = "/ # ";
 
 /// The tests.
 pub fn tests(launcher: &Arc<Path>) -> Vec<Test> {
@@ -26,76 +19,11 @@ pub fn tests(launcher: &Arc<Path>) -> Vec<Test> {
         cli("two_domains_run_from_the_start", two_at_boot),
         cli("a_console_is_entered_and_left", console),
         Test::new("system::autostart_can_be_switched_off", no_autostart),
-        Test::new("system::a_crashed_domain_tells_why", crash),
-        Test::new("system::a_crashed_domain_is_started_again", restart),
-        Test::new("system::domains_end_and_restart_when_asked", requests),
         Test::new("system::a_paused_domain_stands_still", pause),
         Test::new("system::shares_follow_the_weights", shares),
         Test::new("system::listings_are_json", json),
         Test::new("system::what_cannot_be_created_leaves_nothing", refusals),
     ]
-}
-
-/// Domain0 with the modules for other domains, `initrd` being theirs.
-pub(super) fn image(dom0_args: &str, initrd: &Path) -> Result<BootImage, Stop> {
-    let named = |n, file: &Path, args: &str| boot_image::for_domains(n, file.into(), args);
-    let kernel = fixture::mini_guest()?;
-    let default = initrd
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default();
-    Ok(BootImage {
-        hypervisor: fixture::hypervisor()?,
-        append: "loglvl=debug".into(),
-        modules: vec![
-            fixture::module("dom0", &kernel, dom0_args),
-            fixture::module("initrd", &fixture::programs()?, ""),
-            named(0, &kernel, &format!("initrd={default}"))?,
-            named(1, initrd, "")?,
-            named(2, &fixture::small_guest()?, "")?,
-        ],
-    })
-}
-
-/// Types into Domain0, which starts no domains by itself, and expects an orderly poweroff.
-pub(super) fn session(test: &str, keys: &str) -> Result<Record, Stop> {
-    let image = image("autostart=no", &fixture::domain_initrd()?)?;
-    run(test, &image, keys)
-}
-
-pub(super) fn run(test: &str, image: &BootImage, keys: &str) -> Result<Record, Stop> {
-    let keyboard = Keyboard::of_text(keys);
-    let record = fixture::boot(test, &Machine::default(), image, keyboard, fixture::LIMIT * 2)?;
-    coverage::collect(&record.text);
-    powered_off(&record)?;
-    Ok(record)
-}
-
-/// The JSON that was printed behind the line `marker`.
-pub(super) fn json_behind(text: &str, marker: &str) -> Result<Value, Stop> {
-    let is_marker = |line: &str| line.trim_end() == marker;
-    let screen = fixture::without_log(text);
-    let lines = screen.lines().skip_while(|line| !is_marker(line)).skip(1);
-    let rest: Vec<&str> = lines.skip_while(|line| !line.starts_with(['[', '{'])).collect();
-    let rest = rest.join("\n");
-    let mut values = serde_json::Deserializer::from_str(&rest).into_iter();
-    match values.next() {
-        Some(Ok(value)) => Ok(value),
-        other => Err(Stop::Fail(format!(
-            "no JSON behind {marker:?}: {other:?}\n{}",
-            fixture::tail(text)
-        ))),
-    }
-}
-
-/// Builds everything before a time limit begins.
-pub(super) fn prepare() -> Outcome {
-    fixture::need(&fixture::tools_of(&Machine::default()))?;
-    fixture::hypervisor()?;
-    fixture::mini_guest()?;
-    fixture::programs()?;
-    fixture::domain_initrd()?;
-    Ok(())
 }
 
 fn create_and_destroy(launcher: &Path) -> Outcome {
@@ -171,100 +99,6 @@ fn no_autostart() -> Outcome {
     let domains = json_behind(&record.text, "now")?;
     check!(domains.as_array().map(Vec::len) == Some(1), "{domains:#}");
     Ok(())
-}
-
-/// A kernel without a program to start gives up.
-fn crash() -> Outcome {
-    let keys = "create bad --kernel mini-guest --memory 8M --no-initrd --on-crash preserve\nsleep 2\nlist bad\ninfo bad\n\
-                echo now\ninfo --json bad\nrename bad worse\ndestroy worse\nlist\npoweroff\n";
-    let record = session("system::a_crashed_domain_tells_why", keys)?;
-    has_lines(
-        &record,
-        &[
-            "shutdown_reason        : crash",
-            "on_crash               : preserve",
-        ],
-    )?;
-    let info = json_behind(&record.text, "now")?;
-    let info = &info[0];
-    check!(info["shutdown_reason"] == "crash", "{info:#}");
-    let state = info["state"].as_str().unwrap_or_default();
-    check!(state.contains('c') || state.contains('s'), "{info:#}");
-    // Ring 1's flat code, an address and a stack inside the kernel, words on it.
-    check!(info["registers"]["cs"] == 0xE019, "{info:#}");
-    let address = |name: &str| info["registers"][name].as_u64().unwrap_or(0);
-    check!(
-        address("eip") >= 0xC000_0000 && address("esp") >= 0xC000_0000,
-        "{info:#}"
-    );
-    check!(
-        info["stack"].as_array().is_some_and(|words| words.len() > 4),
-        "{info:#}"
-    );
-    Ok(())
-}
-
-fn restart() -> Outcome {
-    let keys = "create bad --kernel mini-guest --memory 8M --no-initrd --on-crash restart\nsleep 8\ncat /run/xen/daemon.log\n\
-                echo now\nlist --json\ndestroy bad\npoweroff\n";
-    let record = session("system::a_crashed_domain_is_started_again", keys)?;
-    let restarts = record.text.matches("crash: started again as").count();
-    check!(
-        restarts == 4,
-        "{restarts} restarts\n{}",
-        fixture::tail(&record.text)
-    );
-    check!(
-        record
-            .text
-            .contains("crash: preserved; it ended too soon too often"),
-        "{}",
-        fixture::tail(&record.text)
-    );
-    let domains = json_behind(&record.text, "now")?;
-    check!(
-        domains[1]["name"] == "bad" && domains[1]["id"] == 5,
-        "{domains:#}"
-    );
-    Ok(())
-}
-
-fn requests() -> Outcome {
-    let keys = "create a --kernel mini-guest --memory 8M\ncreate b --kernel mini-guest --memory 8M\nsleep 2\n\
-                reboot --wait a; echo reboot $?\nsleep 2\necho first\nlist --json\n\
-                shutdown --wait b; echo shutdown $?\nsleep 2\necho second\nlist --json\n\
-                shutdown --wait nobody; echo nobody $?\npoweroff\n";
-    let record = session("system::domains_end_and_restart_when_asked", keys)?;
-    has_lines(&record, &["reboot 0", "shutdown 0", "nobody 1"])?;
-    let names = |marker| -> Result<Vec<(String, u64)>, Stop> {
-        let listing = json_behind(&record.text, marker)?;
-        let listing = listing.as_array().cloned().unwrap_or_default();
-        let found = listing
-            .iter()
-            .filter_map(|domain| Some((domain["name"].as_str()?.to_string(), domain["id"].as_u64()?)));
-        Ok(found.collect())
-    };
-    let named = |list: &[(&str, u64)]| -> Vec<(String, u64)> {
-        list.iter().map(|(name, id)| ((*name).to_string(), *id)).collect()
-    };
-    let first = names("first")?;
-    check!(
-        first == named(&[("Domain-0", 0), ("b", 2), ("a", 3)]),
-        "{first:?}"
-    );
-    let second = names("second")?;
-    check!(second == named(&[("Domain-0", 0), ("a", 3)]), "{second:?}");
-    Ok(())
-}
-
-/// A tree for domains whose shell never comes: they burn the processor.
-pub(super) fn busy_initrd() -> Result<tempfile::TempDir, Stop> {
-    let tree = tempfile::tempdir()?;
-    crate::initrd::populate_domain(tree.path())?;
-    std::fs::write(tree.path().join("etc/rc"), "spin 1000\n")?;
-    let out = tempfile::tempdir()?;
-    crate::initrd::from_user(tree.path(), &out.path().join("busy.cpio"))?;
-    Ok(out)
 }
 
 fn pause() -> Outcome {

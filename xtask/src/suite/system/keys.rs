@@ -1,6 +1,6 @@
 //! The hypervisor's debug keys, and the way to them and back.
 
-use super::domains::{PROMPT, prepare};
+use super::session::{PROMPT, prepare};
 use crate::check;
 use crate::suite::command_line::dialog;
 use crate::suite::{Outcome, Test, fixture};

@@ -5,8 +5,10 @@ mod consoles;
 mod crowd;
 mod disks;
 mod domains;
+mod endings;
 mod keys;
 mod programs;
+mod session;
 mod store;
 mod templates;
 mod watching;
@@ -54,6 +56,7 @@ pub fn tests(launcher: &Path) -> Vec<Test> {
         Test::new("system::template_in_c", templates::c),
     ];
     tests.extend(domains::tests(&launcher));
+    tests.extend(endings::tests());
     tests.extend(consoles::tests(&launcher));
     tests.extend(store::tests());
     tests.extend(balloon::tests());

@@ -1,6 +1,6 @@
 //! The store as a person sees it: values, permissions, watches, and what it says of domains.
 
-use super::domains::session;
+use super::session::session;
 use crate::check;
 use crate::suite::{Outcome, Test, fixture};
 

@@ -1,7 +1,7 @@
 //! What a person watches and sets while domains run: `top`, `sched`, the clock, settings from files.
 
-use super::domains::{PROMPT, busy_initrd, image, json_behind, prepare, run, session};
 use super::has_lines;
+use super::session::{PROMPT, busy_initrd, image, json_behind, prepare, run, session};
 use crate::check;
 use crate::suite::command_line::dialog;
 use crate::suite::{Outcome, Test, fixture};
