@@ -1,11 +1,13 @@
 //! The subcommand `bench`: what operations cost, in guest instructions, beside Xen's cost and our goal.
 //!
 //! The guest of `tests/bench` runs as Domain0 on the very image that `cargo run` boots, under `-icount shift=0`, where the
-//! time-stamp counter counts executed instructions. It prints `bench: KEY NUMBER` for each operation; [`table`] knows the keys. The
+//! time-stamp counter counts executed instructions. It prints `bench: KEY NUMBER` for each operation; [`rows`] knows the keys. The
 //! machine runs twice, and a number that differs is an error: then it is not the hypervisor's cost alone.
 //!
 //! README.md holds the tables, each between two marks; `bench --write` replaces them, `check` compares.
 
+pub mod readme;
+mod rows;
 pub mod table;
 
 use crate::boot_image::{BootImage, Module};
@@ -43,8 +45,8 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
     let mut is_changed = false;
     for (marks, measured) in &tables {
         println!("{measured}");
-        is_changed |= table::in_text(&text, *marks) != Some(measured.trim());
-        text = table::replaced(&text, *marks, measured).with_context(|| {
+        is_changed |= readme::in_text(&text, *marks) != Some(measured.trim());
+        text = readme::replaced(&text, *marks, measured).with_context(|| {
             format!(
                 "{} has no marks for the table ({})",
                 workspace::display(&readme),
@@ -68,8 +70,8 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
 pub fn check() -> Result<()> {
     let text = std::fs::read_to_string(readme()?).context("cannot read README.md")?;
     for (marks, measured) in tables()? {
-        let current = table::in_text(&text, marks).context("README.md lacks a cost table")?;
-        if let Some(difference) = table::difference(current, &measured) {
+        let current = readme::in_text(&text, marks).context("README.md lacks a cost table")?;
+        if let Some(difference) = readme::difference(current, &measured) {
             bail!(
                 "README.md's costs are not what is measured; `cargo run -- bench --write` replaces them\n{difference}"
             );
@@ -79,11 +81,11 @@ pub fn check() -> Result<()> {
 }
 
 /// Measures; gives the tables and where they belong.
-fn tables() -> Result<[(table::Marks, String); 2]> {
+fn tables() -> Result<[(readme::Marks, String); 2]> {
     let numbers = measure()?;
     Ok([
-        (table::OPERATIONS, table::render(&numbers)?),
-        (table::CROWDS, table::render_crowds(&numbers)?),
+        (readme::OPERATIONS, table::render(&numbers)?),
+        (readme::CROWDS, table::render_crowds(&numbers)?),
     ])
 }
 
