@@ -13,25 +13,25 @@
 //! The domain is then paused as `createdomain` left it, and the caller unpauses it. Whatever fails, what was done before
 //! is undone: the console detached, the domain forgotten by the store and destroyed.
 
+mod failure;
+mod memory;
+mod shares;
+
 use alloc::vec::Vec;
-use core::fmt;
 use core::mem::offset_of;
 
-use guest_abi::addr::{Mfn, PAGE_SIZE, Pfn};
+use guest_abi::addr::{Mfn, Pfn};
 use guest_abi::domain::DomId;
 use guest_abi::domctl::{
-    AdjustDom, CPU_ANY, CreateDomain, DestroyDomain, Direction, Personality, PhysInfo, SchedId,
-    SetDomainMaxMem, SetDomainVmAssist,
+    CPU_ANY, CreateDomain, DestroyDomain, Personality, PhysInfo, SetDomainMaxMem, SetDomainVmAssist,
 };
 use guest_abi::elfnote::ImageFlags;
 use guest_abi::mmu::{Extended, MmuUpdate};
-use guest_abi::start_info::{CommandLineError, StartInfo};
+use guest_abi::start_info::StartInfo;
 use guest_abi::vm_assist::{AssistCmd, AssistType};
 use guest_image::builder::{BuildError, Builder, Ramdisk, StartState};
-use guest_image::error::ImageError;
 use guest_image::image::KernelImage;
-use guest_image::layout::{Layout, LayoutError, LayoutRequest};
-use guest_image::memory::BuildMemory;
+use guest_image::layout::{Layout, LayoutRequest};
 
 use crate::context;
 use crate::errno::{Errno, Result};
@@ -39,10 +39,12 @@ use crate::privileged::{Access, Privileged, Window};
 use crate::size::PAGE_KIB;
 use crate::weight;
 
+pub use failure::{Failure, Step};
+use memory::Memory;
+pub use shares::{scale_domain0, scheduling, set_weight};
+
 /// Which of the pages for rings is the store's, behind the console's.
 const STORE_RING: usize = 1;
-/// Frames that are mapped at a time while memory is filled.
-const WINDOW_FRAMES: usize = 64;
 /// Requests in one update call: a page of them.
 const BATCH: usize = 256;
 
@@ -79,95 +81,6 @@ pub struct Built {
     /// The console's port at the domain.
     pub console_port: u32,
 }
-
-/// What was being done when the hypervisor or the kernel refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the words below say it")]
-pub enum Step {
-    Create,
-    Inspect,
-    List,
-    Load,
-    Console,
-    Store,
-    Addresses,
-    Pin,
-    Limit,
-    Weight,
-    Assist,
-    Start,
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Create => "creating the domain",
-            Self::Inspect => "asking about the new domain",
-            Self::List => "listing its memory",
-            Self::Load => "writing its memory",
-            Self::Console => "attaching its console",
-            Self::Store => "telling the store of it",
-            Self::Addresses => "setting its machine-to-phys entries",
-            Self::Pin => "validating its page tables",
-            Self::Limit => "setting its memory limit",
-            Self::Weight => "setting its weight (sched=rrobin has none)",
-            Self::Assist => "switching on writable page tables",
-            Self::Start => "setting its first context",
-        })
-    }
-}
-
-/// Why there is no domain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// The kernel is no kernel for this hypervisor.
-    Image(ImageError),
-    /// Kernel, file system and tables do not fit.
-    Layout(LayoutError),
-    /// The command line cannot be passed on.
-    CommandLine(CommandLineError),
-    /// The initial file system has 4 GB or more.
-    RamdiskTooLarge,
-    /// The machine has not enough free memory.
-    NoMemory {
-        /// What the domain was to have.
-        wanted_kib: u64,
-        /// What there is, where the hypervisor says.
-        free_kib: Option<u64>,
-    },
-    /// The hypervisor gave fewer frames than were asked for.
-    ShortMemory,
-    /// A step was refused.
-    Refused(Step, Errno),
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Image(error) => error.fmt(f),
-            Self::Layout(error @ LayoutError::NotEnoughMemory { .. }) => {
-                write!(f, "{error}: give it more by --memory")
-            }
-            Self::Layout(error) => error.fmt(f),
-            Self::CommandLine(error) => error.fmt(f),
-            Self::RamdiskTooLarge => f.write_str("the initial file system has 4 GB or more"),
-            Self::NoMemory {
-                wanted_kib,
-                free_kib: Some(free),
-            } => write!(
-                f,
-                "not enough free memory: {wanted_kib} KiB wanted, {free} KiB free; destroy a domain, or shrink one by mem-set"
-            ),
-            Self::NoMemory { wanted_kib, .. } => write!(f, "not enough free memory: {wanted_kib} KiB wanted"),
-            Self::ShortMemory => {
-                f.write_str("the hypervisor lists less memory than the domain was created with")
-            }
-            Self::Refused(step, errno) => write!(f, "{step}: {errno}"),
-        }
-    }
-}
-
-impl core::error::Error for Failure {}
 
 /// Builds a domain.
 ///
@@ -342,12 +255,7 @@ impl<P: Privileged> Unfinished<'_, P> {
         frames: &[Mfn],
         start_info: &StartInfo,
     ) -> core::result::Result<StartState, Failure> {
-        let mut memory = Memory {
-            privileged: self.privileged,
-            id: self.id,
-            frames,
-            window: None,
-        };
+        let mut memory = Memory::new(self.privileged, self.id, frames);
         let ramdisk = if ramdisk.is_empty() {
             Ramdisk::None
         } else {
@@ -410,88 +318,5 @@ impl<P: Privileged> Unfinished<'_, P> {
     }
 }
 
-/// Sets a domain's share of the processor; its other parameters stay.
-///
-/// # Errors
-/// EINVAL where the scheduler has no weights; ESRCH.
-pub fn set_weight<P: Privileged>(privileged: &P, domain: DomId, weight: u32) -> Result<()> {
-    let mut params = scheduling(privileged, domain)?;
-    params.direction = Direction::PUT;
-    params.mcu_advance = weight::to_advance(weight);
-    privileged.control(&params).map(drop)
-}
-
-/// Gives Domain0 its share in the tools' scale, unless somebody said what it is to have; see [`weight`].
-///
-/// # Errors
-/// What the hypervisor answers; a scheduler without weights is none.
-pub fn scale_domain0<P: Privileged>(privileged: &P) -> Result<()> {
-    match scheduling(privileged, DomId::DOM0) {
-        Ok(params) if params.mcu_advance == weight::UNSAID_ADVANCE => {
-            set_weight(privileged, DomId::DOM0, weight::ORDINARY)
-        }
-        Ok(_) | Err(Errno::EINVAL) => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
-/// A domain's scheduling parameters.
-///
-/// # Errors
-/// EINVAL where the scheduler has none; ESRCH.
-pub fn scheduling<P: Privileged>(privileged: &P, domain: DomId) -> Result<AdjustDom> {
-    privileged.control(&AdjustDom {
-        sched_id: SchedId::BVT,
-        direction: Direction::GET,
-        domain,
-        ..AdjustDom::default()
-    })
-}
-
-/// The new domain's memory by its own frame numbers, some of it mapped: what is written comes mostly in order.
-struct Memory<'a, P: Privileged> {
-    privileged: &'a P,
-    id: DomId,
-    frames: &'a [Mfn],
-    window: Option<(usize, P::Window)>,
-}
-
-impl<P: Privileged> Memory<'_, P> {
-    /// The window that shows `pfn`, and where the frame begins in it.
-    fn reach(&mut self, pfn: Pfn) -> Result<(&mut P::Window, usize)> {
-        let first = pfn.index() / WINDOW_FRAMES * WINDOW_FRAMES;
-        if self.window.as_ref().is_none_or(|(shown, _)| *shown != first) {
-            // The old one goes before the new one comes.
-            self.window = None;
-            let end = (first + WINDOW_FRAMES).min(self.frames.len());
-            let frames = self.frames.get(first..end).ok_or(Errno::EFAULT)?;
-            self.window = Some((first, self.privileged.map(self.id, frames, Access::ReadWrite)?));
-        }
-        let (_, window) = self.window.as_mut().ok_or(Errno::EFAULT)?;
-        Ok((window, (pfn.index() - first) * PAGE_SIZE))
-    }
-}
-
-impl<P: Privileged> BuildMemory for Memory<'_, P> {
-    type Error = Errno;
-
-    fn mfn_of(&self, pfn: Pfn) -> Option<Mfn> {
-        self.frames.get(pfn.index()).copied()
-    }
-
-    fn write(&mut self, pfn: Pfn, offset: usize, bytes: &[u8]) -> Result<()> {
-        let (window, base) = self.reach(pfn)?;
-        window.write(base + offset, bytes);
-        Ok(())
-    }
-
-    fn zero(&mut self, pfn: Pfn, offset: usize, len: usize) -> Result<()> {
-        let (window, base) = self.reach(pfn)?;
-        window.zero(base + offset, len);
-        Ok(())
-    }
-}
-
 #[cfg(test)]
-#[path = "builder_tests.rs"]
 mod tests;
