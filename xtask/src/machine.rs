@@ -34,6 +34,8 @@ pub struct Machine {
     pub gdb: bool,
     /// What the machine's own software may ask of QEMU's monitor: see [`Monitor`].
     pub monitor: Vec<String>,
+    /// What QEMU's monitor is asked when the console first has a line with a text: the text, and the command.
+    pub reactions: Vec<(String, String)>,
     /// Devices of QEMU beside the usual ones.
     pub devices: Vec<String>,
 }
@@ -52,6 +54,7 @@ impl Default for Machine {
             icount: false,
             gdb: false,
             monitor: Vec::new(),
+            reactions: Vec::new(),
             devices: Vec::new(),
         }
     }
@@ -116,6 +119,7 @@ impl Machine {
             icount: args.icount,
             gdb: args.gdb,
             monitor: Vec::new(),
+            reactions: Vec::new(),
             devices: Vec::new(),
         })
     }
@@ -149,30 +153,46 @@ pub struct Running {
 }
 
 /// The emulator's monitor, for tests of what only hardware can do. A line `monitor: COMMAND` on the console has the
-/// command given, if it is one of those that the machine was described with.
+/// command given, if it is one of those that the machine was described with; other lines may have a command of their own.
 pub struct Monitor {
     commands: Vec<String>,
+    reactions: Vec<(String, String)>,
     input: Box<dyn Write + Send>,
 }
 
 impl Monitor {
-    /// The monitor that reads `input`, and what may be asked of it.
-    pub fn new(commands: Vec<String>, input: impl Write + Send + 'static) -> Self {
+    /// The monitor that reads `input`, what may be asked of it, and what it is asked behind which texts.
+    pub fn new(
+        commands: Vec<String>,
+        reactions: Vec<(String, String)>,
+        input: impl Write + Send + 'static,
+    ) -> Self {
         Self {
             commands,
+            reactions,
             input: Box::new(input),
         }
     }
 
     /// Looks at a line of the console.
     pub fn hear(&mut self, line: &str) {
-        let Some((_, asked)) = line.split_once("monitor: ") else {
-            return;
-        };
-        if self.commands.iter().any(|command| command == asked.trim()) {
-            // A monitor that is gone went with its machine.
-            let _ = writeln!(self.input, "{}", asked.trim()).and_then(|()| self.input.flush());
+        if let Some((_, asked)) = line.split_once("monitor: ")
+            && self.commands.iter().any(|command| command == asked.trim())
+        {
+            self.ask(asked.trim());
         }
+        let due: Vec<_> = self
+            .reactions
+            .extract_if(.., |(text, _)| line.contains(text.as_str()))
+            .collect();
+        for (_, command) in due {
+            self.ask(&command);
+        }
+    }
+
+    fn ask(&mut self, command: &str) {
+        // A monitor that is gone went with its machine.
+        let _ = writeln!(self.input, "{command}").and_then(|()| self.input.flush());
     }
 }
 
@@ -197,10 +217,22 @@ mod tests {
     #[test]
     fn only_what_the_machine_was_described_with_is_passed_on() {
         let line = Line::default();
-        let mut monitor = Monitor::new(vec!["nmi".into()], line.clone());
+        let mut monitor = Monitor::new(vec!["nmi".into()], Vec::new(), line.clone());
         for text in ["nmi", "monitor: quit", "monitor: nmi 7", "d0: monitor: nmi\r"] {
             monitor.hear(text);
         }
         assert_eq!(line.0.lock().unwrap().as_slice(), b"nmi\n");
+    }
+
+    #[test]
+    fn a_line_has_its_command_given_once() {
+        let line = Line::default();
+        let reactions = [("up", "down"), ("other", "no")];
+        let reactions = reactions.map(|(text, command)| (text.into(), command.into()));
+        let mut monitor = Monitor::new(Vec::new(), reactions.into(), line.clone());
+        for text in ["it is u", "it is up", "it is up"] {
+            monitor.hear(text);
+        }
+        assert_eq!(line.0.lock().unwrap().as_slice(), b"down\n");
     }
 }

@@ -44,10 +44,14 @@ pub fn start(machine: &Machine, image: &BootImage, work: &Path) -> Result<Runnin
         let symbols = crate::workspace::display(&image.hypervisor);
         eprintln!("waiting for: gdb {symbols} -ex 'target remote :{port}'");
     }
-    let monitor = if machine.monitor.is_empty() {
+    let monitor = if machine.monitor.is_empty() && machine.reactions.is_empty() {
         None
     } else {
-        Some(Monitor::new(machine.monitor.clone(), monitor(&mut command)?))
+        Some(Monitor::new(
+            machine.monitor.clone(),
+            machine.reactions.clone(),
+            monitor(&mut command)?,
+        ))
     };
     command
         .current_dir(work)

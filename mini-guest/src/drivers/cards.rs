@@ -4,8 +4,10 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;
 
+use super::e1000::on_pci::{self, OnPci};
+use super::e1000::{Model, RESET_NS};
 use super::found::Devices;
-use super::pci::Function;
+use super::pci::{self, Function};
 use super::virtio_net::VirtioNet;
 use crate::linux::Errno;
 use crate::net::registry::{Counted, Entry};
@@ -27,7 +29,8 @@ impl Devices {
     /// Sets up the driver for `function` and names the card; `None` where it is no card that we drive.
     pub(super) fn take_card(&mut self, function: &Function) -> Option<Result<&'static str, Errno>> {
         let info = &function.info;
-        if !VIRTIO_NET.contains(&(info.vendor_id, info.device_id)) {
+        let model = on_pci::model(info);
+        if model.is_none() && !VIRTIO_NET.contains(&(info.vendor_id, info.device_id)) {
             return None;
         }
         // A function that turns out not to be driven does not use its name up.
@@ -35,23 +38,54 @@ impl Devices {
         let entry = self.interfaces.add(&format!("net{number}"))?;
         // For a card that has no address.
         let mac = Mac::of_domain(0, number as u8);
-        let made = self.take(function, |at| VirtioNet::new(at, entry.clone(), mac));
-        Some(match made {
-            Ok(card) => {
-                self.add_card(entry, card);
-                Ok("virtio-net")
-            }
-            Err(errno) => {
-                self.interfaces.remove(entry.name());
-                Err(errno)
-            }
+        let taken = match model {
+            Some(model) => self.take_e1000(function, model, &entry, mac),
+            None => self.take_virtio(function, &entry, mac),
+        };
+        if taken.is_err() {
+            self.interfaces.remove(entry.name());
+        }
+        Some(taken)
+    }
+
+    fn take_virtio(
+        &mut self,
+        function: &Function,
+        entry: &Rc<Entry>,
+        mac: Mac,
+    ) -> Result<&'static str, Errno> {
+        let card = self.take(function, |at| VirtioNet::new(at, entry.clone(), mac))?;
+        self.add_card(entry, card);
+        Ok("virtio-net")
+    }
+
+    fn take_e1000(
+        &mut self,
+        function: &Function,
+        model: Model,
+        entry: &Rc<Entry>,
+        mac: Mac,
+    ) -> Result<&'static str, Errno> {
+        pci::enable(function.at);
+        let card = on_pci::reset(function.at, model)?;
+        self.lines.pause(RESET_NS);
+        let card = self.take(function, |_| {
+            Ok(OnPci::new(card.start(entry.clone(), mac)?, entry.clone()))
+        })?;
+        self.add_card(entry, card);
+        Ok(match model {
+            Model::I8254x => "e1000",
+            Model::I82574 => "e1000e",
         })
     }
 
-    fn add_card(&mut self, entry: Rc<Entry>, card: impl Interface + 'static) {
+    fn add_card(&mut self, entry: &Rc<Entry>, card: impl Interface + 'static) {
         let link = if entry.has_link() { "" } else { ", no cable" };
         println!("mini-guest: {}: {}{link}", entry.name(), card.mac());
         let interface = Box::new(Counted::new(card, entry.clone()));
-        self.cards.push(Card { entry, interface });
+        self.cards.push(Card {
+            entry: entry.clone(),
+            interface,
+        });
     }
 }

@@ -85,6 +85,14 @@ impl Lines {
         }
     }
 
+    /// Sleeps for `ns` nanoseconds and serves the lines meanwhile.
+    pub fn pause(&mut self, ns: u64) {
+        let end = time::now_ns() + ns;
+        while time::now_ns() < end {
+            self.wait(end);
+        }
+    }
+
     /// Numbers of the lines and how often each has fired.
     pub fn counts(&self) -> impl Iterator<Item = (u8, u64)> {
         self.lines.iter().map(|line| (line.number, line.count))

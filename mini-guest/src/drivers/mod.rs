@@ -9,6 +9,7 @@
 //! | `lines` | interrupts: one event port per line, shared by the devices on it |
 //! | `registers` | words of registers |
 //! | `ahci` | SATA disks |
+//! | [`e1000`] | Intel's gigabit cards |
 //! | `virtio` | what the drivers of virtio's devices share |
 //! | `virtio_block` | virtio's disk |
 //! | `virtio_net` | virtio's network card |
@@ -18,6 +19,7 @@
 //! Nothing is polled: a driver is called by the event of its device's line, and once when it is set up.
 
 pub mod class;
+pub mod e1000;
 
 #[cfg(target_os = "none")]
 pub mod ahci;

@@ -1,6 +1,7 @@
 //! System tests: the whole of it, as a person uses it. Keys go in at the console, and what the screen shows is judged.
 
 mod balloon;
+mod cards;
 mod consoles;
 mod crowd;
 mod disks;
@@ -64,6 +65,7 @@ pub fn tests(launcher: &Path) -> Vec<Test> {
     tests.extend(watching::tests(&launcher));
     tests.extend(crowd::tests());
     tests.extend(disks::tests());
+    tests.extend(cards::tests());
     for program in programs::CHECKERS {
         let name = format!("system::program_{program}");
         tests.push(Test::new(name.clone(), move || programs::checker(&name, program)));
