@@ -1,55 +1,38 @@
 //! Volumes that an enemy has written: every operation ends, with an error or without, and nothing panics.
 
-use alloc::rc::Rc;
-
 use proptest::prelude::*;
 
-use super::tests::{FIRST, SECTORS, formatted, run};
+use super::fixture::{FIRST, disk_of, formatted, mounted, try_mount};
 use super::*;
-use crate::block::Volume;
-use crate::block::cache::{Cache, LEAST};
-use crate::block::testing::TestDisk;
 
 /// Mounts a disk and does a little of everything.
 fn use_it(bytes: Vec<u8>) {
-    let disk = Rc::new(TestDisk::holding(bytes));
-    let volume = Volume {
-        device: disk.clone(),
-        cache: Rc::new(Cache::new(disk.clone(), LEAST)),
-        first: FIRST,
-        sectors: SECTORS,
-    };
-    let cache = volume.cache.clone();
-    let Ok(mount) = run(&disk, &cache, || Mount::new(volume.clone(), "x", false)) else {
+    let disk = disk_of(bytes);
+    let Ok(mount) = try_mount(&disk, false) else {
         return;
     };
-    let mut buffer = [0; 3000];
-    let _ = run(&disk, &cache, || mount.list(""));
-    let _ = run(&disk, &cache, || mount.list("dir"));
-    let _ = run(&disk, &cache, || mount.read("dir/file", 5000, &mut buffer));
-    let _ = run(&disk, &cache, || mount.write("dir/file", 7000, &[1; 3000]));
-    let _ = run(&disk, &cache, || mount.create("new", false));
-    let _ = run(&disk, &cache, || mount.write("new", 0, &[1; 3000]));
-    let _ = run(&disk, &cache, || mount.rename("new", "dir/other"));
-    let _ = run(&disk, &cache, || mount.remove("dir/file", false));
-    let _ = run(&disk, &cache, || mount.create("second", true));
+    let _ = mount.done(&disk, |mount| mount.list(""));
+    let _ = mount.done(&disk, |mount| mount.list("dir"));
+    let _ = mount.done(&disk, |mount| mount.read("dir/file", 5000, &mut [0; 3000]));
+    let _ = mount.done(&disk, |mount| mount.write("dir/file", 7000, &[1; 3000]));
+    let _ = mount.done(&disk, |mount| mount.create("new", false));
+    let _ = mount.done(&disk, |mount| mount.write("new", 0, &[1; 3000]));
+    let _ = mount.done(&disk, |mount| mount.rename("new", "dir/other"));
+    let _ = mount.done(&disk, |mount| mount.remove("dir/file", false));
+    let _ = mount.done(&disk, |mount| mount.create("second", true));
 }
 
 fn filled() -> Vec<u8> {
-    let disk = Rc::new(TestDisk::holding(formatted()));
-    let volume = Volume {
-        device: disk.clone(),
-        cache: Rc::new(Cache::new(disk.clone(), LEAST)),
-        first: FIRST,
-        sectors: SECTORS,
-    };
-    let cache = volume.cache.clone();
-    let mount = run(&disk, &cache, || Mount::new(volume.clone(), "x", false)).unwrap();
-    run(&disk, &cache, || mount.create("dir", true)).unwrap();
-    run(&disk, &cache, || mount.create("dir/file", false)).unwrap();
-    run(&disk, &cache, || mount.write("dir/file", 0, &[7; 9000])).unwrap();
-    let ticket = cache.begin_sync();
-    run(&disk, &cache, || cache.poll_sync(ticket).map_err(errno)).unwrap();
+    let disk = disk_of(formatted());
+    let mount = mounted(&disk);
+    mount.done(&disk, |mount| mount.create("dir", true)).unwrap();
+    mount
+        .done(&disk, |mount| mount.create("dir/file", false))
+        .unwrap();
+    mount
+        .done(&disk, |mount| mount.write("dir/file", 0, &[7; 9000]))
+        .unwrap();
+    mount.sync(&disk);
     disk.medium.borrow().clone()
 }
 
@@ -76,18 +59,11 @@ fn a_directory_in_circles_ends() {
         let at = start + (reserved + copy * table) * 512 + 2 * cluster;
         bytes[at..at + 2].copy_from_slice(&link);
     }
-    let disk = Rc::new(TestDisk::holding(bytes));
-    let volume = Volume {
-        device: disk.clone(),
-        cache: Rc::new(Cache::new(disk.clone(), LEAST)),
-        first: FIRST,
-        sectors: SECTORS,
-    };
-    let cache = volume.cache.clone();
-    let mount = run(&disk, &cache, || Mount::new(volume.clone(), "x", false)).unwrap();
-    assert_eq!(run(&disk, &cache, || mount.list("dir")), Err(Errno::EIO));
+    let disk = disk_of(bytes);
+    let mount = mounted(&disk);
+    assert_eq!(mount.done(&disk, |mount| mount.list("dir")), Err(Errno::EIO));
     assert_eq!(
-        run(&disk, &cache, || mount.write("dir/none", 0, b"x")),
+        mount.done(&disk, |mount| mount.write("dir/none", 0, b"x")),
         Err(Errno::EIO)
     );
 }

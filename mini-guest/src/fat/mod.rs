@@ -9,7 +9,9 @@
 //! |---|---|
 //! | `storage` | the crate's view of the volume: bytes in a transaction |
 //! | `clock` | times as FAT has them |
-//! | `mount` | a mounted volume and its operations |
+//! | `mount` | a mounted volume, and how an operation on it is a transaction |
+//! | `names` | names in directories: listed, made, removed, moved |
+//! | `files` | what is in files |
 //!
 //! # Limits
 //! Names are UTF-8 and without regard to case. There are no links, owners or permissions but "read-only". Files in use are neither
@@ -17,15 +19,20 @@
 //! several transactions, each of which leaves a file system in order.
 
 mod clock;
+mod files;
 mod mount;
+mod names;
 mod storage;
 
+#[cfg(test)]
+mod fixture;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod tests;
 
-pub use mount::{Entry, Mount, OpenName};
+pub use mount::Mount;
+pub use names::{Entry, OpenName};
 
 use crate::block::BlockError;
 use crate::block::cache::Missing;

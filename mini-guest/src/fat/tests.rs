@@ -1,132 +1,11 @@
 //! Volumes on disks whose reads fail and whose power goes, block by block.
 
-use alloc::rc::Rc;
-
-use axfatfs::{FatType, FormatVolumeOptions, IoBase, Read, Seek, SeekFrom, Write};
-
+use super::fixture::{FIRST, SECTORS, disk_of, formatted, mounted, try_mount};
 use super::*;
-use crate::block::cache::{Cache, LEAST};
-use crate::block::testing::TestDisk;
-use crate::block::{Device, Op, Volume};
+use crate::block::{Device, Op};
 
 /// Something done to a volume.
 type Operation = dyn Fn(&Mount) -> Result<(), Errno>;
-
-/// Sectors of the volume, and where it begins on the disk.
-pub(super) const SECTORS: u64 = 8192;
-pub(super) const FIRST: u64 = 63;
-
-/// Bytes in memory, for the crate's own formatting.
-struct Bytes<'a>(&'a mut [u8], usize);
-
-impl IoBase for Bytes<'_> {
-    type Error = ();
-}
-
-impl Read for Bytes<'_> {
-    fn read(&mut self, into: &mut [u8]) -> Result<usize, ()> {
-        let count = into.len().min(self.0.len() - self.1);
-        into[..count].copy_from_slice(&self.0[self.1..self.1 + count]);
-        self.1 += count;
-        Ok(count)
-    }
-}
-
-impl Write for Bytes<'_> {
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, ()> {
-        let count = bytes.len().min(self.0.len() - self.1);
-        self.0[self.1..self.1 + count].copy_from_slice(&bytes[..count]);
-        self.1 += count;
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> Result<(), ()> {
-        Ok(())
-    }
-}
-
-impl Seek for Bytes<'_> {
-    fn seek(&mut self, to: SeekFrom) -> Result<u64, ()> {
-        let at = match to {
-            SeekFrom::Start(at) => at as i64,
-            SeekFrom::Current(by) => self.1 as i64 + by,
-            SeekFrom::End(by) => self.0.len() as i64 + by,
-        };
-        self.1 = usize::try_from(at).map_err(drop)?;
-        Ok(self.1 as u64)
-    }
-}
-
-pub(super) fn formatted() -> Vec<u8> {
-    let mut disk = vec![0; (FIRST + SECTORS) as usize * 512];
-    let options = FormatVolumeOptions::new()
-        .fat_type(FatType::Fat16)
-        .bytes_per_cluster(512);
-    axfatfs::format_volume(&mut Bytes(&mut disk[FIRST as usize * 512..], 0), options).unwrap();
-    disk
-}
-
-/// A mounted volume on a disk.
-fn mounted(disk: &Rc<TestDisk>) -> Mount {
-    let volume = Volume {
-        device: disk.clone(),
-        cache: Rc::new(Cache::new(disk.clone(), LEAST)),
-        first: FIRST,
-        sectors: SECTORS,
-    };
-    let mount = run(disk, &volume.cache.clone(), || {
-        Mount::new(volume.clone(), "/dev/test", false)
-    });
-    mount.unwrap()
-}
-
-pub(super) fn run<R>(
-    disk: &TestDisk,
-    cache: &Cache,
-    mut work: impl FnMut() -> Result<R, Errno>,
-) -> Result<R, Errno> {
-    for _ in 0..10_000 {
-        match work() {
-            Err(Errno::EIOCBQUEUED) => {
-                assert!(disk.finish(0), "it waits for nothing");
-                cache.take_news();
-            }
-            other => return other,
-        }
-    }
-    panic!("no end");
-}
-
-impl Mount {
-    fn done<R>(&self, disk: &TestDisk, work: impl Fn(&Self) -> Result<R, Errno>) -> Result<R, Errno> {
-        run(disk, &self.volume().cache, || work(self))
-    }
-
-    fn write_all(&self, disk: &TestDisk, path: &str, bytes: &[u8]) {
-        let mut at = 0;
-        while at < bytes.len() {
-            at += self
-                .done(disk, |mount| mount.write(path, at as u64, &bytes[at..]))
-                .unwrap();
-        }
-    }
-
-    fn read_all(&self, disk: &TestDisk, path: &str) -> Result<Vec<u8>, Errno> {
-        let mut bytes = vec![0; self.done(disk, |mount| mount.entry(path))?.size as usize];
-        let count = self.done(disk, |mount| mount.read(path, 0, &mut bytes.clone()))?;
-        assert_eq!(count, bytes.len());
-        run(disk, &self.volume().cache, || self.read(path, 0, &mut bytes))?;
-        Ok(bytes)
-    }
-
-    fn sync(&self, disk: &TestDisk) {
-        let ticket = self.volume().cache.begin_sync();
-        run(disk, &self.volume().cache, || {
-            self.volume().cache.poll_sync(ticket).map_err(errno)
-        })
-        .unwrap();
-    }
-}
 
 fn pattern(len: usize, seed: u8) -> Vec<u8> {
     (0..len).map(|at| (at / 7) as u8 ^ seed).collect()
@@ -134,7 +13,7 @@ fn pattern(len: usize, seed: u8) -> Vec<u8> {
 
 #[test]
 fn files_and_directories_are_made_written_read_and_removed() {
-    let disk = Rc::new(TestDisk::holding(formatted()));
+    let disk = disk_of(formatted());
     let mount = mounted(&disk);
     let m = |work: &dyn Fn(&Mount) -> Result<(), Errno>| mount.done(&disk, work);
     m(&|mount| mount.create("A long directory's name", true)).unwrap();
@@ -144,7 +23,7 @@ fn files_and_directories_are_made_written_read_and_removed() {
     mount.write_all(&disk, path, &bytes);
     mount.sync(&disk);
     // Another kernel, with an empty cache.
-    let disk = Rc::new(TestDisk::holding(disk.medium.borrow().clone()));
+    let disk = disk_of(disk.medium.borrow().clone());
     let mount = mounted(&disk);
     assert_eq!(mount.read_all(&disk, path).unwrap(), bytes);
     let m = |work: &dyn Fn(&Mount) -> Result<(), Errno>| mount.done(&disk, work);
@@ -175,7 +54,7 @@ fn files_and_directories_are_made_written_read_and_removed() {
 
 #[test]
 fn files_grow_with_zeroes_and_shrink() {
-    let disk = Rc::new(TestDisk::holding(formatted()));
+    let disk = disk_of(formatted());
     let mount = mounted(&disk);
     mount.done(&disk, |mount| mount.create("f", false)).unwrap();
     mount
@@ -194,7 +73,7 @@ fn files_grow_with_zeroes_and_shrink() {
 
 #[test]
 fn a_full_volume_is_refused_and_stays_in_order() {
-    let disk = Rc::new(TestDisk::holding(formatted()));
+    let disk = disk_of(formatted());
     let mount = mounted(&disk);
     mount.done(&disk, |mount| mount.create("big", false)).unwrap();
     let part = pattern(32 * 1024, 1);
@@ -217,15 +96,7 @@ fn a_full_volume_is_refused_and_stays_in_order() {
 #[test]
 fn what_is_no_volume_is_refused() {
     for bytes in [vec![0; formatted().len()], vec![0xFF; formatted().len()]] {
-        let disk = Rc::new(TestDisk::holding(bytes));
-        let volume = Volume {
-            device: disk.clone(),
-            cache: Rc::new(Cache::new(disk.clone(), LEAST)),
-            first: FIRST,
-            sectors: SECTORS,
-        };
-        let cache = volume.cache.clone();
-        let result = run(&disk, &cache, || Mount::new(volume.clone(), "x", false).map(drop));
+        let result = try_mount(&disk_of(bytes), false).map(drop);
         assert_eq!(result, Err(Errno::EINVAL));
     }
 }
@@ -233,7 +104,7 @@ fn what_is_no_volume_is_refused() {
 /// Each read that making and writing a file needs fails once: the call fails, nothing of it is seen, and the next one succeeds.
 #[test]
 fn a_read_that_fails_at_any_point_undoes_the_operation() {
-    let mut base = Rc::new(TestDisk::holding(formatted()));
+    let mut base = disk_of(formatted());
     {
         let mount = mounted(&base);
         mount.done(&base, |mount| mount.create("dir", true)).unwrap();
@@ -252,7 +123,7 @@ fn a_read_that_fails_at_any_point_undoes_the_operation() {
     ];
     for (name, operation) in operations {
         for fails in 0.. {
-            base = Rc::new(TestDisk::holding(image.clone()));
+            base = disk_of(image.clone());
             let mount = mounted(&base);
             mount.volume().cache.forget();
             let mut reads = 0;
@@ -287,14 +158,14 @@ fn a_read_that_fails_at_any_point_undoes_the_operation() {
 /// Power goes after each block that is written: what was synced before is there, and the volume can be used.
 #[test]
 fn a_cut_after_any_block_keeps_what_was_synced() {
-    let disk = Rc::new(TestDisk::holding(formatted()));
+    let disk = disk_of(formatted());
     let mount = mounted(&disk);
     mount.done(&disk, |mount| mount.create("kept", false)).unwrap();
     mount.write_all(&disk, "kept", &pattern(20_000, 1));
     mount.sync(&disk);
     let image = disk.medium.borrow().clone();
     for cut in 0..200 {
-        let disk = Rc::new(TestDisk::holding(image.clone()));
+        let disk = disk_of(image.clone());
         let mount = mounted(&disk);
         mount.done(&disk, |mount| mount.create("new", false)).unwrap();
         mount.write_all(&disk, "new", &pattern(9000, 2));
@@ -323,7 +194,7 @@ fn a_cut_after_any_block_keeps_what_was_synced() {
             cache.take_news();
         }
         let is_whole = cache.poll_sync(ticket).is_ok();
-        let again = Rc::new(TestDisk::holding(medium));
+        let again = disk_of(medium);
         let mount = mounted(&again);
         assert_eq!(
             mount.read_all(&again, "kept").unwrap(),
@@ -342,16 +213,9 @@ fn a_cut_after_any_block_keeps_what_was_synced() {
 
 #[test]
 fn a_volume_on_a_read_only_disk_is_read() {
-    let disk = Rc::new(TestDisk::holding(formatted()));
-    let volume = Volume {
-        device: disk.clone(),
-        cache: Rc::new(Cache::new(disk.clone(), LEAST)),
-        first: FIRST,
-        sectors: SECTORS,
-    };
+    let disk = disk_of(formatted());
     assert_eq!(disk.info().sectors, FIRST + SECTORS);
-    let cache = volume.cache.clone();
-    let mount = run(&disk, &cache, || Mount::new(volume.clone(), "x", true)).unwrap();
+    let mount = try_mount(&disk, true).unwrap();
     assert_eq!(mount.done(&disk, |mount| mount.list("")).unwrap(), []);
     assert_eq!(
         mount.done(&disk, |mount| mount.create("x", false)),
