@@ -23,6 +23,14 @@ fn many(count: u32) -> Pair {
     pair
 }
 
+/// Writes the records that map all of them, one after the other.
+fn put_maps(world: &World, count: u32) {
+    for n in 0..count {
+        let record = map_at(1, 100 + n, WINDOW + 0x1000 * n, HOST);
+        put(world, RECORDS + MAP_BYTES * n, &record);
+    }
+}
+
 #[test]
 fn each_record_has_its_own_status() {
     let mut pair = many(4);
@@ -107,13 +115,7 @@ fn a_batch_pauses_between_records_and_goes_on_with_the_rest() {
     let mut pair = many(100);
     let world = &mut pair.world;
     world.machine.work.set(Work::Always);
-    for n in 0..100 {
-        put(
-            world,
-            RECORDS + MAP_BYTES * n,
-            &map_at(1, 100 + n, WINDOW + 0x1000 * n, HOST),
-        );
-    }
+    put_maps(world, 100);
     let mut args = [MAP, RECORDS, 100, 0x51, 0xD1];
     let mut pauses = 0;
     loop {
@@ -155,13 +157,7 @@ fn a_batch_in_a_multicall_goes_on_as_well() {
     let mut pair = many(100);
     let world = &mut pair.world;
     world.machine.work.set(Work::Always);
-    for n in 0..100 {
-        put(
-            world,
-            RECORDS + MAP_BYTES * n,
-            &map_at(1, 100 + n, WINDOW + 0x1000 * n, HOST),
-        );
-    }
+    put_maps(world, 100);
     let entry = Guest::va(39);
     put(world, entry, &[20u32, MAP, RECORDS, 100, 0, 0, 0, 0]);
     assert_eq!(world.call(13, [entry, 1, 0, 0, 0]), Ok(Outcome::Return(0)));

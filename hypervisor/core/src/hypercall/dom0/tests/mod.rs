@@ -3,7 +3,10 @@
 mod bench;
 mod commands;
 mod life;
+mod machine;
+mod random;
 mod refusals;
+mod shortage;
 mod steps;
 
 use super::*;
