@@ -275,6 +275,10 @@ impl<H: Host> Device for Frontend<H> {
         self.push();
         Ok(())
     }
+
+    fn is_gone(&self) -> bool {
+        self.is_gone.get()
+    }
 }
 
 /// How this frontend lays out its slots.

@@ -62,6 +62,8 @@ impl From<BlockError> for Missing {
 enum State {
     /// Being read.
     Reading,
+    /// Being read, and forgotten: what comes may be older than what somebody else wrote meanwhile.
+    Stale,
     /// As on the disk.
     Clean,
     /// Newer than the disk.
@@ -162,11 +164,12 @@ impl Cache {
         }
     }
 
-    /// Gives up all blocks that are as on the disk, since somebody else is going to write there.
+    /// Gives up all blocks that are as on the disk, since somebody else writes there.
     pub fn forget(&self) {
-        self.blocks
-            .borrow_mut()
-            .retain(|_, block| !matches!(block.state, State::Clean | State::Failed(_)));
+        let mut blocks = self.blocks.borrow_mut();
+        blocks.retain(|_, block| !matches!(block.state, State::Clean | State::Failed(_)));
+        let reading = blocks.values_mut().filter(|block| block.state == State::Reading);
+        reading.for_each(|block| block.state = State::Stale);
     }
 
     /// A value that grows with each call.
@@ -199,7 +202,7 @@ impl Cache {
             return Err(Missing::Wait);
         };
         match block.state {
-            State::Reading => Err(Missing::Wait),
+            State::Reading | State::Stale => Err(Missing::Wait),
             State::Failed(error) => {
                 blocks.remove(&index);
                 Err(error.into())

@@ -13,6 +13,7 @@
 //! | [`partition`], [`table`] | parts of a disk, and where they are written down |
 //! | [`cache`] | pages of a disk, and operations on them as a whole |
 //! | [`registry`] | the disks by name |
+//! | [`exports`] | which of them other domains use |
 //!
 //! Numbers of sectors are in units of [`SECTOR`] bytes everywhere, whatever the medium has.
 //!
@@ -27,6 +28,7 @@
 pub mod cache;
 pub mod check;
 pub mod client;
+pub mod exports;
 pub mod partition;
 pub mod ram;
 pub mod registry;
@@ -82,4 +84,9 @@ pub trait Device {
     /// # Errors
     /// What [`check::request`] refuses; [`BlockError::Busy`]; [`BlockError::Gone`].
     fn submit(&self, request: Box<Request>) -> Result<(), Refused>;
+
+    /// Whether it was taken away for good: every request fails.
+    fn is_gone(&self) -> bool {
+        false
+    }
 }

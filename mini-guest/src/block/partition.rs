@@ -10,6 +10,7 @@ pub struct Partition {
     whole: Rc<dyn Device>,
     first: u64,
     sectors: u64,
+    is_read_only: bool,
 }
 
 impl Partition {
@@ -21,16 +22,34 @@ impl Partition {
             whole,
             first,
             sectors,
+            is_read_only: false,
         })
+    }
+
+    /// All of a disk, not to be written.
+    #[must_use]
+    pub fn read_only(whole: Rc<dyn Device>) -> Self {
+        Self {
+            first: 0,
+            sectors: whole.info().sectors,
+            is_read_only: true,
+            whole,
+        }
     }
 }
 
 impl Device for Partition {
     fn info(&self) -> Info {
+        let whole = self.whole.info();
         Info {
             sectors: self.sectors,
-            ..self.whole.info()
+            is_read_only: whole.is_read_only || self.is_read_only,
+            ..whole
         }
+    }
+
+    fn is_gone(&self) -> bool {
+        self.whole.is_gone()
     }
 
     fn submit(&self, mut request: Box<Request>) -> Result<(), Refused> {

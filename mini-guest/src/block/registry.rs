@@ -3,8 +3,10 @@
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use super::cache::Cache;
+use super::exports::Exports;
 use super::partition::Partition;
 use super::{Device, SECTOR};
 
@@ -46,6 +48,8 @@ impl Volume {
 pub struct Disks {
     volumes: BTreeMap<u32, (String, Volume)>,
     next: u32,
+    /// Those that other domains use.
+    pub exports: Exports,
 }
 
 impl Disks {
@@ -90,6 +94,16 @@ impl Disks {
             self.next += 1;
         }
         is_new
+    }
+
+    /// Takes a disk away with its parts; gives their names.
+    pub fn remove(&mut self, name: &str) -> Vec<String> {
+        let Some(whole) = self.volume(name) else {
+            return Vec::new();
+        };
+        let is_of_it = |volume: &Volume| Rc::ptr_eq(&volume.cache, &whole.cache);
+        let gone = self.volumes.extract_if(.., |_, (_, volume)| is_of_it(volume));
+        gone.map(|(_, (name, _))| name).collect()
     }
 
     /// The disk with this name, for those who bring their own memory. What the cache of the kernel holds of it is not seen

@@ -136,10 +136,14 @@ impl Devices {
             }
             scan.take(bytes.as_deref());
         }
-        let (_, frames) = mm::frame_counts();
-        let blocks = (frames / CACHE_SHARE).min(MAX_CACHE) as usize;
-        let is_new = self.disks.add(name, disk, blocks);
+        let is_new = self.disks.add(name, disk, cache_blocks());
         assert!(is_new, "two disks {name}");
+        self.add_parts(name, &scan);
+    }
+
+    /// Adds what a disk's partition table says, and tells.
+    pub fn add_parts(&mut self, name: &str, scan: &Scan) {
+        let sectors = self.disks.volume(name).map_or(0, |disk| disk.sectors);
         let mut text = String::new();
         // A digit at the end of the disk's name needs something between.
         let joint = if name.ends_with(|c: char| c.is_ascii_digit()) {
@@ -197,6 +201,13 @@ impl Devices {
         }
         text
     }
+}
+
+/// Blocks that a disk's cache may have in this domain.
+#[must_use]
+pub fn cache_blocks() -> usize {
+    let (_, frames) = mm::frame_counts();
+    (frames / CACHE_SHARE).min(MAX_CACHE) as usize
 }
 
 /// Reads a few sectors, sleeping until they are there; `None` where that fails or takes too long.

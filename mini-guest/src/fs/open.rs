@@ -229,6 +229,11 @@ impl FileTable {
             .ok_or(Errno::EBADF)
     }
 
+    /// The open files.
+    pub fn iter(&self) -> impl Iterator<Item = &OpenFile> {
+        self.slots.iter().flatten().map(|descriptor| &*descriptor.file)
+    }
+
     /// Gives `file` the lowest free number from `least` on.
     ///
     /// # Errors

@@ -181,6 +181,14 @@ impl Fs {
         })
     }
 
+    /// Removes the file of a disk in `/dev`, if it is still there.
+    pub fn remove_disk(&self, name: &str) {
+        let path = [b"dev/", name.as_bytes()].concat();
+        let place = self.place_for(&path);
+        // Somebody may have removed it, or put something else there.
+        let _ = place.and_then(|place| self.unlink(&place));
+    }
+
     fn standard(&self, path: &[u8], mode: u32, body: impl FnOnce() -> Body) -> Result<(), Errno> {
         let place = self.place_for(path)?;
         match self.create(&place, mode, body()) {

@@ -14,6 +14,7 @@ use guest_abi::domain::DomId;
 
 use crate::blkif::judge::Piece;
 use crate::blkif::{Backend, Guest, Step};
+use crate::block::exports::Refusal;
 use crate::block::{Device, Info};
 use crate::events;
 use crate::mm::granted::GrantedPage;
@@ -25,6 +26,18 @@ use crate::xenbus::{Client, Keys};
 const ROOT: &str = "/local/domain/0/backend/vbd";
 /// Steps of one backend in its turn.
 const STEPS: usize = 16;
+
+/// Where the disks come from.
+pub trait DiskSource {
+    /// The disk of that name, from now on for the backend of directory `owner`.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    fn open(&mut self, owner: &str, name: &str, writes: bool) -> Result<Rc<dyn Device>, Refusal>;
+
+    /// Takes back what those have who are not to keep it.
+    fn keep(&mut self, keeps: &dyn Fn(&str) -> bool);
+}
 
 /// The frontend's domain, as a backend reaches it.
 struct Peer {
@@ -142,7 +155,7 @@ impl Backends {
     }
 
     /// Looks at the directories: new ones begin, ones that are gone end, the others do their next step.
-    pub fn look(&mut self, keys: &mut dyn Keys, find_disk: &dyn Fn(&str) -> Option<Rc<dyn Device>>) {
+    pub fn look(&mut self, keys: &mut dyn Keys, disks: &mut dyn DiskSource) {
         let found = directories(keys);
         let gone: Vec<String> = self
             .served
@@ -156,15 +169,20 @@ impl Backends {
                 end(&mut self.ending, &directory, served.live);
             }
         }
-        for directory in found {
+        // What was given back may be what another one waits for.
+        disks.keep(&|owner| {
+            found.iter().any(|directory| directory == owner)
+                || self.ending.iter().any(|(directory, _)| directory == owner)
+        });
+        for directory in &found {
             // What the disk still has of the last one could be done after what the next one does.
-            if self.ending.iter().any(|(ending, _)| *ending == directory) {
+            if self.ending.iter().any(|(ending, _)| ending == directory) {
                 continue;
             }
-            if !self.served.contains_key(&directory) {
-                self.begin(keys, &directory, find_disk);
+            if !self.served.contains_key(directory) {
+                self.begin(keys, directory, disks);
             }
-            let Some(served) = self.served.get_mut(&directory) else {
+            let Some(served) = self.served.get_mut(directory) else {
                 continue;
             };
             let mut actions = Actions {
@@ -172,7 +190,7 @@ impl Backends {
                 ending: &mut self.ending,
                 disk: &served.disk,
                 domain: DomId::new(served.back.domain),
-                directory: &directory,
+                directory,
             };
             // What the store refuses is seen at the next look.
             let _ = served.back.look(keys, &mut actions);
@@ -180,33 +198,37 @@ impl Backends {
         self.may_work = true;
     }
 
-    fn begin(
-        &mut self,
-        keys: &mut dyn Keys,
-        directory: &str,
-        find_disk: &dyn Fn(&str) -> Option<Rc<dyn Device>>,
-    ) {
+    fn begin(&mut self, keys: &mut dyn Keys, directory: &str, disks: &mut dyn DiskSource) {
         // It says which disk last of all; without that it is not complete.
         let Ok(name) = keys.read(&format!("{directory}/params")) else {
             return;
         };
-        let has_failed = keys.read(&format!("{directory}/error")).is_ok();
-        let Some(disk) = find_disk(&name) else {
-            if !has_failed {
-                let _ = keys.write(&format!("{directory}/error"), "there is no such disk");
+        let writes = keys
+            .read(&format!("{directory}/mode"))
+            .is_ok_and(|mode| mode == "w");
+        let error = format!("{directory}/error");
+        // Said once: writing it is a change, which would have us look again.
+        let mut refuse = |keys: &mut dyn Keys, why: &str| {
+            if keys.read(&error).is_ok_and(|said| said == why) {
+                return;
             }
-            return;
+            let _ = keys.write(&error, why);
+        };
+        let disk = match disks.open(directory, &name, writes) {
+            Ok(disk) => disk,
+            Err(Refusal::Wait) => return,
+            // It may be because of one that is about to go; then it is looked at again.
+            Err(Refusal::Because(_)) if !self.ending.is_empty() => return,
+            Err(Refusal::Because(why)) => return refuse(keys, why),
         };
         match Back::start(keys, directory) {
             Ok(back) => {
+                let _ = keys.remove(&error);
                 let _ = keys.watch(&back.frontend, directory);
                 let live = None;
                 self.served.insert(directory.into(), Served { back, disk, live });
             }
-            Err(_) if !has_failed => {
-                let _ = keys.write(&format!("{directory}/error"), "the keys do not say whose it is");
-            }
-            Err(_) => {}
+            Err(_) => refuse(keys, "the keys do not say whose it is"),
         }
     }
 

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::Kernel;
 use crate::block::cache::Missing;
 use crate::process::WaitFor;
-use crate::{println, time};
+use crate::{events, println, time};
 
 /// How long a power-off waits for the disks.
 const FLUSH_NS: u64 = 30 * time::NS_PER_SEC;
@@ -19,6 +19,9 @@ impl Kernel {
         }
         if any {
             self.wake(WaitFor::DISK);
+            self.exports_may_be_ready();
+            self.scan_disks();
+            self.disks_are_free();
         }
     }
 
@@ -47,8 +50,22 @@ impl Kernel {
                         println!("mini-guest: a disk does not answer; what it has not written is lost");
                         break;
                     }
-                    Err(Missing::Wait) => self.devices.lines.wait(deadline),
+                    Err(Missing::Wait) => self.wait_for_disks(deadline),
                 }
+            }
+        }
+    }
+
+    /// Sleeps until an event or until `deadline`; serves the disks, also those that other domains serve. Other events are lost.
+    fn wait_for_disks(&mut self, deadline: u64) {
+        // With the timer refused there is still the device.
+        let _ = time::set_timer(Some(deadline));
+        events::wait();
+        let mut ports = Vec::new();
+        events::poll(|port| ports.push(port));
+        for port in ports {
+            if !self.devices.lines.event(port) {
+                self.front_event(port);
             }
         }
     }

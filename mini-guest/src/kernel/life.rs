@@ -185,5 +185,6 @@ impl Kernel {
         self.consoles_closed();
         self.store_closed();
         self.sockets_closed();
+        self.disks_are_free();
     }
 }

@@ -21,7 +21,7 @@
 //! | `consoles` | those of other domains |
 //! | `net` | the TCP/IP stack: its interface, and when it is polled |
 //! | `disks` | the disks' events, and power-off |
-//! | `store`, `backends` | the store's connections, and the disks that Domain0 serves others |
+//! | `store`, `backends`, `exports` | the store's connections, and the disks that Domain0 serves others |
 //! | `store_ring`, `fronts` | the other domains' way to the store, and the disks that they are served |
 //! | [`crate::syscall`] | the system calls |
 
@@ -54,6 +54,7 @@ mod consoles;
 mod descriptors;
 mod disks;
 mod exec;
+mod exports;
 mod fault;
 mod fronts;
 mod life;

@@ -7,10 +7,8 @@
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::rc::Rc;
-use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::cell::RefCell;
 use core::mem::offset_of;
 use core::sync::atomic::Ordering;
 
@@ -23,9 +21,8 @@ use guest_abi::io::xenstore::{
 };
 
 use super::Kernel;
-use super::backends::Backends;
-use crate::block::Device;
-use crate::block::ram::RamDisk;
+use super::backends::{Backends, DiskSource};
+use super::exports::{Source, Users};
 use crate::events;
 use crate::linux::Errno;
 use crate::mm::window::ForeignPage;
@@ -37,8 +34,6 @@ use crate::xenbus::{Client, Keys, Session, Transport};
 const MAX_FILES: usize = 256;
 /// How often the backends look before others have their turn.
 const MAX_LOOKS: usize = 32;
-/// Megabytes of a disk of memory.
-const MAX_RAM_DISK: u64 = 1024;
 /// Why a connection is closed, as the ring page says it: its indices make no sense.
 const ERROR_INDICES: u32 = 2;
 /// Likewise: its messages make none.
@@ -59,8 +54,6 @@ struct Links {
     by_port: BTreeMap<u32, u16>,
 }
 
-type RamDisks = BTreeMap<String, Rc<dyn Device>>;
-
 /// The store with its connections.
 #[derive(Default)]
 pub struct Service {
@@ -70,8 +63,6 @@ pub struct Service {
     /// The kernel's own connection.
     own: Option<ConnectionId>,
     backends: Backends,
-    /// Disks of memory, by name.
-    disks: RamDisks,
 }
 
 /// The kernel's own way to its store: everything is answered at once.
@@ -256,7 +247,7 @@ impl Service {
     }
 
     /// Has the backends look at what changed, until nothing does.
-    fn look(&mut self) {
+    fn look(&mut self, disks: &mut dyn DiskSource) {
         let Some(connection) = self.own else {
             return;
         };
@@ -275,9 +266,7 @@ impl Service {
                     client: &mut client,
                     transport: &mut local,
                 };
-                let disks = RefCell::new(&mut self.disks);
-                self.backends
-                    .look(&mut keys, &|name| find_disk(&mut disks.borrow_mut(), name));
+                self.backends.look(&mut keys, disks);
             }
             self.backends.client = client;
             if !must {
@@ -317,21 +306,6 @@ impl Service {
     }
 }
 
-/// The disk of that name; `NAME:SIZE` is one of memory, which is made when it is asked for first.
-fn find_disk(disks: &mut RamDisks, name: &str) -> Option<Rc<dyn Device>> {
-    if let Some(disk) = disks.get(name) {
-        return Some(disk.clone());
-    }
-    let (_, megabytes) = name.strip_prefix("ram")?.split_once(':')?;
-    let megabytes: u64 = megabytes
-        .parse()
-        .ok()
-        .filter(|count| (1..=MAX_RAM_DISK).contains(count))?;
-    let disk: Rc<dyn Device> = Rc::new(RamDisk::new(&[], megabytes << 20));
-    disks.insert(name.into(), disk.clone());
-    Some(disk)
-}
-
 impl Kernel {
     /// An event came at `port`; `false` where it is no ring's of the store.
     pub(super) fn store_event(&mut self, port: u32) -> bool {
@@ -345,7 +319,15 @@ impl Kernel {
 
     /// Tells those who wait for the store, wherever they are.
     fn store_changed(&mut self) {
-        self.store.look();
+        let mut disks = Source {
+            disks: &mut self.devices.disks,
+            users: Users {
+                mounts: &self.mounts,
+                processes: &self.processes,
+            },
+            fs: &self.fs,
+        };
+        self.store.look(&mut disks);
         self.store.spread();
         self.wake(WaitFor::STORE);
     }
@@ -381,6 +363,11 @@ impl Kernel {
         if self.store.backends.must_look {
             self.store_changed();
         }
+    }
+
+    /// A disk has done something: one that was to be given away may be ready.
+    pub(super) fn exports_may_be_ready(&mut self) {
+        self.store.backends.must_look |= self.devices.disks.exports.are_waiting();
     }
 
     /// Something happened that they may have waited for.

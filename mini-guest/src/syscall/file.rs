@@ -147,6 +147,9 @@ impl Kernel {
                     if flags.can_write() && volume.cache.is_read_only() {
                         return Err(Errno::EROFS);
                     }
+                    if self.is_exported(&volume, flags.can_write()) {
+                        return Err(Errno::EBUSY);
+                    }
                     Ok(What::Volume(inode, volume))
                 }
                 Device::Tty | Device::Unknown(..) => Err(Errno::ENXIO),

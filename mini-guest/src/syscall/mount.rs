@@ -6,7 +6,7 @@ use super::Args;
 use crate::fat::Mount;
 use crate::fs::tree::{Follow, Node};
 use crate::fs::{Body, Device, DiskNode};
-use crate::kernel::{Kernel, SysResult};
+use crate::kernel::{Kernel, Stop, SysResult};
 use crate::linux::Errno;
 use crate::linux::file::AT_FDCWD;
 
@@ -55,6 +55,10 @@ impl Kernel {
         if self.mounts.iter().any(|(_, mount)| overlaps(mount)) {
             return Err(Errno::EBUSY.into());
         }
+        let writes = flags & READ_ONLY == 0 && !volume.cache.is_read_only();
+        if self.is_exported(&volume, writes) {
+            return Err(Errno::EBUSY.into());
+        }
         let name = alloc::string::String::from_utf8_lossy(&source).into_owned();
         let mount = Rc::new(Mount::new(volume, &name, flags & READ_ONLY != 0)?);
         *directory.mounted.borrow_mut() = Some(mount.clone());
@@ -77,9 +81,15 @@ impl Kernel {
         if mount.is_busy() {
             return Err(Errno::EBUSY.into());
         }
-        self.sync([mount.volume().cache.clone()].into())?;
+        let volume = mount.volume();
+        match self.sync([volume.cache.clone()].into()) {
+            // What is not written is lost: there is nowhere to write it to.
+            Err(Stop::Errno(Errno::EIO)) if volume.device.is_gone() => {}
+            other => drop(other?),
+        }
         *at.directory()?.mounted.borrow_mut() = None;
         self.mounts.retain(|(_, other)| !Rc::ptr_eq(other, &mount));
+        self.disks_are_free();
         Ok(0)
     }
 }

@@ -119,6 +119,7 @@ struct FrontLog {
     rings: u32,
     connected: Option<Properties>,
     is_gone: bool,
+    is_in_use: bool,
 }
 
 impl FrontActions for FrontLog {
@@ -138,6 +139,10 @@ impl FrontActions for FrontLog {
 
     fn disconnect(&mut self) {
         self.connected = None;
+    }
+
+    fn is_in_use(&self) -> bool {
+        self.is_in_use
     }
 
     fn give_up(&mut self) {

@@ -187,6 +187,9 @@ pub trait FrontActions {
     /// The backend is gone, and may come again: requests wait.
     fn disconnect(&mut self);
 
+    /// Whether somebody still uses the disk, so that it cannot be let go of when asked.
+    fn is_in_use(&self) -> bool;
+
     /// The disk is gone for good.
     fn give_up(&mut self);
 }
@@ -249,6 +252,8 @@ impl Front {
                 actions.connect(properties);
                 self.go(keys, XenbusState::CONNECTED)
             }
+            // Looked at again when nobody uses it any more.
+            XenbusState::CLOSING if actions.is_in_use() => Ok(()),
             XenbusState::CLOSING => {
                 actions.give_up();
                 self.go(keys, XenbusState::CLOSED)

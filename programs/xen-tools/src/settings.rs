@@ -9,7 +9,7 @@
 //! | `memory`, `maxmem` | megabytes, or a string with a unit (`"512K"`) | 16; as `memory` |
 //! | `cpu_weight` | 1 to 65535, 256 is an ordinary share | 256 |
 //! | `on_poweroff`, `on_reboot`, `on_crash` | `destroy`, `restart`, `preserve` | destroy, restart, destroy |
-//! | `disk` | a list of `"DISK"` or `"DISK,DEVICE"`: Domain0's name for the disk, the domain's (`xvda` to `xvdz`) | none |
+//! | `disk` | a list of `"DISK"` or `"DISK,DEVICE"` or `"DISK,DEVICE,r"`: Domain0's name for the disk, the domain's (`xvda` to `xvdz`), only to be read | none |
 //! | `console_show` | 1: its lines appear on Domain0's terminal, its name before each | 0 |
 //!
 //! Keys that say what is so anyway are accepted (`type = "pv"`, `vcpus = 1`, empty `vif`); other keys are
@@ -87,30 +87,44 @@ pub struct Disk {
     pub disk: String,
     /// The domain's name for it, or the first that is free.
     pub device: Option<String>,
+    /// The domain does not write there.
+    #[serde(default)]
+    pub is_read_only: bool,
 }
 
 impl Disk {
-    /// Reads `DISK[,DEVICE[,w]]`, where DISK may have `phy:` before it.
+    /// Reads `DISK[,DEVICE[,r|w]]`, where DISK may have `phy:` before it; without DEVICE the domain's first free name is taken.
     ///
     /// # Errors
     /// One line.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut words = text.split(',').map(str::trim);
         let disk = words.next().unwrap_or_default();
+        if disk.starts_with("file:") {
+            return Err(format!(
+                "`{text}`: files are no disks here; Domain0's disks and partitions are"
+            ));
+        }
         let disk = disk.strip_prefix("phy:").unwrap_or(disk);
+        let disk = disk.strip_prefix("/dev/").unwrap_or(disk);
         if disk.is_empty() {
             return Err(format!("`{text}` names no disk"));
         }
-        let device = words.next().map(String::from);
+        let device = words.next().filter(|name| !name.is_empty()).map(String::from);
         if let Some(device) = &device {
             device_number(device)?;
         }
-        match words.next() {
-            None | Some("w" | "rw") if words.next().is_none() => {}
-            _ => return Err(format!("`{text}`: it is DISK,DEVICE")),
-        }
+        let is_read_only = match words.next() {
+            None | Some("w" | "rw") if words.next().is_none() => false,
+            Some("r" | "ro") if words.next().is_none() => true,
+            _ => return Err(format!("`{text}`: it is DISK,DEVICE, and r or w behind that")),
+        };
         let disk = disk.into();
-        Ok(Self { disk, device })
+        Ok(Self {
+            disk,
+            device,
+            is_read_only,
+        })
     }
 }
 
@@ -343,10 +357,11 @@ mod tests {
             on_reboot: Action::Preserve,
             on_crash: Action::Restart,
             console_show: true,
-            disks: [("ram0:4", None), ("vda1", Some("xvdb"))]
-                .map(|(disk, device)| Disk {
+            disks: [("ram0:4", None, false), ("vda1", Some("xvdb"), true)]
+                .map(|(disk, device, is_read_only)| Disk {
                     disk: disk.into(),
                     device: device.map(String::from),
+                    is_read_only,
                 })
                 .into(),
             ..Settings::new("web", "mini-guest")

@@ -160,8 +160,15 @@ impl Cache {
     }
 
     fn ended(&self, run: &Run, result: Result<(), BlockError>) {
+        let mut blocks = self.blocks.borrow_mut();
         for index in run.blocks.clone() {
-            if let Some(block) = self.blocks.borrow_mut().get_mut(&index) {
+            if blocks
+                .get(&index)
+                .is_some_and(|block| block.state == State::Stale)
+            {
+                // Who wants it reads it anew.
+                blocks.remove(&index);
+            } else if let Some(block) = blocks.get_mut(&index) {
                 block.state = match (run.op, result) {
                     (Op::Read, Ok(())) => State::Clean,
                     (Op::Read, Err(error)) => State::Failed(error),
@@ -170,6 +177,7 @@ impl Cache {
                 };
             }
         }
+        drop(blocks);
         // A read ahead that failed is nobody's business.
         if run.op == Op::Read && result.is_err() {
             for index in run.blocks.start + 1..run.blocks.end {

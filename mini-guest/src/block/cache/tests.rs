@@ -274,3 +274,18 @@ proptest! {
         prop_assert!(*disk.medium.borrow() == model);
     }
 }
+
+#[test]
+fn what_is_being_read_is_forgotten_too() {
+    let disk = numbered(4);
+    let cache = cache(&disk);
+    let mut byte = [0];
+    assert_eq!(Transaction::new(&cache).read(0, &mut byte), Err(Missing::Wait));
+    cache.forget();
+    // The disk has answered before somebody else writes.
+    assert!(disk.finish(0));
+    disk.cached.borrow_mut()[0] = 0xEE;
+    assert_eq!(Transaction::new(&cache).write(5, &[1]), Err(Missing::Wait));
+    cache.take_completions();
+    assert_eq!(read(&disk, &cache, 0, 1), Ok(vec![0xEE]));
+}

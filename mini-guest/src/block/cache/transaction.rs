@@ -99,7 +99,7 @@ impl<'c> Transaction<'c> {
         let is_held = |index: &u64| {
             let blocks = cache.blocks.borrow();
             let state = blocks.get(index).map(|block| block.state);
-            matches!(state, Some(State::Reading | State::Writing))
+            matches!(state, Some(State::Reading | State::Stale | State::Writing))
         };
         if written.keys().any(is_held) {
             return Err(Missing::Wait);

@@ -21,8 +21,10 @@ const PATIENCE_MS: u32 = 5_000;
 const STEP_MS: u32 = 20;
 /// How often a transaction is begun again.
 const ATTEMPTS: u32 = 100;
-/// States of a half that has ended.
+/// State of a half that has ended.
 const CLOSED: &str = "6";
+/// State of a backend that nobody has looked at yet.
+const INITIALISING: &[u8] = b"1";
 
 fn backends(domain: u16) -> String {
     format!("/local/domain/0/backend/vbd/{domain}")
@@ -32,16 +34,13 @@ fn frontends(domain: u16) -> String {
     format!("/local/domain/{domain}/device/vbd")
 }
 
-/// `block-attach NAME DISK [DEVICE]`.
+/// `block-attach NAME DISK [DEVICE [r|w]]`.
 pub fn attach(words: &[&str]) -> Outcome {
-    let (name, disk, device) = match words {
-        [name, disk] => (name, disk, None),
-        [name, disk, device] => (name, disk, Some(*device)),
-        _ => return Err("two words are needed: the domain, and the disk; perhaps the device's name".into()),
+    let [name, disk @ ..] = words else {
+        return Err("words are needed: the domain, and the disk".into());
     };
-    let text = device.map_or(String::from(*disk), |device| format!("{disk},{device}"));
     let id = other_domain(name)?;
-    add(id, &Disk::parse(&text)?)
+    add(id, &Disk::parse(&disk.join(","))?)
 }
 
 fn other_domain(name: &str) -> core::result::Result<u16, String> {
@@ -52,10 +51,10 @@ fn other_domain(name: &str) -> core::result::Result<u16, String> {
     }
 }
 
-/// Writes the keys of a disk, all together; the halves of the driver see them.
+/// Writes the keys of a disk, all together; the halves of the driver see them. Waits until Domain0's kernel has said whether the domain can have it.
 ///
 /// # Errors
-/// One line.
+/// One line; no keys are left then.
 pub fn add(domain: u16, disk: &Disk) -> Outcome {
     let failed = |error: Errno| match error {
         Errno::EEXIST => "the domain has such a device already".to_string(),
@@ -63,13 +62,40 @@ pub fn add(domain: u16, disk: &Disk) -> Outcome {
     };
     let wanted = disk.device.as_deref().map(device_number).transpose()?;
     let mut store = Store::open().map_err(failed)?;
-    for _ in 0..ATTEMPTS {
-        match store.transaction(|store| write(store, domain, &disk.disk, wanted)) {
-            Err(Errno::EAGAIN) => {}
-            answer => return answer.map_err(failed),
+    let mut attempts = ATTEMPTS;
+    let number = loop {
+        match store.transaction(|store| write(store, domain, disk, wanted)) {
+            Err(Errno::EAGAIN) if attempts > 0 => attempts -= 1,
+            answer => break answer.map_err(failed)?,
         }
+    };
+    let refused = opened(&mut store, domain, number);
+    if refused.is_err() {
+        remove(&mut store, domain, number).map_err(failed)?;
     }
-    Err(failed(Errno::EAGAIN))
+    refused.map_err(|why| format!("{}: {why}", disk.disk))
+}
+
+/// Waits until the backend has its disk, or has said why not.
+fn opened(store: &mut Store, domain: u16, number: u32) -> Outcome {
+    let back = format!("{}/{number}", backends(domain));
+    for _ in 0..PATIENCE_MS / STEP_MS {
+        if let Ok(why) = store.read(&format!("{back}/error")) {
+            return Err(String::from_utf8_lossy(&why).into_owned());
+        }
+        if store.read(&format!("{back}/state")).as_deref() != Ok(INITIALISING) {
+            return Ok(());
+        }
+        clock::sleep_ms(STEP_MS);
+    }
+    Err("Domain0's kernel does not take it".into())
+}
+
+fn remove(store: &mut Store, domain: u16, number: u32) -> Result<()> {
+    for directory in [backends(domain), frontends(domain)] {
+        store.remove(&format!("{directory}/{number}"))?;
+    }
+    Ok(())
 }
 
 fn numbers(store: &mut Store, domain: u16) -> Result<Vec<u32>> {
@@ -80,7 +106,7 @@ fn numbers(store: &mut Store, domain: u16) -> Result<Vec<u32>> {
     Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
 }
 
-fn write(store: &mut Store, domain: u16, disk: &str, wanted: Option<u32>) -> Result<()> {
+fn write(store: &mut Store, domain: u16, disk: &Disk, wanted: Option<u32>) -> Result<u32> {
     let taken = numbers(store, domain)?;
     let all = ('a'..='z').filter_map(|letter| device_number(&format!("xvd{letter}")).ok());
     let number = match wanted {
@@ -116,10 +142,10 @@ fn write(store: &mut Store, domain: u16, disk: &str, wanted: Option<u32>) -> Res
                 ("frontend", front.as_str()),
                 ("frontend-id", &domain_text),
                 ("dev", &name),
-                ("mode", "w"),
+                ("mode", if disk.is_read_only { "r" } else { "w" }),
                 ("online", "1"),
                 ("state", "1"),
-                ("params", disk),
+                ("params", &disk.disk),
             ],
         ),
     ] {
@@ -131,7 +157,7 @@ fn write(store: &mut Store, domain: u16, disk: &str, wanted: Option<u32>) -> Res
             store.set_perms(&path, &perms)?;
         }
     }
-    Ok(())
+    Ok(number)
 }
 
 /// `block-detach [--force] NAME DEVICE`.
@@ -157,11 +183,7 @@ pub fn detach(words: &[&str]) -> Outcome {
             "{name} has no disk `{device}`; `block-list` shows those there are"
         ));
     }
-    let (back, front) = (
-        format!("{}/{number}", backends(domain)),
-        format!("{}/{number}", frontends(domain)),
-    );
-    let state = format!("{back}/state");
+    let state = format!("{}/{number}/state", backends(domain));
     let mut is_closed = store.read(&state).map_err(failed)? == CLOSED.as_bytes();
     if !is_closed && !force {
         store.write(&state, b"5").map_err(failed)?;
@@ -176,10 +198,7 @@ pub fn detach(words: &[&str]) -> Outcome {
             return Err(format!("{name} does not let go of it; --force takes it"));
         }
     }
-    for path in [&back, &front] {
-        store.remove(path).map_err(failed)?;
-    }
-    Ok(())
+    remove(&mut store, domain, number).map_err(failed)
 }
 
 /// `block-list [NAME…]`.

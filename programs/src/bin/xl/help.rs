@@ -47,7 +47,7 @@ const COMMANDS: &[Command] = &[
             "--maxmem SIZE          how much it may ask for later",
             "--weight N             its share of the processor; 256 is the ordinary one",
             "--on-poweroff ACTION, --on-reboot ACTION, --on-crash ACTION   destroy, restart or preserve",
-            "--disk DISK[,DEVICE]   a disk, as for block-attach; several are possible",
+            "--disk DISK[,DEVICE[,r|w]]   a disk, as for block-attach; several are possible",
             "--show                 its console's lines appear here, its name before each",
             "--paused, -p           leave it paused",
             "--console, -c          go to its console at once",
@@ -119,11 +119,12 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         names: &["block-attach"],
-        takes: "NAME|ID DISK [DEVICE]",
+        takes: "NAME|ID DISK [DEVICE [r|w]]",
         does: "Gives a domain a disk",
         more: &[
-            "DISK is one of Domain0's, or ramN:M, M megabytes of Domain0's memory.",
+            "DISK is one of Domain0's disks or partitions, or ramN:M, M megabytes of Domain0's memory.",
             "DEVICE is the domain's name for it, xvda to xvdz; the first that is free without it.",
+            "r: only to be read. One domain may write to a disk, or several may read; Domain0 counts too.",
         ],
         run: block::attach,
     },
@@ -131,7 +132,10 @@ const COMMANDS: &[Command] = &[
         names: &["block-detach"],
         takes: "[--force] NAME|ID DEVICE",
         does: "Takes a disk from a domain",
-        more: &["--force does not wait for the domain to let go of it."],
+        more: &[
+            "A domain lets go of a disk when nothing of it is mounted or open there.",
+            "--force does not wait for that.",
+        ],
         run: block::detach,
     },
     Command {

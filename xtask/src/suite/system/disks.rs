@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Bytes of a sector.
-const SECTOR: u64 = 512;
+pub(super) const SECTOR: u64 = 512;
 /// Sectors of the disk; first sector and sectors of its second partition, which holds the volume.
 const DISK: u64 = 131_072;
 const PART: (u64, u64) = (40_000, 80_000);
@@ -42,7 +42,7 @@ pub fn tests() -> Vec<Test> {
 }
 
 /// Runs a program of the host and gives what it prints.
-fn host<A: AsRef<OsStr>>(name: &str, arguments: &[A]) -> Result<String, Stop> {
+pub(super) fn host<A: AsRef<OsStr>>(name: &str, arguments: &[A]) -> Result<String, Stop> {
     let program = tools::find_program(&[name]).unwrap_or_else(|| PathBuf::from(name));
     let output = Command::new(program).args(arguments).output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -53,6 +53,19 @@ fn host<A: AsRef<OsStr>>(name: &str, arguments: &[A]) -> Result<String, Stop> {
         output.status
     );
     Ok(text)
+}
+
+/// An MBR with these partitions: first sector and sectors.
+pub(super) fn table(parts: &[(u64, u64)]) -> [u8; SECTOR as usize] {
+    let mut table = [0; SECTOR as usize];
+    for (index, (first, count)) in parts.iter().enumerate() {
+        let at = 446 + 16 * index;
+        table[at + 4] = 0x0C;
+        table[at + 8..at + 12].copy_from_slice(&(*first as u32).to_le_bytes());
+        table[at + 12..at + 16].copy_from_slice(&(*count as u32).to_le_bytes());
+    }
+    table[510..].copy_from_slice(&[0x55, 0xAA]);
+    table
 }
 
 /// A disk with an MBR whose second partition is a volume with one file.
@@ -81,17 +94,9 @@ fn make(dir: &Path, width: &str) -> Result<PathBuf, Stop> {
             "::From the host.txt".as_ref(),
         ],
     )?;
-    let mut table = [0; SECTOR as usize];
-    for (index, (first, count)) in [(2048, 30_000), PART].into_iter().enumerate() {
-        let at = 446 + 16 * index;
-        table[at + 4] = 0x0C;
-        table[at + 8..at + 12].copy_from_slice(&(first as u32).to_le_bytes());
-        table[at + 12..at + 16].copy_from_slice(&(count as u32).to_le_bytes());
-    }
-    table[510..].copy_from_slice(&[0x55, 0xAA]);
     let mut file = File::create(&disk)?;
     file.set_len(DISK * SECTOR)?;
-    file.write_all(&table)?;
+    file.write_all(&table(&[(2048, 30_000), PART]))?;
     file.seek(SeekFrom::Start(PART.0 * SECTOR))?;
     file.write_all(&std::fs::read(&volume)?)?;
     Ok(disk)

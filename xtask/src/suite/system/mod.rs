@@ -10,6 +10,7 @@ mod endings;
 mod keys;
 mod programs;
 mod session;
+mod split;
 mod store;
 mod templates;
 mod watching;
@@ -66,6 +67,7 @@ pub fn tests(launcher: &Path) -> Vec<Test> {
     tests.extend(crowd::tests());
     tests.extend(disks::tests());
     tests.extend(cards::tests());
+    tests.extend(split::tests(&launcher));
     for program in programs::CHECKERS {
         let name = format!("system::program_{program}");
         tests.push(Test::new(name.clone(), move || programs::checker(&name, program)));

@@ -1,0 +1,199 @@
+//! Disks of other domains: one disk of the machine, made and checked by the host's tools, with a partition for each of two domains.
+
+use super::disks::{SECTOR, host, table};
+use super::domains::{PROMPT, prepare};
+use crate::suite::command_line::{Finished, dialog};
+use crate::suite::{Outcome, Stop, Test, fixture};
+use crate::tools::Tool;
+use crate::{check, initrd};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Sectors of the disk, and its partitions: first sector and sectors. The third one nobody may touch.
+const DISK: u64 = 100_000;
+const PARTS: [(u64, u64); 3] = [(2048, 40_000), (42_048, 40_000), (82_048, 1000)];
+/// What the host writes to a volume.
+const FROM_HOST: &str = "a line from the host";
+/// What is in the partition that nobody may touch.
+const UNTOUCHED: u8 = 0xA5;
+
+/// The tests.
+pub fn tests(launcher: &Arc<Path>) -> Vec<Test> {
+    let launcher = Arc::clone(launcher);
+    vec![Test::new("system::two_domains_share_a_disk", move || {
+        two_domains(&launcher)
+    })]
+}
+
+/// What a domain does with its volume in the first boot.
+fn writer(device: &str) -> String {
+    format!(
+        "mkdir /mnt\nmount /dev/{device} /mnt\ncat '/mnt/from the host.txt'\ncp /bin/sh /mnt/a-long-name.bin\n\
+         mkdir /mnt/Directory\necho written by {device} >/mnt/Directory/line\nls -l /mnt\ncat /mnt/Directory/line\n\
+         wc -c /dev/{device}\necho done-$?\nexec sleep 1000\n"
+    )
+}
+
+/// What it does in the second.
+fn reader(device: &str) -> String {
+    format!(
+        "mkdir /mnt\nmount -r /dev/{device} /mnt\ncat /mnt/directory/line\necho done-$?\nexec sleep 1000\n"
+    )
+}
+
+/// The initial file system of the domains, with these scripts.
+fn archive(dir: &Path) -> Result<PathBuf, Stop> {
+    let tree = fixture::copied_program_tree()?;
+    for (name, script) in [
+        ("write-one", writer("xvda")),
+        ("write-two", writer("xvdb")),
+        ("read-one", reader("xvda")),
+        ("read-two", reader("xvdb")),
+    ] {
+        std::fs::write(tree.path().join("etc").join(name), script)?;
+    }
+    let archive = dir.join("split.cpio");
+    initrd::from_user(tree.path(), &archive)?;
+    Ok(archive)
+}
+
+fn make_disk(dir: &Path) -> Result<PathBuf, Stop> {
+    let (path, volume, text) = (dir.join("disk"), dir.join("volume"), dir.join("text"));
+    std::fs::write(&text, format!("{FROM_HOST}\n"))?;
+    let mut disk = File::create(&path)?;
+    disk.set_len(DISK * SECTOR)?;
+    disk.write_all(&table(&PARTS))?;
+    for (first, sectors) in &PARTS[..2] {
+        File::create(&volume)?.set_len(sectors * SECTOR)?;
+        host("mkfs.vfat", &["-F".as_ref(), "16".as_ref(), volume.as_os_str()])?;
+        let arguments = [
+            "-i".as_ref(),
+            volume.as_os_str(),
+            text.as_os_str(),
+            "::From the host.txt".as_ref(),
+        ];
+        host("mcopy", &arguments)?;
+        disk.seek(SeekFrom::Start(first * SECTOR))?;
+        disk.write_all(&std::fs::read(&volume)?)?;
+    }
+    let (first, sectors) = PARTS[2];
+    disk.seek(SeekFrom::Start(first * SECTOR))?;
+    disk.write_all(&vec![UNTOUCHED; (sectors * SECTOR) as usize])?;
+    Ok(path)
+}
+
+/// The bytes of a partition.
+fn part(disk: &Path, (first, sectors): (u64, u64)) -> Result<Vec<u8>, Stop> {
+    let mut file = File::open(disk)?;
+    file.seek(SeekFrom::Start(first * SECTOR))?;
+    let mut bytes = vec![0; (sectors * SECTOR) as usize];
+    file.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn create(name: &str, disk: &str, script: &str) -> String {
+    format!(
+        "create {name} --kernel mini-guest --initrd split.cpio --memory 24M --show --disk {disk} \
+         --append \"-- /bin/sh /etc/{script}\"\n"
+    )
+}
+
+fn boot(launcher: &Path, disk: &Path, archive: &Path, steps: &[(&str, &[u8])]) -> Result<Finished, Stop> {
+    let (disk, archive) = (disk.display().to_string(), archive.display().to_string());
+    let arguments = [
+        "--timeout",
+        "300",
+        "--disk",
+        &disk,
+        "--dom0",
+        ",autostart=no",
+        "--module",
+        &archive,
+    ];
+    let finished = dialog(launcher, &arguments, steps)?;
+    fixture::keep_log("system::two_domains_share_a_disk", &finished.output)?;
+    finished.expect_status(0)
+}
+
+/// Each domain mounts its partition, reads what the host wrote and writes; what Domain0 and others may not have at the same time is refused;
+/// the host checks and reads the volumes; in a second boot the domains read what they wrote.
+fn two_domains(launcher: &Path) -> Outcome {
+    prepare()?;
+    fixture::need(&[Tool::Dosfstools, Tool::Mtools])?;
+    let dir = tempfile::tempdir()?;
+    let (disk, archive) = (make_disk(dir.path())?, archive(dir.path())?);
+    let (one, two) = (
+        create("one", "vda1", "write-one"),
+        create("two", "vda2,xvdb", "write-two"),
+    );
+    let refused = format!(
+        "mkdir /mnt\nmount /dev/vda1 /mnt\nhexdump /dev/vda2\nblock-attach two vda\nblock-attach two vda1\n{}\
+         mount -r /dev/vda3 /mnt && block-attach two vda3; umount /mnt\nblock-list\nshutdown --wait one two; echo ended-$?\n",
+        create("three", "vda2", "write-one")
+    );
+    let after = "mount -r /dev/vda1 /mnt; cat /mnt/directory/line; umount /mnt\npoweroff\n";
+    let steps: [(&str, &[u8]); 5] = [
+        (PROMPT, one.as_bytes()),
+        ("one: done-0", two.as_bytes()),
+        ("two: done-0", refused.as_bytes()),
+        ("ended-0", after.as_bytes()),
+        ("written by xvda", b""),
+    ];
+    let bytes_of = |device: &str, (_, sectors): (u64, u64)| format!("{} /dev/{device}", sectors * SECTOR);
+    let (size_one, size_two) = (bytes_of("xvda", PARTS[0]), bytes_of("xvdb", PARTS[1]));
+    boot(launcher, &disk, &archive, &steps)?.expect_output(&[
+        &format!("one: {FROM_HOST}"),
+        "one: written by xvda",
+        &size_one,
+        &format!("two: {FROM_HOST}"),
+        "two: written by xvdb",
+        &size_two,
+        "mount: /dev/vda1: ",
+        "hexdump: /dev/vda2: ",
+        "vda: another device of a domain is on it already",
+        "vda1: another device of a domain is on it already",
+        "vda2: another device of a domain is on it already",
+        "vda3: this domain has it mounted or open",
+    ])?;
+    let tree = fixture::copied_program_tree()?;
+    let program = std::fs::read(tree.path().join("bin/sh"))?;
+    for (device, extent) in [("xvda", PARTS[0]), ("xvdb", PARTS[1])] {
+        let (volume, copy) = (dir.path().join("after"), dir.path().join("copy"));
+        std::fs::write(&volume, part(&disk, extent)?)?;
+        let arguments: [&OsStr; 3] = ["-n".as_ref(), "-v".as_ref(), volume.as_os_str()];
+        host("fsck.vfat", &arguments)?;
+        let arguments: [&OsStr; 3] = ["-i".as_ref(), volume.as_os_str(), "::Directory/line".as_ref()];
+        let line = host("mtype", &arguments)?;
+        check!(line == format!("written by {device}\n"), "{device}: {line:?}");
+        let arguments = [
+            "-n".as_ref(),
+            "-i".as_ref(),
+            volume.as_os_str(),
+            "::a-long-name.bin".as_ref(),
+            copy.as_os_str(),
+        ];
+        host("mcopy", &arguments)?;
+        check!(
+            std::fs::read(&copy)? == program,
+            "{device}: the copied program differs"
+        );
+        std::fs::remove_file(&copy)?;
+    }
+    let untouched = part(&disk, PARTS[2])?.iter().all(|byte| *byte == UNTOUCHED);
+    check!(untouched, "somebody wrote beyond its partition");
+    let (one, two) = (
+        create("one", "vda1,xvda,r", "read-one"),
+        create("two", "vda2,xvdb", "read-two"),
+    );
+    let steps: [(&str, &[u8]); 5] = [
+        (PROMPT, one.as_bytes()),
+        ("one: written by xvda", b""),
+        ("one: done-0", two.as_bytes()),
+        ("two: written by xvdb", b""),
+        ("two: done-0", b"destroy one two\npoweroff\n"),
+    ];
+    boot(launcher, &disk, &archive, &steps).map(drop)
+}
