@@ -131,7 +131,7 @@ fn two_domains(launcher: &Path) -> Outcome {
     );
     let refused = format!(
         "mkdir /mnt\nmount /dev/vda1 /mnt\nhexdump /dev/vda2\nblock-attach two vda\nblock-attach two vda1\n{}\
-         mount -r /dev/vda3 /mnt && block-attach two vda3; umount /mnt\nblock-list\nshutdown --wait one two; echo ended-$?\n",
+         sleep 1000 </dev/vda3 &\nblock-attach two vda3\nblock-list\nshutdown --wait one two; echo ended-$?\n",
         create("three", "vda2", "write-one")
     );
     let after = "mount -r /dev/vda1 /mnt; cat /mnt/directory/line; umount /mnt\npoweroff\n";
