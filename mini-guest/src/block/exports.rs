@@ -144,9 +144,13 @@ impl Exports {
 
     /// Takes back what those have who are not to keep it.
     pub fn keep(&mut self, keeps: impl Fn(&str) -> bool) {
-        for (_, export) in self.0.extract_if(.., |owner, _| !keeps(owner)) {
-            export.volume.cache.forget();
-        }
+        self.0.retain(|owner, export| {
+            let stays = keeps(owner);
+            if !stays {
+                export.volume.cache.forget();
+            }
+            stays
+        });
     }
 }
 

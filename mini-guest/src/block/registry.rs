@@ -101,9 +101,15 @@ impl Disks {
         let Some(whole) = self.volume(name) else {
             return Vec::new();
         };
-        let is_of_it = |volume: &Volume| Rc::ptr_eq(&volume.cache, &whole.cache);
-        let gone = self.volumes.extract_if(.., |_, (_, volume)| is_of_it(volume));
-        gone.map(|(_, (name, _))| name).collect()
+        let mut gone = Vec::new();
+        self.volumes.retain(|_, (name, volume)| {
+            let is_of_it = Rc::ptr_eq(&volume.cache, &whole.cache);
+            if is_of_it {
+                gone.push(core::mem::take(name));
+            }
+            !is_of_it
+        });
+        gone
     }
 
     /// The disk with this name, for those who bring their own memory. What the cache of the kernel holds of it is not seen

@@ -225,10 +225,14 @@ impl Fronts {
         self.is_closing = false;
         let mut devices = core::mem::take(&mut self.devices);
         let found = self.keys().list(ROOT).unwrap_or_default();
-        for (_, mut device) in devices.extract_if(.., |name, _| !found.contains(name)) {
-            device.actions(false).1.give_up();
-            self.note(&mut device);
-        }
+        devices.retain(|number, device| {
+            let stays = found.contains(number);
+            if !stays {
+                device.actions(false).1.give_up();
+                self.note(device);
+            }
+            stays
+        });
         for number in found {
             if !devices.contains_key(&number)
                 && let Some(device) = self.begin(&number)
