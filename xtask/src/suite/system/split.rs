@@ -1,7 +1,7 @@
 //! Disks of other domains: one disk of the machine, made and checked by the host's tools, with a partition for each of two domains.
 
 use super::disks::{SECTOR, host, table};
-use super::domains::{PROMPT, prepare};
+use super::session::{PROMPT, prepare};
 use crate::suite::command_line::{Finished, dialog};
 use crate::suite::{Outcome, Stop, Test, fixture};
 use crate::tools::Tool;
