@@ -190,7 +190,8 @@ impl Monitor {
         }
     }
 
-    fn ask(&mut self, command: &str) {
+    /// Gives the monitor a command.
+    pub fn ask(&mut self, command: &str) {
         // A monitor that is gone went with its machine.
         let _ = writeln!(self.input, "{command}").and_then(|()| self.input.flush());
     }

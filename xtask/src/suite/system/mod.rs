@@ -7,6 +7,7 @@ mod crowd;
 mod disks;
 mod domains;
 mod endings;
+mod keyboard;
 mod keys;
 mod programs;
 mod session;
@@ -63,6 +64,7 @@ pub fn tests(launcher: &Path) -> Vec<Test> {
     tests.extend(store::tests());
     tests.extend(balloon::tests());
     tests.extend(keys::tests(&launcher));
+    tests.extend(keyboard::tests());
     tests.extend(watching::tests(&launcher));
     tests.extend(crowd::tests());
     tests.extend(disks::tests());
