@@ -66,6 +66,20 @@ pub enum Step {
     Broken,
 }
 
+/// What the last step did: where a backend can be killed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Point {
+    /// Nothing yet.
+    #[default]
+    Begun,
+    /// It took a request from the ring, and mapped it or answered that it makes no sense.
+    Took,
+    /// It gave requests to the disk.
+    Submitted,
+    /// It answered requests that the disk had done.
+    Answered,
+}
+
 /// What a backend has done so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -126,6 +140,8 @@ pub struct Backend<G: Guest> {
     /// The device takes no more before something of its is done.
     is_full: bool,
     is_broken: bool,
+    is_killed: bool,
+    point: Point,
     counters: Counters,
 }
 
@@ -146,6 +162,8 @@ impl<G: Guest> Backend<G> {
             last_id: 0,
             is_full: false,
             is_broken: false,
+            is_killed: false,
+            point: Point::Begun,
             counters: Counters::default(),
         }
     }
@@ -167,6 +185,18 @@ impl<G: Guest> Backend<G> {
         self.is_broken = true;
     }
 
+    /// As if its domain had died here: nothing more is answered either. It goes when the device has nothing of it any more.
+    pub fn kill(&mut self) {
+        self.is_broken = true;
+        self.is_killed = true;
+    }
+
+    /// What the last step did.
+    #[must_use]
+    pub fn point(&self) -> Point {
+        self.point
+    }
+
     /// The device may take more now: something of it is done, perhaps somebody else's.
     pub fn device_has_room(&mut self) {
         self.is_full = false;
@@ -176,6 +206,7 @@ impl<G: Guest> Backend<G> {
     pub fn step(&mut self) -> Step {
         if let Some(completion) = self.client.take() {
             self.is_full = false;
+            self.point = Point::Answered;
             self.complete(completion);
             return Step::More;
         }
@@ -188,12 +219,14 @@ impl<G: Guest> Backend<G> {
                 return Step::Broken;
             }
             Ok(Some(slot)) => {
+                self.point = Point::Took;
                 self.take(slot);
                 return Step::More;
             }
             Ok(None) => {}
         }
         if !self.is_full && self.submit() {
+            self.point = Point::Submitted;
             return Step::More;
         }
         match self.ring.check_requests(self.page.indices()) {
@@ -297,6 +330,11 @@ impl<G: Guest> Backend<G> {
         let Some(parts) = self.under_way.remove(&completion.id) else {
             return;
         };
+        if self.is_killed {
+            let mappings = parts.into_iter().map(|part| part.mappings);
+            mappings.for_each(|mappings| self.guest.unmap(mappings));
+            return;
+        }
         match completion.result {
             Ok(()) => self.finish(parts, BlkStatus::OKAY),
             Err(error) => self.failed(parts, error),

@@ -24,7 +24,7 @@ pub mod frontend;
 pub mod judge;
 pub mod ring;
 
-pub use backend::{Backend, Counters, Guest, Mapping, Step};
+pub use backend::{Backend, Counters, Guest, Mapping, Point, Step};
 pub use frontend::{Frontend, Host};
 pub use ring::{Layout, RingPage};
 

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use guest_abi::domain::DomId;
 
 use crate::blkif::judge::Piece;
-use crate::blkif::{Backend, Guest, Step};
+use crate::blkif::{Backend, Guest, Point, Step};
 use crate::block::exports::Refusal;
 use crate::block::{Device, Info};
 use crate::events;
@@ -78,6 +78,91 @@ struct Served {
     back: Back,
     disk: Rc<dyn Device>,
     live: Option<Backend<Peer>>,
+    /// It was killed: the next one begins from what the store says.
+    was_killed: bool,
+    /// Where it is to be killed.
+    kills: Option<Kills>,
+    /// Steps that it has done since it was connected.
+    steps: u64,
+}
+
+/// Kills that were asked for: after one step of the backend, after two steps of the next one, and so on.
+struct Kills {
+    done: u64,
+    wanted: u64,
+    /// How often after each kind of step: taken, submitted, answered.
+    after: [u64; 3],
+}
+
+impl Served {
+    fn new(back: Back, disk: Rc<dyn Device>) -> Self {
+        Self {
+            back,
+            disk,
+            live: None,
+            was_killed: false,
+            kills: None,
+            steps: 0,
+        }
+    }
+
+    /// Does up to `count` steps; whether there is more.
+    fn turn(&mut self, count: usize) -> bool {
+        let Some(backend) = self.live.as_mut().filter(|_| !self.was_killed) else {
+            return false;
+        };
+        backend.device_has_room();
+        for _ in 0..count {
+            if backend.step() != Step::More {
+                return false;
+            }
+            self.steps += 1;
+            if let Some(kills) = &mut self.kills
+                && kills.done < kills.wanted
+                && self.steps > kills.done
+            {
+                kills.done += 1;
+                match backend.point() {
+                    Point::Begun | Point::Took => kills.after[0] += 1,
+                    Point::Submitted => kills.after[1] += 1,
+                    Point::Answered => kills.after[2] += 1,
+                }
+                self.was_killed = true;
+                return true;
+            }
+        }
+        true
+    }
+
+    /// Does what the key `restart` asks for.
+    fn obey(&mut self, keys: &mut dyn Keys) {
+        let key = format!("{}/restart", self.back.directory);
+        let Ok(order) = keys.read(&key) else {
+            return;
+        };
+        let _ = keys.remove(&key);
+        match order.parse() {
+            Ok(0) => self.was_killed = true,
+            Ok(wanted) => {
+                self.kills = Some(Kills {
+                    done: 0,
+                    wanted,
+                    after: [0; 3],
+                });
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Says how often it was killed, and after what.
+    fn tell_kills(&self, keys: &mut dyn Keys) {
+        let Some(Kills { done, after, .. }) = &self.kills else {
+            return;
+        };
+        let [taken, submitted, answered] = after;
+        let text = format!("{done}: taken {taken}, submitted {submitted}, answered {answered}");
+        let _ = keys.write(&format!("{}/kills", self.back.directory), &text);
+    }
 }
 
 /// All backends.
@@ -185,6 +270,20 @@ impl Backends {
             let Some(served) = self.served.get_mut(directory) else {
                 continue;
             };
+            served.obey(keys);
+            if served.was_killed {
+                kill(&mut self.ending, directory, served.live.take());
+                if self.ending.iter().any(|(ending, _)| ending == directory) {
+                    continue;
+                }
+                served.tell_kills(keys);
+                let Ok(back) = Back::start(keys, directory) else {
+                    continue;
+                };
+                served.back = back;
+                served.was_killed = false;
+                served.steps = 0;
+            }
             let mut actions = Actions {
                 live: &mut served.live,
                 ending: &mut self.ending,
@@ -225,8 +324,7 @@ impl Backends {
             Ok(back) => {
                 let _ = keys.remove(&error);
                 let _ = keys.watch(&back.frontend, directory);
-                let live = None;
-                self.served.insert(directory.into(), Served { back, disk, live });
+                self.served.insert(directory.into(), Served::new(back, disk));
             }
             Err(_) => refuse(keys, "the keys do not say whose it is"),
         }
@@ -237,10 +335,9 @@ impl Backends {
         if !core::mem::take(&mut self.may_work) {
             return;
         }
-        let live = self.served.values_mut().filter_map(|served| served.live.as_mut());
-        for backend in live {
-            backend.device_has_room();
-            self.may_work |= turn(backend);
+        for served in self.served.values_mut() {
+            self.may_work |= served.turn(STEPS);
+            self.must_look |= served.was_killed;
         }
         let before = self.ending.len();
         for (_, backend) in &mut self.ending {
@@ -259,6 +356,14 @@ fn end(ending: &mut Vec<(String, Backend<Peer>)>, directory: &str, backend: Opti
         if backend.in_flight() > 0 {
             ending.push((directory.into(), backend));
         }
+    }
+}
+
+/// Ends a backend without another answer, now or when the disk has nothing of it any more.
+fn kill(ending: &mut Vec<(String, Backend<Peer>)>, directory: &str, backend: Option<Backend<Peer>>) {
+    if let Some(mut backend) = backend {
+        backend.kill();
+        end(ending, directory, Some(backend));
     }
 }
 

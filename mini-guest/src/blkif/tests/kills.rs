@@ -142,6 +142,10 @@ impl Log {
 
     /// Ends the backend where it is, as its domain or its keeper would: the device ends what it has, in any order.
     fn kill(&mut self, rng: &mut Random) {
+        // Its domain dies with it, or lives and takes what the disk answers.
+        let events = self.world.between.events.get();
+        let is_taken = random(rng, 2) == 0;
+        self.world.back().kill();
         let queued = self.world.disk.queue.borrow().len();
         for left in (1..=queued).rev() {
             let which = random(rng, left as u32) as usize;
@@ -152,7 +156,13 @@ impl Log {
                 assert!(self.world.disk.finish(which));
             }
         }
+        while is_taken && self.world.back().step() == Step::More {}
         self.world.back = None;
+        assert_eq!(
+            self.world.between.events.get(),
+            events,
+            "nothing more is answered"
+        );
         assert_eq!(
             self.world.between.mapped(),
             0,

@@ -23,6 +23,8 @@ const STEP_MS: u32 = 20;
 const ATTEMPTS: u32 = 100;
 /// State of a half that has ended.
 const CLOSED: &str = "6";
+/// State of a half that works.
+const CONNECTED: &[u8] = b"4";
 /// State of a backend that nobody has looked at yet.
 const INITIALISING: &[u8] = b"1";
 
@@ -199,6 +201,80 @@ pub fn detach(words: &[&str]) -> Outcome {
         }
     }
     remove(&mut store, domain, number).map_err(failed)
+}
+
+/// `block-restart [--kills COUNT] [NAME [DEVICE]]`.
+pub fn restart(words: &[&str]) -> Outcome {
+    let (mut kills, mut plain) = (0_u32, Vec::new());
+    let mut words = Words::new(words);
+    while let Some(word) = words.take()? {
+        match word {
+            Word::Option(option @ "kills") => {
+                let text = words.value(option)?;
+                kills = text.parse().map_err(|_| format!("`{text}` is no number"))?;
+            }
+            Word::Option(option) => return Err(unknown(option)),
+            Word::Plain(word) => plain.push(word),
+        }
+    }
+    let (names, device) = match plain[..] {
+        [] => (&[][..], None),
+        [_] => (&plain[..], None),
+        [_, device] => (
+            &plain[..1],
+            Some(device.parse().or_else(|_| device_number(device))?),
+        ),
+        _ => return Err("two words at most: the domain, and the device".into()),
+    };
+    let failed = |error: Errno| format!("keys of the disks: {error}");
+    let known = domains::select(&Host::open()?, names)?;
+    let mut store = Store::open().map_err(failed)?;
+    let mut asked = Vec::new();
+    for domain in known {
+        let id = domain.id().raw();
+        let numbers = numbers(&mut store, id).map_err(failed)?.into_iter();
+        for number in numbers.filter(|number| device.is_none_or(|device| device == *number)) {
+            let back = format!("{}/{number}", backends(id));
+            let _ = store.remove(&format!("{back}/kills"));
+            store
+                .write(&format!("{back}/restart"), kills.to_string().as_bytes())
+                .map_err(failed)?;
+            asked.push(back);
+        }
+    }
+    if asked.is_empty() {
+        return Err("there is no such disk; `block-list` shows those there are".into());
+    }
+    asked
+        .iter()
+        .try_for_each(|back| restarted(&mut store, back, kills))
+}
+
+/// Waits until a backend is connected again, after all the kills.
+fn restarted(store: &mut Store, back: &str, kills: u32) -> Outcome {
+    let mut seen = (Vec::new(), Vec::new());
+    let mut patience = PATIENCE_MS / STEP_MS;
+    while patience > 0 {
+        let mut key = |name| store.read(&format!("{back}/{name}")).unwrap_or_default();
+        let now = (key("state"), key("kills"));
+        let done = String::from_utf8_lossy(&now.1).into_owned();
+        let count = done.split(':').next().and_then(|count| count.parse().ok());
+        if now.0 == CONNECTED && count.unwrap_or(0) >= kills {
+            if kills > 0 {
+                println!("killed {done}");
+            }
+            return Ok(());
+        }
+        // As long as something happens it is not in vain.
+        patience = if now == seen {
+            patience - 1
+        } else {
+            PATIENCE_MS / STEP_MS
+        };
+        seen = now;
+        clock::sleep_ms(STEP_MS);
+    }
+    Err(format!("{back}: not connected again"))
 }
 
 /// `block-list [NAME…]`.

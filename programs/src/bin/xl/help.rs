@@ -139,6 +139,13 @@ const COMMANDS: &[Command] = &[
         run: block::detach,
     },
     Command {
+        names: &["block-restart"],
+        takes: "[--kills COUNT] [NAME|ID [DEVICE]]",
+        does: "Kills the backends of disks and starts new ones; domains go on",
+        more: &["--kills COUNT kills so many times: after one step of work, then after two, and so on."],
+        run: block::restart,
+    },
+    Command {
         names: &["block-list"],
         takes: "[NAME|ID...]",
         does: "Lists the disks of domains",

@@ -15,6 +15,7 @@ use guest_abi::io::console::{CONTROL_SHUTDOWN, MEMORY_TARGET, SHUTDOWN_POWEROFF,
 use programs::{clock, file, io, println};
 use xen_tools::options::{Word, Words, unknown};
 use xen_tools::privileged::{Access, Privileged, Window};
+use xen_tools::settings::Action;
 use xen_tools::size::{self, PAGE_KIB};
 
 use crate::Outcome;
@@ -83,6 +84,11 @@ fn wait_for_end(host: &Host, known: &Known) -> Outcome {
         })
     });
     if ended {
+        // What it had, its disks for example, is free when the daemon has put it away; without a daemon it stays.
+        let is_kept = known.record.as_ref().is_none_or(|record| {
+            [record.settings.on_poweroff, record.settings.on_reboot].contains(&Action::Preserve)
+        });
+        let _ = is_kept || wait_until(|| host.info(id).map_or(true, |info| info.domain != id));
         Ok(())
     } else {
         Err(format!(

@@ -23,9 +23,11 @@ const UNTOUCHED: u8 = 0xA5;
 /// The tests.
 pub fn tests(launcher: &Arc<Path>) -> Vec<Test> {
     let launcher = Arc::clone(launcher);
-    vec![Test::new("system::two_domains_share_a_disk", move || {
-        two_domains(&launcher)
-    })]
+    let other = Arc::clone(&launcher);
+    vec![
+        Test::new("system::two_domains_share_a_disk", move || two_domains(&launcher)),
+        Test::new("system::fifty_kills_of_a_backend", move || kills(&other)),
+    ]
 }
 
 /// What a domain does with its volume in the first boot.
@@ -52,6 +54,7 @@ fn archive(dir: &Path) -> Result<PathBuf, Stop> {
         ("write-two", writer("xvdb")),
         ("read-one", reader("xvda")),
         ("read-two", reader("xvdb")),
+        ("log", "disklog write /dev/xvda\n".into()),
     ] {
         std::fs::write(tree.path().join("etc").join(name), script)?;
     }
@@ -101,7 +104,12 @@ fn create(name: &str, disk: &str, script: &str) -> String {
     )
 }
 
-fn boot(launcher: &Path, disk: &Path, archive: &Path, steps: &[(&str, &[u8])]) -> Result<Finished, Stop> {
+fn boot(
+    name: &str,
+    launcher: &Path,
+    (disk, archive): (&Path, &Path),
+    steps: &[(&str, &[u8])],
+) -> Result<Finished, Stop> {
     let (disk, archive) = (disk.display().to_string(), archive.display().to_string());
     let arguments = [
         "--timeout",
@@ -114,13 +122,14 @@ fn boot(launcher: &Path, disk: &Path, archive: &Path, steps: &[(&str, &[u8])]) -
         &archive,
     ];
     let finished = dialog(launcher, &arguments, steps)?;
-    fixture::keep_log("system::two_domains_share_a_disk", &finished.output)?;
+    fixture::keep_log(name, &finished.output)?;
     finished.expect_status(0)
 }
 
 /// Each domain mounts its partition, reads what the host wrote and writes; what Domain0 and others may not have at the same time is refused;
 /// the host checks and reads the volumes; in a second boot the domains read what they wrote.
 fn two_domains(launcher: &Path) -> Outcome {
+    let name = "system::two_domains_share_a_disk";
     prepare()?;
     fixture::need(&[Tool::Dosfstools, Tool::Mtools])?;
     let dir = tempfile::tempdir()?;
@@ -144,7 +153,7 @@ fn two_domains(launcher: &Path) -> Outcome {
     ];
     let bytes_of = |device: &str, (_, sectors): (u64, u64)| format!("{} /dev/{device}", sectors * SECTOR);
     let (size_one, size_two) = (bytes_of("xvda", PARTS[0]), bytes_of("xvdb", PARTS[1]));
-    boot(launcher, &disk, &archive, &steps)?.expect_output(&[
+    boot(name, launcher, (&disk, &archive), &steps)?.expect_output(&[
         &format!("one: {FROM_HOST}"),
         "one: written by xvda",
         &size_one,
@@ -195,5 +204,97 @@ fn two_domains(launcher: &Path) -> Outcome {
         ("two: written by xvdb", b""),
         ("two: done-0", b"destroy one two\npoweroff\n"),
     ];
-    boot(launcher, &disk, &archive, &steps).map(drop)
+    boot(name, launcher, (&disk, &archive), &steps).map(drop)
+}
+
+/// Kills, and records of the program `disklog`: how many, and how many pages of the disk one takes.
+const KILLS: u64 = 50;
+const RECORDS: u32 = 48;
+const PAGE: usize = 4096;
+
+/// The backend is killed after one step, then after two, and so on, while a domain keeps a log on its disk; a second disk comes and goes
+/// meanwhile. The log's records are judged here: none is damaged, or older than what the domain was told to be on the disk.
+fn kills(launcher: &Path) -> Outcome {
+    let name = "system::fifty_kills_of_a_backend";
+    prepare()?;
+    let dir = tempfile::tempdir()?;
+    let (disk, archive) = (dir.path().join("disk"), archive(dir.path())?);
+    let pages = (0..PARTS[0].1 as usize * SECTOR as usize / PAGE).map(|page| page as u32);
+    let content: Vec<u8> = pages
+        .flat_map(|page| page.to_le_bytes().repeat(PAGE / 4))
+        .collect();
+    let mut file = File::create(&disk)?;
+    file.set_len(DISK * SECTOR)?;
+    file.write_all(&table(&PARTS))?;
+    file.seek(SeekFrom::Start(PARTS[0].0 * SECTOR))?;
+    file.write_all(&content)?;
+    drop(file);
+    let logger = create("logger", "vda1", "log");
+    let orders = format!(
+        "block-restart logger; echo restart-$?\nblock-attach logger ram0:4\nblock-restart --kills {KILLS} logger xvda; echo kills-$?\n\
+         block-detach logger xvdb; echo detach-$?\n"
+    );
+    let steps: [(&str, &[u8]); 4] = [
+        (PROMPT, logger.as_bytes()),
+        ("logger: disklog: 1 passes are on the disk", orders.as_bytes()),
+        ("detach-0", b""),
+        // It goes on.
+        (
+            "passes are on the disk",
+            b"shutdown --wait logger\ndisklog check /dev/vda1; echo check-$?\npoweroff\n",
+        ),
+    ];
+    let finished = boot(name, launcher, (&disk, &archive), &steps)?.expect_output(&[
+        "restart-0",
+        "kills-0",
+        "detach-0",
+        "check-0",
+    ])?;
+    let output = &finished.output;
+    let told = output.lines().filter_map(|line| {
+        let (_, rest) = line.split_once("logger: disklog: ")?;
+        rest.split_once(" passes")?.0.parse::<u32>().ok()
+    });
+    let told = told.max().unwrap_or(0);
+    let killed = output
+        .lines()
+        .find_map(|line| line.trim_end().strip_prefix("killed "));
+    let counts: Vec<u64> = killed
+        .unwrap_or_default()
+        .split(|c: char| !c.is_ascii_digit())
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    let seen = fixture::tail(output);
+    check!(
+        matches!(counts[..], [KILLS, taken, submitted, answered]
+            if taken > 0 && submitted > 0 && answered > 0 && taken + submitted + answered == KILLS),
+        "killed {killed:?}\n{seen}"
+    );
+    check!(told > 8, "it did not go on: {told} passes\n{seen}");
+    let bytes = part(&disk, PARTS[0])?;
+    for number in 0..RECORDS {
+        let at = 2 * number as usize * PAGE;
+        let words: Vec<u32> = bytes[at..at + PAGE]
+            .chunks_exact(4)
+            .map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]))
+            .collect();
+        let pass = words[1];
+        let sum = number.wrapping_mul(0x9E37_79B1) ^ pass.wrapping_mul(0x85EB_CA6B).rotate_left(13);
+        let expected = [number, pass, sum];
+        check!(
+            words.iter().eq(expected.iter().cycle().take(words.len())),
+            "record {number} is damaged: {:x?}",
+            &words[..6]
+        );
+        check!(
+            pass >= told,
+            "record {number} is of pass {pass}; {told} had been acknowledged"
+        );
+    }
+    let others = 2 * RECORDS as usize * PAGE;
+    check!(
+        bytes[others..] == content[others..],
+        "what nobody wrote has changed"
+    );
+    Ok(())
 }
