@@ -40,6 +40,25 @@ pub struct Machine {
     pub devices: Vec<String>,
 }
 
+impl Machine {
+    /// QEMU's, otherwise as is usual.
+    pub fn qemu(boot: Boot, chipset: Chipset) -> Self {
+        Self {
+            boot,
+            chipset,
+            ..Self::default()
+        }
+    }
+
+    /// Bochs's: it has one chipset, and its firmware is a BIOS.
+    pub fn bochs() -> Self {
+        Self {
+            emulator: Emulator::Bochs,
+            ..Self::qemu(Boot::Bios, Chipset::Pc)
+        }
+    }
+}
+
 impl Default for Machine {
     fn default() -> Self {
         Self {

@@ -9,7 +9,7 @@ use super::command_line::{Finished, Stdin, launch};
 use super::{Outcome, Stop, Test, fixture};
 use crate::boot_image::BootImage;
 use crate::check;
-use crate::cli::{Boot, Chipset, Emulator};
+use crate::cli::{Boot, Chipset};
 use crate::keyboard::Keyboard;
 use crate::machine::Machine;
 use crate::status::{Ending, Verdict};
@@ -47,17 +47,8 @@ pub fn tests(launcher: &Path) -> Vec<Test> {
 
 /// Each way to boot with each chipset it has.
 fn machines() -> Vec<(&'static str, Machine)> {
-    let qemu = |boot, chipset| Machine {
-        boot,
-        chipset,
-        ..Machine::default()
-    };
-    let bochs = Machine {
-        emulator: Emulator::Bochs,
-        boot: Boot::Bios,
-        chipset: Chipset::Pc,
-        ..Machine::default()
-    };
+    let qemu = Machine::qemu;
+    let bochs = Machine::bochs();
     vec![
         ("direct_q35", qemu(Boot::Direct, Chipset::Q35)),
         ("direct_pc", qemu(Boot::Direct, Chipset::Pc)),

@@ -20,7 +20,7 @@ use super::command_line::{Stdin, launch};
 use super::{Outcome, Stop, Test, coverage, fixture};
 use crate::boot_image::BootImage;
 use crate::check;
-use crate::cli::{Boot, Chipset, Emulator};
+use crate::cli::{Boot, Chipset};
 use crate::console::Record;
 use crate::keyboard::Keyboard;
 use crate::machine::Machine;
@@ -83,21 +83,12 @@ pub fn tests(launcher: &Path) -> Vec<Test> {
 
 /// Machines that Domain0 must come up on, with hypervisor arguments.
 fn machines() -> Vec<(&'static str, Machine, &'static str)> {
-    let qemu = |boot, chipset| Machine {
-        boot,
-        chipset,
-        ..Machine::default()
-    };
+    let qemu = Machine::qemu;
     let memory = |mem_mib| Machine {
         mem_mib,
         ..Machine::default()
     };
-    let bochs = Machine {
-        emulator: Emulator::Bochs,
-        boot: Boot::Bios,
-        chipset: Chipset::Pc,
-        ..Machine::default()
-    };
+    let bochs = Machine::bochs();
     vec![
         ("direct_q35", qemu(Boot::Direct, Chipset::Q35), ""),
         ("direct_pc", qemu(Boot::Direct, Chipset::Pc), ""),
@@ -161,11 +152,16 @@ fn session(test: &str, initrd: &Path, keys: &str) -> Result<Record, Stop> {
 }
 
 fn powered_off(record: &Record) -> Outcome {
-    let seen = fixture::tail(&record.text);
+    ended(record, Verdict::PowerOff)
+}
+
+/// Checks how the machine ended.
+fn ended(record: &Record, verdict: Verdict) -> Outcome {
     check!(
-        record.ending == Ending::Verdict(Verdict::PowerOff),
-        "{}\n{seen}",
-        record.ending
+        record.ending == Ending::Verdict(verdict),
+        "{}\n{}",
+        record.ending,
+        fixture::tail(&record.text)
     );
     Ok(())
 }
@@ -295,12 +291,8 @@ fn double_fault() -> Outcome {
     let keyboard = Keyboard::of_text("\x01\x01\x01X");
     let name = "system::a_double_fault_is_reported";
     let record = fixture::boot(name, &Machine::default(), &image, keyboard, fixture::LIMIT)?;
+    ended(&record, Verdict::Panic)?;
     let seen = fixture::tail(&record.text);
-    check!(
-        record.ending == Ending::Verdict(Verdict::Panic),
-        "{}\n{seen}",
-        record.ending
-    );
     for text in [
         "PANIC: #DF double fault in the hypervisor: error code 0x0",
         "overflow_stack",
@@ -316,13 +308,7 @@ fn reboot() -> Outcome {
     let keyboard = Keyboard::of_text("reboot\n");
     let name = "system::reboot_is_orderly";
     let record = fixture::boot(name, &Machine::default(), &image, keyboard, fixture::LIMIT)?;
-    let seen = fixture::tail(&record.text);
-    check!(
-        record.ending == Ending::Verdict(Verdict::Reboot),
-        "{}\n{seen}",
-        record.ending
-    );
-    Ok(())
+    ended(&record, Verdict::Reboot)
 }
 
 /// A script in the initial file system needs nobody at the console, so this works without any input too.
