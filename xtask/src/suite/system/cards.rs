@@ -7,17 +7,21 @@ use crate::keyboard::Keyboard;
 use crate::machine::Machine;
 use crate::net::Net;
 use crate::status::Ending;
-use crate::suite::{Outcome, Test, fixture};
+use crate::suite::{Outcome, Stop, Test, fixture};
 
 /// The tests.
 pub fn tests() -> Vec<Test> {
-    [
-        ("system::cards_are_found_q35", Chipset::Q35),
-        ("system::cards_are_found_pc", Chipset::Pc),
+    let find = |name, chipset| Test::new(name, move || found(name, chipset));
+    let talk = |name, chipset, card| Test::new(name, move || talks(name, chipset, card));
+    vec![
+        find("system::cards_are_found_q35", Chipset::Q35),
+        find("system::cards_are_found_pc", Chipset::Pc),
+        talk("system::card_virtio_talks_q35", Chipset::Q35, "virtio"),
+        talk("system::card_virtio_talks_pc", Chipset::Pc, "virtio"),
+        talk("system::card_e1000_talks_q35", Chipset::Q35, "e1000"),
+        talk("system::card_e1000_talks_pc", Chipset::Pc, "e1000"),
+        talk("system::card_e1000e_talks_q35", Chipset::Q35, "e1000e"),
     ]
-    .into_iter()
-    .map(|(name, chipset)| Test::new(name, move || found(name, chipset)))
-    .collect()
 }
 
 /// Four cards, of which two are the same: each is driven, has the address that the emulator gave it, and notices its cable.
@@ -65,4 +69,59 @@ fn found(name: &str, chipset: Chipset) -> Outcome {
         check!(record.text.contains(&row), "no {row:?} in\n{}", record.text);
     }
     Ok(())
+}
+
+/// The address that the emulator gives the first card, and that of its network's host.
+const CARD: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
+const HOST: [u8; 6] = [0x52, 0x55, 10, 0, 2, 2];
+
+/// Domain0 gets its address over the card: frames go out and come in. The emulator's own record of the network agrees.
+fn talks(name: &str, chipset: Chipset, card: &str) -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let pcap = dir.path().join("pcap");
+    let net = Net {
+        pcap: Some(pcap.clone()),
+        ..format!("card={card}").parse().map_err(Stop::Fail)?
+    };
+    let machine = Machine {
+        chipset,
+        nets: vec![net],
+        reactions: vec![(": 10.0.2.15/24, gateway 10.0.2.2".into(), "quit".into())],
+        ..Machine::default()
+    };
+    let image = image(&fixture::programs()?, "")?;
+    let record = fixture::boot(name, &machine, &image, Keyboard::idle(), fixture::LIMIT * 2)?;
+    let tail = fixture::tail(&record.text);
+    check!(record.ending == Ending::Reset, "{}\n{tail}", record.ending);
+    let pcap = std::fs::read(pcap)?;
+    let frames = frames(&pcap);
+    let from = |mac: [u8; 6]| {
+        frames
+            .iter()
+            .filter(|frame| frame.get(6..12) == Some(&mac))
+            .count()
+    };
+    check!(
+        from(CARD) >= 2 && from(HOST) >= 2,
+        "{} frames, {} of the card",
+        frames.len(),
+        from(CARD)
+    );
+    Ok(())
+}
+
+/// The frames in a record of tcpdump's format (a header of 24 bytes, then 16 bytes before each frame, the third word of which is how much
+/// of it is there).
+fn frames(pcap: &[u8]) -> Vec<&[u8]> {
+    let mut rest = pcap.get(24..).unwrap_or_default();
+    let mut frames = Vec::new();
+    while let Some((head, behind)) = rest.split_at_checked(16) {
+        let len = u32::from_le_bytes([head[8], head[9], head[10], head[11]]) as usize;
+        let Some((frame, next)) = behind.split_at_checked(len) else {
+            break;
+        };
+        frames.push(frame);
+        rest = next;
+    }
+    frames
 }

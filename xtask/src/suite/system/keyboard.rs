@@ -17,7 +17,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("system::the_keyboard_types", types),
         Test::new(
             "system::a_machine_without_serial_line_is_used_by_its_keyboard",
-            || without_serial(),
+            without_serial,
         ),
     ]
 }
