@@ -247,6 +247,16 @@ impl<H: Hardware> E1000<H> {
     }
 }
 
+impl<H: Hardware> Drop for State<H> {
+    /// The card must not go on writing into pages that will be somebody else's.
+    fn drop(&mut self) {
+        self.hardware.set(reg::IMC, u32::MAX);
+        self.hardware.set(reg::RCTL, 0);
+        let control = self.hardware.get(reg::CTRL);
+        self.hardware.set(reg::CTRL, control | reg::CTRL_RST);
+    }
+}
+
 impl<H: Hardware> State<H> {
     /// The card is not there any more.
     fn give_up(&mut self, entry: &Entry) {

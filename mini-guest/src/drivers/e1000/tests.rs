@@ -80,6 +80,16 @@ fn what_cannot_be_started_is_refused() {
 }
 
 #[test]
+fn a_card_whose_driver_goes_stops() {
+    let (card, driver, _) = started();
+    assert_ne!(card.borrow().register(reg::RCTL), 0);
+    drop(driver);
+    card.borrow_mut().cause(reg::CAUSE_RXT0);
+    assert_eq!(card.borrow().register(reg::RCTL), 0);
+    assert!(!card.borrow().interrupts());
+}
+
+#[test]
 fn frames_go_out_as_they_are() {
     let (card, driver, _) = started();
     assert_eq!(driver.transmit(&[0; HEADER - 1]), Err(NotSent::Length));
