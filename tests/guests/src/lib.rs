@@ -12,7 +12,6 @@
 //! | [`probe`] | a trap handler that only takes notes |
 //! | [`tables`] | page tables under construction, and requests to change them |
 //! | [`small_domain`] | a second domain, made by calls alone |
-//! | [`agent`] | one that does what it is told |
 //! | [`ring3`] | a few instructions run in ring 3 |
 //! | [`puppet`] | a second domain that does what it is told |
 //! | [`storm`] | domains that ring each other, beside others |
@@ -23,7 +22,6 @@
 //! test, and each is a program of one page that is read as a whole. Pages are only ever reached by volatile accesses.
 #![no_std]
 
-pub mod agent;
 pub mod grants;
 pub mod log;
 pub mod pages;

@@ -6,8 +6,8 @@ use core::ptr::addr_of;
 use guest_abi::addr::{GuestVirt, Mfn, Pfn};
 use guest_abi::domain::DomId;
 use guest_abi::domctl::{
-    BuildDomain, CPU_ANY, CreateDomain, DestroyDomain, Dom0Args, Dom0Op, GetDomainInfo, GetMemList,
-    PauseDomain, Personality, PhysInfo, UnpauseDomain,
+    BuildDomain, CPU_ANY, CreateDomain, DestroyDomain, Dom0Args, Dom0Op, DomainFlags, GetDomainInfo,
+    GetMemList, PauseDomain, Personality, PhysInfo, UnpauseDomain,
 };
 use guest_abi::errno::Errno;
 use guest_abi::mmu::{Extended, MmuUpdate, Pte, PteFlags, UvmFlags};
@@ -91,6 +91,20 @@ pub fn info(domain: DomId) -> Result<GetDomainInfo, Errno> {
         Ok(info)
     } else {
         Err(Errno::Srch)
+    }
+}
+
+/// Waits until a domain has ended itself, and says how.
+///
+/// # Panics
+/// Where there is no such domain.
+pub fn ended(domain: DomId) -> DomainFlags {
+    loop {
+        hypercall::yield_now().expect("yield");
+        let flags = info(domain).expect("the domain").flags;
+        if flags.intersects(DomainFlags::SHUTDOWN | DomainFlags::CRASHED) {
+            return flags;
+        }
     }
 }
 

@@ -10,9 +10,9 @@ use guest_abi::errno::Errno;
 use guest_abi::sched::{SchedCmd, ShutdownReason, pack};
 use guest_abi::start_info::StartInfo;
 use test_guests::pages::Page;
-use test_guests::small_domain::{create, destroy, free_pages, info, op, pause, unpause, with_code};
+use test_guests::small_domain::{create, destroy, ended, free_pages, info, op, pause, unpause, with_code};
 use test_guests::tables::Space;
-use test_guests::{check, check_eq, guest_abi, hypercall, report};
+use test_guests::{check, check_eq, guest_abi, report};
 use zerocopy::IntoBytes;
 
 test_guests::entry!(main);
@@ -59,13 +59,7 @@ fn main(start_info: &'static StartInfo) -> ! {
 fn asked_by_another<A: Dom0Args>(window: Page, args: &A) -> u8 {
     let id = with_code(window, &program(&Dom0Op::new(args)));
     check_eq!(unpause(id), Ok(()));
-    let flags = loop {
-        hypercall::yield_now().expect("yield");
-        let flags = info(id).expect("the domain").flags;
-        if flags.intersects(DomainFlags::SHUTDOWN | DomainFlags::CRASHED) {
-            break flags;
-        }
-    };
+    let flags = ended(id);
     let answer =
         (0..=u8::MAX).find(|&reason| flags == DomainFlags::SHUTDOWN.with(0, ShutdownReason::new(reason)));
     check!(answer.is_some(), "{flags:?}");

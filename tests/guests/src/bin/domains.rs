@@ -15,10 +15,10 @@ use guest_abi::sched::{ShutdownReason, pack_shutdown};
 use guest_abi::start_info::StartInfo;
 use test_guests::pages::Page;
 use test_guests::small_domain::{
-    PAGES, build, context, create, destroy, fill, frames, free_pages, info, op, pause, unpause,
+    PAGES, build, context, create, destroy, ended, fill, frames, free_pages, info, op, pause, unpause,
 };
 use test_guests::tables::Space;
-use test_guests::{check, check_eq, guest_abi, hypercall, println, report};
+use test_guests::{check, check_eq, guest_abi, println, report};
 
 test_guests::entry!(main);
 
@@ -96,13 +96,7 @@ fn run(window: Page, id: DomId) {
     fill(window, id, &frames, &code());
     check_eq!(build(id, &context(&frames)), Ok(()));
     check_eq!(unpause(id), Ok(()));
-    let flags = loop {
-        hypercall::yield_now().expect("yield");
-        let flags = info(id).expect("the domain").flags;
-        if flags.intersects(DomainFlags::SHUTDOWN | DomainFlags::CRASHED) {
-            break flags;
-        }
-    };
+    let flags = ended(id);
     check!(flags == DomainFlags::SHUTDOWN.with(0, REASON), "{flags:?}");
 }
 

@@ -13,9 +13,9 @@ use guest_abi::errno::Errno;
 use guest_abi::grant_table::{CopyFlags, GrantCmd, GrantCopy, GrantFlags, GrantStatus, MapFlags, Transfer};
 use guest_abi::mmu::Pte;
 use guest_abi::start_info::StartInfo;
-use test_guests::agent::{Agent, FREE_AT, SPARE, end};
 use test_guests::grants::{map, map_record};
 use test_guests::pages::{Page, WRITABLE};
+use test_guests::puppet::{FREE_AT, Puppet, SPARE, end};
 use test_guests::small_domain::{BASE, PAGES, destroy, free_pages, info, op};
 use test_guests::tables::Space;
 use test_guests::{check, check_eq, guest_abi, println, report};
@@ -45,7 +45,7 @@ fn main(start_info: &'static StartInfo) -> ! {
     let own = map(map_record(DomId::DOM0, 0, 0, MapFlags::DEVICE_MAP));
     check!(own.status != OKAY, "nothing is granted");
     let free = free_pages();
-    let start = |n: usize| Agent::start(pages.window, pages.mail[n]).set_up_table();
+    let start = |n: usize| Puppet::at(pages.mail[n], pages.window, |_| ()).set_up_table();
     let (a, b) = (start(0), start(1));
     for (granter, grantee) in [(a, b), (b, a)] {
         mapped(granter, grantee);
@@ -85,7 +85,7 @@ fn at(n: usize) -> u32 {
     BASE + (SPARE + n) as u32 * 4096
 }
 
-fn mapped(a: Agent, b: Agent) {
+fn mapped(a: Puppet, b: Puppet) {
     check!(a.poke(at(0) + 8, 0x1122_3344));
     a.publish(ONE, b.id, a.frames[SPARE], ACCESS);
     let done = b.map(a.id, ONE, FREE_AT, RW);
@@ -102,7 +102,7 @@ fn mapped(a: Agent, b: Agent) {
     a.publish(ONE, b.id, Mfn::new(0), GrantFlags::empty());
 }
 
-fn read_only(a: Agent, b: Agent) {
+fn read_only(a: Puppet, b: Puppet) {
     check!(a.poke(at(0), 7));
     // A mapping that only reads, of a page that may be written.
     a.publish(ONE, b.id, a.frames[SPARE], ACCESS);
@@ -113,7 +113,10 @@ fn read_only(a: Agent, b: Agent) {
     check_eq!(a.flags(ONE), ACCESS | GrantFlags::READING);
     // Nor does the holder make its entry writable.
     let entry = Pte::new(a.frames[SPARE], WRITABLE);
-    check!(b.map_page(FREE_AT, entry) != 0, "the entry of a grant is changed");
+    check!(
+        b.map_page(FREE_AT, entry).is_err(),
+        "the entry of a grant is changed"
+    );
     check_eq!(b.unmap(done.handle, FREE_AT), OKAY);
     // A page that may only be read.
     a.publish(ONE, b.id, a.frames[SPARE], ACCESS | GrantFlags::READ_ONLY);
@@ -131,7 +134,7 @@ fn read_only(a: Agent, b: Agent) {
 }
 
 /// What is granted to one is for nobody else, however privileged.
-fn strangers(a: Agent, b: Agent) {
+fn strangers(a: Puppet, b: Puppet) {
     let here = test_guests::grants::vacate(Page::take());
     a.publish(ONE, b.id, a.frames[SPARE], ACCESS);
     for flags in [MapFlags::HOST_MAP, MapFlags::DEVICE_MAP] {
@@ -155,7 +158,7 @@ fn strangers(a: Agent, b: Agent) {
     here.unprotect();
 }
 
-fn copies(a: Agent, b: Agent) {
+fn copies(a: Puppet, b: Puppet) {
     check!(a.poke(at(0) + 16, 0xABCD) && b.poke(at(0) + 32, 0x1234));
     let theirs = end(a.id, ONE, 16);
     let mine = |offset| end(DomId::SELF, b.frames[SPARE].raw(), offset);
@@ -197,7 +200,7 @@ fn copies(a: Agent, b: Agent) {
 }
 
 /// Withdrawn, and promised to others, while it is mapped: what is mapped stays, nothing new comes.
-fn withdrawn(a: Agent, b: Agent) {
+fn withdrawn(a: Puppet, b: Puppet) {
     a.publish(ONE, b.id, a.frames[SPARE], ACCESS);
     let done = b.map(a.id, ONE, FREE_AT, RW);
     check_eq!(done.status, OKAY);
@@ -223,7 +226,7 @@ fn withdrawn(a: Agent, b: Agent) {
     a.publish(ONE, b.id, Mfn::new(0), GrantFlags::empty());
 }
 
-fn handles(a: Agent, b: Agent) {
+fn handles(a: Puppet, b: Puppet) {
     a.publish(ONE, b.id, a.frames[SPARE], ACCESS);
     a.publish(TWO, b.id, a.frames[SPARE + 1], ACCESS);
     check!(a.poke(at(0), 1) && a.poke(at(1), 2));
@@ -248,11 +251,11 @@ fn handles(a: Agent, b: Agent) {
 }
 
 /// A frame that goes from `a` to `b` for good, and comes back.
-fn transfers(a: Agent, b: Agent) {
-    let pages = |agent: Agent| info(agent.id).map(|info| info.tot_pages);
-    let limit = |agent: Agent, pages: u32| {
+fn transfers(a: Puppet, b: Puppet) {
+    let pages = |puppet: Puppet| info(puppet.id).map(|info| info.tot_pages);
+    let limit = |puppet: Puppet, pages: u32| {
         op(&SetDomainMaxMem {
-            domain: agent.id,
+            domain: puppet.id,
             max_memkb: u64::from(pages) * 4,
             ..SetDomainMaxMem::default()
         })
@@ -261,7 +264,7 @@ fn transfers(a: Agent, b: Agent) {
     let last = PAGES as usize - 1;
     let place = at(last - SPARE);
     let frame = a.frames[last];
-    let send = |from: Agent, to: Agent| {
+    let send = |from: Puppet, to: Puppet| {
         let record = Transfer {
             mfn: frame,
             domid: to.id,
@@ -274,7 +277,7 @@ fn transfers(a: Agent, b: Agent) {
     check!(a.poke(place, 99));
     b.publish(TWO, a.id, Mfn::new(0), GrantFlags::ACCEPT_TRANSFER);
     check_eq!(send(a, b), GrantStatus::BAD_PAGE, "it is mapped");
-    check_eq!(a.map_page(place, Pte::EMPTY), 0);
+    check_eq!(a.map_page(place, Pte::EMPTY), Ok(()));
     check!(send(a, b) != OKAY, "it may not have more");
     check_eq!(limit(b, PAGES + 1), Ok(()));
     check_eq!(send(b, a), GrantStatus::BAD_PAGE, "not its own");
@@ -283,19 +286,19 @@ fn transfers(a: Agent, b: Agent) {
     check!(b.flags(TWO).contains(GrantFlags::TRANSFER_COMPLETED));
     check_eq!(b.granted_frame(TWO), frame);
     check!(
-        a.map_page(place, Pte::new(frame, WRITABLE)) != 0,
+        a.map_page(place, Pte::new(frame, WRITABLE)).is_err(),
         "it is another's now"
     );
-    check_eq!(b.map_page(FREE_AT, Pte::new(frame, WRITABLE)), 0);
+    check_eq!(b.map_page(FREE_AT, Pte::new(frame, WRITABLE)), Ok(()));
     check_eq!(b.peek(FREE_AT), Some(99));
-    check_eq!(b.map_page(FREE_AT, Pte::EMPTY), 0);
+    check_eq!(b.map_page(FREE_AT, Pte::EMPTY), Ok(()));
     a.publish(TWO, b.id, Mfn::new(0), GrantFlags::ACCEPT_TRANSFER);
     check_eq!(send(b, a), OKAY);
     check_eq!((pages(a), pages(b)), (Ok(PAGES), Ok(PAGES)));
-    check_eq!(a.map_page(place, Pte::new(frame, WRITABLE)), 0);
+    check_eq!(a.map_page(place, Pte::new(frame, WRITABLE)), Ok(()));
 }
 
-fn grantee_dies(a: Agent, b: Agent, mail: Page) {
+fn grantee_dies(a: Puppet, b: Puppet, mail: Page) {
     a.publish(ONE, b.id, a.frames[SPARE], ACCESS);
     a.publish(TWO, b.id, a.frames[SPARE + 1], ACCESS | GrantFlags::READ_ONLY);
     check_eq!(b.map(a.id, ONE, FREE_AT, RW).status, OKAY);
@@ -308,7 +311,7 @@ fn grantee_dies(a: Agent, b: Agent, mail: Page) {
     check_eq!(a.flags(TWO), ACCESS | GrantFlags::READ_ONLY);
 }
 
-fn granter_dies(a: Agent, b: Agent, mail: Page) {
+fn granter_dies(a: Puppet, b: Puppet, mail: Page) {
     a.publish(ONE, b.id, a.frames[SPARE], ACCESS);
     check!(a.poke(at(0), 0x77));
     let done = b.map(a.id, ONE, FREE_AT, RW);
@@ -335,7 +338,7 @@ fn granter_dies(a: Agent, b: Agent, mail: Page) {
 }
 
 /// Each has a page of the other's.
-fn both_die(a: Agent, b: Agent) {
+fn both_die(a: Puppet, b: Puppet) {
     for (granter, grantee) in [(a, b), (b, a)] {
         granter.publish(ONE, grantee.id, granter.frames[SPARE], ACCESS);
         check_eq!(grantee.map(granter.id, ONE, FREE_AT, RW).status, OKAY);

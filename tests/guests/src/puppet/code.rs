@@ -3,18 +3,19 @@
 use core::arch::global_asm;
 
 use guest_abi::addr::Mfn;
+use guest_abi::mmu::{Pte, PteFlags};
 use guest_abi::segment::Selector;
 use guest_abi::shared_info::offset;
 use guest_abi::trap::{TrapFlags, TrapInfo};
 use guest_abi::vcpu::{Callback, CpuContext};
 
-use crate::pages::peek32;
+use crate::pages::{READ_ONLY, WRITABLE, peek32};
 use crate::small_domain::{BASE, PAGES, context};
 
 /// Where its pages are.
 pub(super) const CODE: u32 = BASE + 3 * 4096;
 pub(super) const BLOCK: u32 = BASE + 4 * 4096;
-/// The code of an order.
+/// The code of a script.
 pub const SCRIPT: u32 = BASE + 5 * 4096;
 /// Data of a test's.
 pub const DATA: u32 = BASE + 6 * 4096;
@@ -25,28 +26,43 @@ pub const SHARED: u32 = BASE + 8 * 4096;
 /// Top of its stack, which the block's page follows.
 pub const STACK: u32 = CODE + 4096;
 
-/// Where in the block things are: the order (0: none), EAX to EDI as arguments and answer, which trap ended it (less 1),
-/// the words that lay on the stack then and where, how many upcalls there were, and arguments in memory.
-pub(super) const ARGS: u32 = 4;
-pub(super) const TRAP: u32 = 32;
+/// Where in the block things are: whether there is a list to do (0: none), where the command is that it is at (0: at none),
+/// the words that lay on the stack when a trap came and where, how many upcalls there were.
+pub(super) const AT: u32 = 4;
 pub(super) const FRAME: u32 = 36;
 pub(super) const ESP: u32 = 76;
 pub(super) const UPCALLS: u32 = 80;
 /// How many traps there were in all, and the number of the last.
 pub(super) const TRAPS: u32 = 84;
 pub(super) const LAST: u32 = 88;
-pub(super) const BUFFER: u32 = 256;
-/// Where the words of an order are in a puppet.
+/// The list, a command of 32 bytes after the other: what to do, EAX to EDI as arguments and answer, and which trap ended it
+/// plus 1.
+pub(super) const LIST: u32 = 128;
+pub(super) const COMMAND: u32 = 32;
+pub(super) const EAX: u32 = 4;
+pub(super) const EBX: u32 = 8;
+pub(super) const TRAP: u32 = 28;
+/// Behind the list, room for data.
+pub(super) const BUFFER: u32 = 2048;
+/// Where in a puppet what Domain0 puts there is: the words of a script, the records of calls.
 pub const WORDS: u32 = BLOCK + BUFFER;
 /// Words of a frame that are kept.
 pub const FRAME_WORDS: usize = 9;
+
+/// What a command says to do; 0 ends the list.
+pub(super) const CALL: u32 = 1;
+pub(super) const PEEK: u32 = 2;
+pub(super) const POKE: u32 = 3;
+pub(super) const RUN: u32 = 4;
 
 /// Number of the failsafe callback among traps.
 pub const FAILSAFE: u32 = 32;
 /// Numbers of handlers that tests install themselves.
 pub const OWN_TRAPS: core::ops::Range<u32> = 33..40;
-/// Longest code of an order.
+/// Longest script.
 pub(super) const SCRIPT_BYTES: u32 = 512;
+/// Words of its code.
+const WORDS_OF_CODE: usize = 96;
 
 global_asm!(
     r#"
@@ -54,28 +70,45 @@ global_asm!(
         .globl  test_puppet, test_puppet_stubs, test_puppet_event, test_puppet_end
 test_puppet:
         mov     esp, {STACK}
-2:      mov     eax, 6
+2:      mov     dword ptr ss:[{BLOCK} + {AT}], 0
+        mov     eax, 6
         xor     ebx, ebx
         int     0x82
-        mov     eax, ss:[{BLOCK}]
-        test    eax, eax
+        cmp     dword ptr ss:[{BLOCK}], 0
         je      2b
-        cmp     eax, 2
-        je      3f
-        mov     eax, ss:[{BLOCK} + {ARGS}]
-        mov     ebx, ss:[{BLOCK} + {ARGS} + 4]
-        mov     ecx, ss:[{BLOCK} + {ARGS} + 8]
-        mov     edx, ss:[{BLOCK} + {ARGS} + 12]
-        mov     esi, ss:[{BLOCK} + {ARGS} + 16]
-        mov     edi, ss:[{BLOCK} + {ARGS} + 20]
+        mov     ebp, {BLOCK} + {LIST}
+3:      mov     ss:[{BLOCK} + {AT}], ebp
+        mov     eax, ss:[ebp]
+        cmp     eax, {PEEK}
+        ja      5f
+        je      4f
+        test    eax, eax
+        je      9f
+        mov     eax, ss:[ebp + {EAX}]
+        mov     ebx, ss:[ebp + {EBX}]
+        mov     ecx, ss:[ebp + 12]
+        mov     edx, ss:[ebp + 16]
+        mov     esi, ss:[ebp + 20]
+        mov     edi, ss:[ebp + 24]
         int     0x82
-        jmp     4f
-3:      mov     eax, {SCRIPT}
+        jmp     7f
+4:      mov     ebx, ss:[ebp + {EBX}]
+        mov     eax, ss:[ebx]
+        jmp     7f
+5:      cmp     eax, {POKE}
+        jne     6f
+        mov     ebx, ss:[ebp + {EBX}]
+        mov     ecx, ss:[ebp + 12]
+        mov     ss:[ebx], ecx
+        jmp     7f
+6:      mov     eax, {SCRIPT}
         call    eax
-4:      mov     ss:[{BLOCK} + {ARGS}], eax
-        mov     ss:[{BLOCK} + {ARGS} + 4], ebx
-        mov     dword ptr ss:[{BLOCK} + {TRAP}], 0
-        mov     dword ptr ss:[{BLOCK}], 0
+7:      mov     ebp, ss:[{BLOCK} + {AT}]
+        mov     ss:[ebp + {EAX}], eax
+        mov     ss:[ebp + {EBX}], ebx
+8:      add     ebp, {COMMAND}
+        jmp     3b
+9:      mov     dword ptr ss:[{BLOCK}], 0
         jmp     2b
 
 test_puppet_event:
@@ -100,8 +133,6 @@ test_puppet_stubs:
         pop     eax
         mov     ss:[{BLOCK} + {LAST}], eax
         inc     dword ptr ss:[{BLOCK} + {TRAPS}]
-        inc     eax
-        mov     ss:[{BLOCK} + {TRAP}], eax
         mov     ss:[{BLOCK} + {ESP}], esp
         xor     ecx, ecx
 6:      pop     eax
@@ -110,16 +141,29 @@ test_puppet_stubs:
         cmp     ecx, {FRAME_WORDS}
         jne     6b
         mov     esp, {STACK}
-        mov     dword ptr ss:[{BLOCK}], 0
-        jmp     2b
+        mov     ebp, ss:[{BLOCK} + {AT}]
+        test    ebp, ebp
+        je      2b
+        cmp     dword ptr ss:[ebp], 0
+        je      9b
+        mov     eax, ss:[{BLOCK} + {LAST}]
+        inc     eax
+        mov     ss:[ebp + {TRAP}], eax
+        jmp     8b
 test_puppet_end:
     "#,
     STACK = const STACK,
     BLOCK = const BLOCK,
     SCRIPT = const SCRIPT,
     SHARED = const SHARED,
-    ARGS = const ARGS,
+    AT = const AT,
+    LIST = const LIST,
+    COMMAND = const COMMAND,
+    EAX = const EAX,
+    EBX = const EBX,
     TRAP = const TRAP,
+    PEEK = const PEEK,
+    POKE = const POKE,
     FRAME = const FRAME,
     FRAME_WORDS = const FRAME_WORDS,
     UPCALLS = const UPCALLS,
@@ -149,13 +193,16 @@ pub fn handler(number: u32) -> u32 {
     in_puppet(test_puppet_stubs) + 8 * number
 }
 
-/// Its code as words.
-pub(super) fn code() -> [u64; 96] {
+/// Its code as words, for the page [`crate::small_domain::CODE`].
+///
+/// # Panics
+/// Never: the array is long enough.
+pub fn code() -> [u64; WORDS_OF_CODE] {
     let (start, end) = (
         test_puppet as *const () as u32,
         test_puppet_end as *const () as u32,
     );
-    assert!(end - start <= 96 * 8, "a longer array");
+    assert!(end - start <= 8 * WORDS_OF_CODE as u32, "a longer array");
     core::array::from_fn(|n| {
         let at = start + 8 * n as u32;
         u64::from(peek32(at)) | u64::from(peek32(at + 4)) << 32
@@ -163,7 +210,7 @@ pub(super) fn code() -> [u64; 96] {
 }
 
 /// The context it begins with: a handler for every exception, callbacks, a stack.
-pub(super) fn first_context(frames: &[Mfn; PAGES as usize]) -> CpuContext {
+pub fn first_context(frames: &[Mfn; PAGES as usize]) -> CpuContext {
     let mut first = context(frames);
     let at = |eip| Callback {
         cs: Selector::FLAT_RING1_CS,
@@ -178,6 +225,19 @@ pub(super) fn first_context(frames: &[Mfn; PAGES as usize]) -> CpuContext {
     first
 }
 
+/// The first entries of its L1: its tables to be read, its page for ring 3, and behind its frames its shared page.
+pub fn entries(frames: &[Mfn; PAGES as usize], shared_frame: Mfn) -> [u64; PAGES as usize + 1] {
+    core::array::from_fn(|n| {
+        let (frame, flags) = match n {
+            0..3 => (frames[n], READ_ONLY),
+            7 => (frames[n], WRITABLE | PteFlags::USER),
+            8 => (shared_frame, WRITABLE),
+            _ => (frames[n], WRITABLE),
+        };
+        Pte::new(frame, flags).raw()
+    })
+}
+
 /// A gate that ring 3 may use to the handler of trap `number`.
 pub fn gate(vector: u8, number: u32) -> TrapInfo {
     TrapInfo {
@@ -188,7 +248,7 @@ pub fn gate(vector: u8, number: u32) -> TrapInfo {
     }
 }
 
-/// Code for orders: functions of assembly that return, in which `words`, `data_page`, `user_page` and `shared_page` are addresses.
+/// Scripts: functions of assembly that return, in which `words`, `data_page`, `user_page` and `shared_page` are addresses.
 #[macro_export]
 macro_rules! scripts {
     ($($(#[$meta:meta])* $name:ident: $($line:literal),+;)+) => { $(

@@ -1,66 +1,53 @@
-//! A second domain that does what Domain0 tells it: one call after the other, or code of a test's.
+//! A second domain that does what Domain0 tells it: calls, reads, writes, and code of a test's.
 //!
-//! It yields until its *block*, a page that Domain0 has mapped too, holds an order, carries it out, writes the answer there
-//! and yields again. A trap ends an order like an answer does; so a puppet that has been refused something, or has
-//! stumbled, goes on, and what it does next is the proof of that.
+//! It yields until its *block*, a page that Domain0 has mapped too, holds a list of commands. It carries them out one after
+//! the other, writes beside each how it ended, and yields again. A trap ends a command like an answer does; so a
+//! puppet that has been refused something, or has stumbled, goes on, and what it does next is the proof of that.
 //!
 //! | page | what |
 //! |---|---|
 //! | 0–2 | its tables, read-only |
-//! | 3 | the code below, and at its end the stack |
+//! | 3 | its code, and at its end the stack |
 //! | 4 | the block |
-//! | 5 | the code of an order |
+//! | 5 | a script: the code of a test's that it is told to run |
 //! | 6 | data of a test's |
 //! | 7 | the same, open to ring 3 |
 //! | 8 | its shared page |
+//!
+//! Where no script is run, pages 5 to 7 are a test's to do with as it likes.
 
+mod calls;
 mod code;
+mod commands;
+mod grants;
 
 use guest_abi::addr::{Mfn, PAGE_SIZE};
 use guest_abi::domain::DomId;
 use guest_abi::domctl::DomainFlags;
-use guest_abi::errno::{self, Errno};
-use guest_abi::event_channel::{EvtchnArgs, EvtchnOp};
-use guest_abi::hypercall::CallNumber;
-use guest_abi::mmu::{MmuUpdate, Pte, PteFlags};
+use guest_abi::mmu::Pte;
 use guest_abi::vcpu::CpuContext;
 use zerocopy::{FromBytes, IntoBytes};
 
-use crate::pages::{Page, READ_ONLY, WRITABLE, peek32, poke32};
-use crate::small_domain::{
-    BASE, PAGES, build, create, destroy, fill_with, frames, info, show, show_as, unpause,
-};
+use crate::pages::{Page, READ_ONLY, peek32, poke32};
+use crate::small_domain::{PAGES, build, create, destroy, fill_with, frames, info, show, show_as, unpause};
 use crate::{check_eq, hypercall, report};
 
-use code::{ARGS, BLOCK, BUFFER, ESP, FRAME, LAST, SCRIPT_BYTES, TRAP, TRAPS, UPCALLS, code, first_context};
-pub use code::{DATA, FAILSAFE, FRAME_WORDS, OWN_TRAPS, SCRIPT, SHARED, STACK, USER, WORDS, gate, handler};
+use code::{BUFFER, COMMAND, EAX, EBX, ESP, FRAME, LAST, LIST, SCRIPT_BYTES, TRAP, TRAPS, UPCALLS};
+pub use code::{
+    DATA, FAILSAFE, FRAME_WORDS, OWN_TRAPS, SCRIPT, SHARED, STACK, USER, WORDS, code, entries, first_context,
+    gate, handler,
+};
+pub use commands::{Command, Ended, Gone, MAX_COMMANDS};
+pub use grants::{TABLE_AT, end};
 
-/// How an order ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// By itself: EAX and EBX.
-    Done(u32, u32),
-    /// By a trap, with the words at the top of its stack.
-    Trap(u32, [u32; FRAME_WORDS]),
-}
-
-impl Ended {
-    /// Which trap it was.
-    pub const fn trap(self) -> Option<u32> {
-        match self {
-            Self::Done(..) => None,
-            Self::Trap(number, _) => Some(number),
-        }
-    }
-
-    /// EAX.
-    pub const fn eax(self) -> Option<u32> {
-        match self {
-            Self::Done(eax, _) => Some(eax),
-            Self::Trap(..) => None,
-        }
-    }
-}
+/// The page that Domain0 has mapped too.
+const BLOCK: usize = 4;
+/// The first of its pages that are a test's.
+pub const SPARE: usize = 5;
+/// The first page of its address space where nothing is mapped.
+pub const FREE_AT: u32 = SHARED + PAGE_SIZE as u32;
+/// Looks at its block, a yield each, before it counts as stuck.
+const PATIENCE: u32 = 1_000_000;
 
 /// Such a domain.
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +65,7 @@ pub struct Puppet {
 }
 
 impl Puppet {
-    /// A new one, which waits for orders. `changed` may change its first context.
+    /// A new one, which waits for commands. `changed` may change its first context.
     ///
     /// # Panics
     /// Where it cannot be made.
@@ -87,7 +74,7 @@ impl Puppet {
         Self::at(block, window, changed)
     }
 
-    /// The same, in pages that a puppet that has ended had.
+    /// The same, in pages that a puppet that has ended had. Several may have one `window`.
     ///
     /// # Panics
     /// Where it cannot be made.
@@ -95,21 +82,20 @@ impl Puppet {
         let id = create(PAGES).expect("memory for a small domain");
         let frames = frames(id);
         let shared_frame = info(id).expect("the new domain").shared_info_frame;
-        let mut entries = [0; PAGES as usize + 1];
-        for (n, entry) in entries.iter_mut().enumerate() {
-            let (frame, flags) = match n {
-                0..3 => (frames[n], READ_ONLY),
-                7 => (frames[n], WRITABLE | PteFlags::USER),
-                8 => (shared_frame, WRITABLE),
-                _ => (frames[n], WRITABLE),
-            };
-            *entry = Pte::new(frame, flags).raw();
-        }
-        fill_with(block, id, &frames, &entries, &code());
-        show(block, id, frames[4]);
+        fill_with(block, id, &frames, &entries(&frames, shared_frame), &code());
         let mut first = first_context(&frames);
         changed(&mut first);
         check_eq!(build(id, &first), Ok(()));
+        Self::begin(id, block, window)
+    }
+
+    /// The last step alone, for a domain that has been built from [`code`], [`entries`] and [`first_context`]: its block is
+    /// shown, and it runs.
+    pub fn begin(id: DomId, block: Page, window: Page) -> Self {
+        let frames = frames(id);
+        let shared_frame = info(id).expect("the new domain").shared_info_frame;
+        show(block, id, frames[BLOCK]);
+        block.fill(0);
         check_eq!(unpause(id), Ok(()));
         Self {
             id,
@@ -126,60 +112,93 @@ impl Puppet {
         (self.block.unprotect(), self.window.unprotect())
     }
 
-    /// Gives an order without waiting for its end.
-    fn order(self, order: u32, arguments: &[u32]) {
-        for (at, &argument) in (self.block.0 + ARGS..).step_by(4).zip(arguments) {
-            poke32(at, argument);
+    /// Tells it to do `commands`, and does not wait.
+    ///
+    /// # Panics
+    /// With more than [`MAX_COMMANDS`].
+    pub fn tell(self, commands: &[Command]) {
+        assert!(commands.len() <= MAX_COMMANDS, "a page is a page");
+        for (n, Command(words)) in (0..).zip(commands) {
+            for (offset, &word) in (0..).step_by(4).zip(words) {
+                poke32(self.command(n) + offset, word);
+            }
+            poke32(self.command(n) + TRAP, 0);
         }
-        poke32(self.block.0, order);
+        poke32(self.command(commands.len() as u32), 0);
+        poke32(self.block.0, 1);
     }
 
-    /// Whether the last order has ended.
+    /// Where command `n` of its list is, here.
+    const fn command(self, n: u32) -> u32 {
+        self.block.0 + LIST + n * COMMAND
+    }
+
+    /// Whether it has done all that it was told.
     pub fn is_idle(self) -> bool {
         peek32(self.block.0) == 0
     }
 
-    /// Waits for the end of the last order.
-    pub fn wait(self) -> Ended {
-        while !self.is_idle() {
-            let dead = DomainFlags::CRASHED | DomainFlags::SHUTDOWN | DomainFlags::DYING;
-            check_eq!(hypercall::yield_now(), Ok(()));
-            let flags = info(self.id).map(|info| info.flags);
-            if !flags.is_ok_and(|flags| !flags.intersects(dead)) {
-                report::failure(format_args!("{} died: {flags:?}", self.id));
-            }
-        }
-        let at = |offset| peek32(self.block.0 + offset);
-        match at(TRAP) {
-            0 => Ended::Done(at(ARGS), at(ARGS + 4)),
-            n => Ended::Trap(n - 1, core::array::from_fn(|i| at(FRAME + 4 * i as u32))),
-        }
+    /// Whether it is there and can run.
+    pub fn lives(self) -> bool {
+        let dead = DomainFlags::DYING | DomainFlags::CRASHED | DomainFlags::SHUTDOWN;
+        info(self.id).is_ok_and(|info| !info.flags.intersects(dead))
     }
 
-    /// Has it make a call; EAX and EBX as they come back.
-    pub fn call_raw(self, number: CallNumber, arguments: &[u32]) -> Ended {
-        let mut all = [number.raw(), 0, 0, 0, 0, 0];
-        all[1..=arguments.len()].copy_from_slice(arguments);
-        self.order(1, &all);
-        self.wait()
-    }
-
-    /// Has it make a call.
+    /// Waits until it has done all that it was told.
     ///
     /// # Errors
-    /// What the hypervisor answered.
-    #[track_caller]
-    pub fn call(self, number: CallNumber, arguments: &[u32]) -> Result<u32, Errno> {
-        match self.call_raw(number, arguments) {
-            Ended::Done(eax, _) => errno::from_eax(eax),
-            trap @ Ended::Trap(..) => report::failure(format_args!("{number:?}: {trap:x?}")),
+    /// It never will.
+    pub fn wait(self) -> Result<(), Gone> {
+        for n in 1..=PATIENCE {
+            if self.is_idle() {
+                return Ok(());
+            }
+            check_eq!(hypercall::yield_now(), Ok(()));
+            if n % 64 == 0 && !self.lives() {
+                break;
+            }
+        }
+        Err(Gone)
+    }
+
+    /// How command `n` of the last list ended. The words of its stack are those of the last trap that there was.
+    pub fn ended(self, n: u32) -> Ended {
+        let at = |offset| peek32(self.command(n) + offset);
+        match at(TRAP) {
+            0 => Ended::Done(at(EAX), at(EBX)),
+            trap => Ended::Trap(trap - 1, self.last_frame()),
         }
     }
 
-    /// Has it run `code`, which returns; at most 512 bytes of it are copied.
+    /// Has it do one thing.
+    fn one(self, command: Command) -> Ended {
+        self.tell(&[command]);
+        self.first_ended()
+    }
+
+    /// Waits, and says how the first command ended.
+    pub fn first_ended(self) -> Ended {
+        if self.wait().is_err() {
+            let found = info(self.id).map(|info| info.flags);
+            report::failure(format_args!("{} does not answer: {found:?}", self.id));
+        }
+        self.ended(0)
+    }
+
+    /// Has it read a word.
+    pub fn peek(self, at: u32) -> Option<u32> {
+        self.one(Command::peek(at)).eax()
+    }
+
+    /// Has it write a word; whether that was possible.
+    pub fn poke(self, at: u32, value: u32) -> bool {
+        self.one(Command::poke(at, value)).trap().is_none()
+    }
+
+    /// Has it run the script `code`, which returns; at most 512 bytes of it are copied.
     pub fn run(self, code: unsafe extern "C" fn()) -> Ended {
         self.start(code);
-        self.wait()
+        self.first_ended()
     }
 
     /// The same without waiting for the end.
@@ -189,7 +208,7 @@ impl Puppet {
         for offset in (0..SCRIPT_BYTES).step_by(4) {
             poke32(self.window.0 + offset, peek32(from + offset));
         }
-        self.order(2, &[]);
+        self.tell(&[Command::RUN]);
     }
 
     /// Shows its page `n` until the next look at another.
@@ -210,15 +229,18 @@ impl Puppet {
         self.window
     }
 
-    /// How many traps it had, also between orders.
+    /// How many traps it had, also between commands.
     pub fn traps(self) -> u32 {
         peek32(self.block.0 + TRAPS)
     }
 
     /// The last of them, with its frame.
     pub fn last_trap(self) -> Ended {
-        let at = |offset| peek32(self.block.0 + offset);
-        Ended::Trap(at(LAST), core::array::from_fn(|i| at(FRAME + 4 * i as u32)))
+        Ended::Trap(peek32(self.block.0 + LAST), self.last_frame())
+    }
+
+    fn last_frame(self) -> [u32; FRAME_WORDS] {
+        core::array::from_fn(|n| peek32(self.block.0 + FRAME + 4 * n as u32))
     }
 
     /// Where the frame of the last trap lay.
@@ -231,7 +253,7 @@ impl Puppet {
         peek32(self.block.0 + UPCALLS)
     }
 
-    /// Puts words that orders' code may look at and change next to its order.
+    /// Puts words that scripts may look at and change.
     pub fn set_word(self, n: u32, value: u32) {
         poke32(self.block.0 + BUFFER + 4 * n, value);
     }
@@ -252,53 +274,16 @@ impl Puppet {
             // SAFETY: inside the block, which is a page of ours.
             unsafe { (at as *mut u8).write_volatile(*byte) };
         }
-        BLOCK + BUFFER
+        WORDS
     }
 
     /// What is there now.
-    ///
-    /// # Panics
-    /// Never: the block is long enough.
-    pub fn get<T: FromBytes>(self) -> T {
-        let mut bytes = [0; 128];
-        let bytes = &mut bytes[..size_of::<T>()];
-        for (at, byte) in (self.block.0 + BUFFER..).zip(bytes.iter_mut()) {
+    pub fn get<T: FromBytes + IntoBytes>(self) -> T {
+        let mut value = T::new_zeroed();
+        for (at, byte) in (self.block.0 + BUFFER..).zip(value.as_mut_bytes()) {
             // SAFETY: as above.
             *byte = unsafe { (at as *const u8).read_volatile() };
         }
-        T::read_from_bytes(bytes).expect("as long as the type")
-    }
-
-    /// A command of event_channel_op.
-    ///
-    /// # Errors
-    /// What the hypervisor answered.
-    #[track_caller]
-    pub fn event_op<A: EvtchnArgs>(self, args: &A) -> Result<A, Errno> {
-        let at = self.put(&EvtchnOp::new(args));
-        self.call(CallNumber::EVENT_CHANNEL_OP, &[at])?;
-        Ok(self.get::<EvtchnOp>().args())
-    }
-
-    /// Page-table requests.
-    ///
-    /// # Errors
-    /// What the hypervisor answered.
-    #[track_caller]
-    pub fn mmu(self, requests: &[MmuUpdate]) -> Result<(), Errno> {
-        let at = self.put(requests);
-        let arguments = [at, requests.len() as u32, 0];
-        self.call(CallNumber::MMU_UPDATE, &arguments).map(drop)
-    }
-
-    /// Replaces the mapping of its page `n`.
-    ///
-    /// # Errors
-    /// What the hypervisor answered.
-    #[track_caller]
-    pub fn remap(self, n: u32, entry: Pte) -> Result<(), Errno> {
-        let (low, high) = entry.low_high();
-        let arguments = [(BASE >> 12) + n, low, high, 2];
-        self.call(CallNumber::UPDATE_VA_MAPPING, &arguments).map(drop)
+        value
     }
 }
