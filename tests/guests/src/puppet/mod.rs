@@ -89,7 +89,7 @@ impl Puppet {
         Self::begin(id, block, window)
     }
 
-    /// The last step alone, for a domain that has been built from [`code`], [`entries`] and [`first_context`]: its block is
+    /// The last step alone, for a domain that has been built from [`code()`], [`entries()`] and [`first_context()`]: its block is
     /// shown, and it runs.
     pub fn begin(id: DomId, block: Page, window: Page) -> Self {
         let frames = frames(id);
