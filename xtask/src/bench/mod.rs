@@ -7,7 +7,7 @@
 //! README.md holds the tables, each between two marks; `bench --write` replaces them, `check` compares.
 
 pub mod readme;
-mod rows;
+pub mod rows;
 pub mod table;
 
 use crate::boot_image::{BootImage, Module};
