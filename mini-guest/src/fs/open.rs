@@ -14,6 +14,7 @@ use crate::evtchn::EventPorts;
 use crate::linux::Errno;
 use crate::linux::file::{OpenFlags, Stat, dirent_len, mode, push_dirent};
 use crate::linux::process::MAX_FILES;
+use crate::net::stack::file::SocketFile;
 use crate::pipe::PipeEnd;
 use crate::store::ConnectionId;
 
@@ -59,6 +60,8 @@ pub enum What {
     Volume(Rc<Inode>, Volume),
     /// An end of a pipe.
     Pipe(PipeEnd),
+    /// A socket.
+    Socket(SocketFile),
     /// What a file of `/proc` held when it was opened.
     Text(ProcNode, Vec<u8>),
     /// Only a name (`O_PATH`).
@@ -94,6 +97,12 @@ impl OpenFile {
             What::Directory(node) | What::Path(node) => node.stat(),
             What::Text(node, _) => node.stat(),
             What::DiskFile(node) => node.stat(),
+            What::Socket(socket) => Stat {
+                ino: core::ptr::from_ref(socket) as usize as u64,
+                mode: mode::SOCKET | 0o777,
+                nlink: 1,
+                ..Stat::default()
+            },
             What::Pipe(pipe) => {
                 let ino = core::ptr::from_ref(pipe) as usize as u64;
                 Stat {

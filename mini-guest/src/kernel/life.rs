@@ -89,6 +89,7 @@ impl Kernel {
         process.directory = root;
         process.command_line.clear();
         process.call = Default::default();
+        process.alarm = Default::default();
         self.syncs.remove(&pid);
         let process = self.process();
         let was_vfork = core::mem::take(&mut process.is_vfork);

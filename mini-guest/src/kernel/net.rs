@@ -6,6 +6,7 @@
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::cell::RefCell;
 
 use super::Kernel;
@@ -21,6 +22,8 @@ pub struct Network {
     /// The stack, which the open sockets share.
     pub(crate) stack: Rc<RefCell<Stack>>,
     name: Option<String>,
+    /// Something changed while a call was under way: should it sleep, it is begun anew at once.
+    must_wake: bool,
     /// What the command line says.
     addressing: Option<Addressing>,
 }
@@ -42,8 +45,14 @@ impl Network {
         Self {
             stack: Rc::new(RefCell::new(Stack::new(seed, time::now_ns()))),
             name: None,
+            must_wake: false,
             addressing,
         }
+    }
+
+    /// Names of the interfaces: the loop, then the one that was attached.
+    pub(crate) fn names(&self) -> Vec<String> {
+        core::iter::once("lo".into()).chain(self.name.clone()).collect()
     }
 
     fn tell_address(&self) {
@@ -98,11 +107,23 @@ impl Kernel {
         }
     }
 
-    /// Lets the stack go on, and wakes who waits for it.
-    pub(crate) fn network_news(&mut self) {
+    /// Lets the stack go on in a system call that gave it something to do.
+    pub(crate) fn network_call(&mut self) {
+        self.net.must_wake |= self.network_news();
+    }
+
+    /// Wakes a process whose call went to sleep after what it waits for had happened.
+    pub(super) fn network_late(&mut self) {
+        if core::mem::take(&mut self.net.must_wake) {
+            self.wake(WaitFor::NETWORK);
+        }
+    }
+
+    /// Lets the stack go on, and wakes who waits for it. Whether anything changed.
+    pub(crate) fn network_news(&mut self) -> bool {
         let mut stack = self.net.stack.borrow_mut();
         if !stack.is_used() {
-            return;
+            return false;
         }
         let has_changed = stack.poll(time::now_ns());
         let has_address = stack.take_new_address();
@@ -114,6 +135,7 @@ impl Kernel {
         if has_changed {
             self.wake(WaitFor::NETWORK);
         }
+        has_changed
     }
 
     /// Lets connections say goodbye whose files were closed.

@@ -10,8 +10,9 @@ use guest_abi::multicall::MulticallEntry;
 
 use super::Kernel;
 use crate::evtchn::EventPorts;
+use crate::linux::signal::Signal;
 use crate::mm::translate::mfn;
-use crate::process::{State, WaitFor};
+use crate::process::{Process, State, WaitFor};
 use crate::traps::TrapFrame;
 use crate::{events, hypercall, shared, time};
 
@@ -62,10 +63,13 @@ impl Kernel {
             }
         }
         let next = loop {
-            if let Some(next) = self.queue.pop() {
-                break next;
+            // One that was woken before it had given way is in the queue although it went on, and may have ended.
+            let is_ready = |process: &Process| process.state == State::Ready;
+            match self.queue.pop() {
+                Some(next) if self.processes.get(&next).is_some_and(|next| is_ready(next)) => break next,
+                Some(_) => {}
+                None => self.idle(),
             }
-            self.idle();
         };
         self.must_yield = false;
         self.armed.1 = true;
@@ -167,6 +171,7 @@ impl Kernel {
             }
         }
         self.disk_news();
+        self.network_late();
         if has_events || timer {
             self.network_news();
         }
@@ -232,6 +237,7 @@ impl Kernel {
 
     /// Wakes the processes whose time has come.
     fn wake_due(&mut self) {
+        self.ring_alarms();
         let now = time::now_ns();
         for (pid, process) in &mut self.processes {
             if matches!(process.state, State::Waiting(_)) && process.call.deadline.is_some_and(|at| at <= now)
@@ -239,6 +245,22 @@ impl Kernel {
                 process.state = State::Ready;
                 self.queue.push(*pid);
             }
+        }
+    }
+
+    /// Sends SIGALRM where a clock is due.
+    fn ring_alarms(&mut self) {
+        let now = time::now_ns();
+        let mut due = Vec::new();
+        for (pid, process) in &mut self.processes {
+            let alarm = &mut process.alarm;
+            if alarm.at.is_some_and(|at| at <= now) {
+                alarm.at = (alarm.interval > 0).then(|| now.saturating_add(alarm.interval));
+                due.push(*pid);
+            }
+        }
+        for pid in due {
+            self.send_signal(pid, Signal::ALRM);
         }
     }
 
@@ -271,6 +293,11 @@ impl Kernel {
             .values()
             .filter(|process| matches!(process.state, State::Waiting(_)));
         let first = sleepers.filter_map(|process| process.call.deadline).min();
+        let alarm = self
+            .processes
+            .values()
+            .filter_map(|process| process.alarm.at)
+            .min();
         // A program that runs alone is interrupted where lines wait to be shown.
         let lines = (self.backend.may_show || has_work).then_some(now + LINES_NS);
         let network = self.net.stack.borrow_mut().poll_at();
@@ -280,6 +307,7 @@ impl Kernel {
             lines,
             self.backend.look_at,
             network,
+            alarm,
         ]
         .into_iter()
         .flatten()

@@ -18,6 +18,8 @@ pub mod mode {
     pub const REGULAR: u32 = 0o100_000;
     /// Pipe.
     pub const FIFO: u32 = 0o010_000;
+    /// A socket.
+    pub const SOCKET: u32 = 0o140_000;
     /// Symbolic link.
     pub const SYMLINK: u32 = 0o120_000;
     /// Execute permission for anyone.

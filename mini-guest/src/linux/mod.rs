@@ -6,6 +6,7 @@ pub mod errno;
 pub mod file;
 pub mod process;
 pub mod signal;
+pub mod socket;
 pub mod terminal;
 pub mod time;
 

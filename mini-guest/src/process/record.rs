@@ -68,6 +68,15 @@ pub struct Call {
     pub is_disk: bool,
 }
 
+/// An alarm clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Alarm {
+    /// When it rings.
+    pub at: Option<u64>,
+    /// After how long it rings again; 0: never.
+    pub interval: u64,
+}
+
 /// One process.
 #[derive(Debug)]
 pub struct Process {
@@ -85,6 +94,8 @@ pub struct Process {
     pub frame: TrapFrame,
     /// The system call that it sleeps in.
     pub call: Call,
+    /// Its alarm clock.
+    pub alarm: Alarm,
     /// Its memory; none of a zombie.
     pub space: Option<SharedSpace>,
     /// Whether the parent sleeps until this one has memory of its own.
@@ -133,6 +144,7 @@ impl Process {
             state: State::Ready,
             frame: TrapFrame::default(),
             call: Call::default(),
+            alarm: Alarm::default(),
             space: None,
             is_vfork: false,
             files: FileTable::default(),
@@ -174,6 +186,7 @@ impl Process {
             state: State::Ready,
             frame,
             call: Call::default(),
+            alarm: Alarm::default(),
             space: Some(space),
             is_vfork: false,
             files: self.files.clone(),

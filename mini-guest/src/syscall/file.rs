@@ -184,6 +184,7 @@ impl Kernel {
         let size = match &file.what {
             What::Console(_)
             | What::Pipe(_)
+            | What::Socket(_)
             | What::Evtchn(..)
             | What::DomainConsole(..)
             | What::Xenbus(..) => {

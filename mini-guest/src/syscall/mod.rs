@@ -15,6 +15,8 @@
 //! | `memory` | brk, mmap, munmap, mprotect, mlock |
 //! | `process` | fork, execve, exit, wait, numbers and groups |
 //! | `signal` | kill, sigaction, masks |
+//! | `socket`, `socket_transfer`, `socket_options` | sockets; send and receive; options and interfaces |
+//! | `alarm` | alarm, setitimer |
 //! | `time_calls` | clocks and sleep |
 //! | `terminal` | ioctl, poll |
 //! | `privcmd`, `evtchn`, `consoles`, `xenbus` | the devices of `/dev/xen` |
@@ -29,6 +31,7 @@ use crate::process::{Call, State, WaitFor};
 use crate::time;
 use crate::traps::TrapFrame;
 
+mod alarm;
 mod consoles;
 mod descriptor;
 mod disk;
@@ -40,6 +43,9 @@ mod path;
 mod privcmd;
 mod process;
 mod signal;
+mod socket;
+mod socket_options;
+mod socket_transfer;
 mod system;
 mod terminal;
 mod time_calls;
@@ -156,6 +162,8 @@ impl Kernel {
             7 | 20 | 57 | 64 | 65 | 66 | 114 | 132 | 147 | 172 | 191 | 224 | 243 | 244 | 258 | 340 => {
                 self.process_call(number, args)
             }
+            27 | 104 | 105 => self.alarm_call(number, args),
+            102 | 359..=373 => self.socket_call(number, args),
             29 | 37 | 174 | 175 | 176 | 179 | 238 | 270 => self.signal_call(number, args),
             13 | 25 | 43 | 78 | 79 | 162 | 264..=267 | 403 | 404 | 406 => self.time_call(number, args),
             _ => self.system_info_call(number, args),

@@ -4,8 +4,9 @@ use alloc::vec;
 
 use crate::fs::What;
 use crate::kernel::{Kernel, Stop, SysResult};
-use crate::linux::file::poll;
+use crate::linux::file::{OpenFlags, poll};
 use crate::linux::process::MAX_FILES;
+use crate::linux::socket::request::FIONBIO;
 use crate::linux::terminal::{Termios, request};
 use crate::linux::{Errno, word};
 use crate::process::WaitFor;
@@ -33,7 +34,15 @@ impl Kernel {
 
     pub(super) fn sys_ioctl(&mut self, fd: u32, number: u32, arg: u32) -> SysResult {
         let file = self.process().files.get(fd)?;
+        if number == FIONBIO {
+            let waits_not = u32::from_le_bytes(self.copy_in(arg)?) != 0;
+            let mut flags = file.flags.get();
+            flags.set(OpenFlags::NONBLOCK, waits_not);
+            file.flags.set(flags);
+            return Ok(0);
+        }
         match &file.what {
+            What::Socket(socket) => self.socket_request(socket.id(), number, arg),
             What::Console(_) => self.terminal_request(number, arg),
             What::Pipe(pipe) if number == request::FIONREAD => {
                 let waiting = pipe.len() as u32;
@@ -173,7 +182,8 @@ impl Kernel {
                     | WaitFor::OUTPUT
                     | WaitFor::CONSOLE
                     | WaitFor::EVENT
-                    | WaitFor::STORE,
+                    | WaitFor::STORE
+                    | WaitFor::NETWORK,
             ));
         }
         self.copy_out(list, &entries)?;
@@ -195,6 +205,7 @@ impl Kernel {
                     }
             }
             What::Pipe(pipe) => pipe.poll(),
+            What::Socket(socket) => self.net.stack.borrow_mut().readiness(socket.id()),
             What::Evtchn(_, ports) => poll::OUT | if ports.is_ready() { poll::IN } else { 0 },
             What::DomainConsole(_, domain, opening) => {
                 let (can_read, can_write) = self.domain_is_ready(*domain, opening);

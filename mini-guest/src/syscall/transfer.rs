@@ -9,6 +9,7 @@ use crate::kernel::{Kernel, Stop, SysResult};
 use crate::linux::Errno;
 use crate::linux::file::OpenFlags;
 use crate::linux::signal::Signal;
+use crate::linux::socket::MessageFlags;
 use crate::mm::{balloon, exchange};
 use crate::pipe::{PipeEnd, Transfer};
 use crate::process::WaitFor;
@@ -27,6 +28,9 @@ impl Kernel {
         }
         if let What::Volume(..) | What::DiskFile(_) = &file.what {
             return self.disk_transfer(&file, &[(to, len)], Direction::Read);
+        }
+        if let What::Socket(socket) = &file.what {
+            return self.read_socket(&file, socket.id(), &[(to, len)]);
         }
         let mut done = 0;
         while done < len.min(MAX_TRANSFER) {
@@ -83,7 +87,7 @@ impl Kernel {
             }
             What::Null(_) => 0,
             What::Directory(_) => return Err(Errno::EISDIR.into()),
-            What::Volume(..) | What::DiskFile(_) => return Err(Errno::EINVAL.into()),
+            What::Volume(..) | What::DiskFile(_) | What::Socket(_) => return Err(Errno::EINVAL.into()),
             What::Path(_) => return Err(Errno::EBADF.into()),
             What::Privcmd(_) => return Err(Errno::EINVAL.into()),
             What::Evtchn(_, ports) => return self.read_events(file, ports, (to, len), is_first),
@@ -169,6 +173,9 @@ impl Kernel {
                 return self.write_domain_console(&file, (*domain, opening), from, len);
             }
             What::Xenbus(_, connection) => return self.write_store(&file, **connection, from, len),
+            What::Socket(socket) => {
+                return self.send_pieces(&file, socket.id(), &[(from, len)], MessageFlags::empty(), None);
+            }
             _ => {}
         }
         let mut done = 0;

@@ -8,6 +8,7 @@ use super::disk::Direction;
 use super::transfer::MAX_TRANSFER;
 use crate::fs::What;
 use crate::kernel::{Kernel, SysResult};
+use crate::linux::socket::MessageFlags;
 use crate::linux::{Errno, word};
 
 /// Most pieces of readv and writev.
@@ -20,6 +21,10 @@ impl Kernel {
             let pieces = self.pieces(pieces, count)?;
             return self.disk_transfer(&file, &pieces, Direction::Read);
         }
+        if let What::Socket(socket) = &file.what {
+            let pieces = self.pieces(pieces, count)?;
+            return self.read_socket(&file, socket.id(), &pieces);
+        }
         self.vectored(pieces, count, |kernel, at, len| kernel.sys_read(fd, at, len))
     }
 
@@ -30,6 +35,10 @@ impl Kernel {
             What::Volume(..) | What::DiskFile(_) => {
                 let pieces = self.pieces(pieces, count)?;
                 return self.disk_transfer(&file, &pieces, Direction::Write);
+            }
+            What::Socket(socket) => {
+                let pieces = self.pieces(pieces, count)?;
+                return self.send_pieces(&file, socket.id(), &pieces, MessageFlags::empty(), None);
             }
             _ => {}
         }
@@ -59,7 +68,7 @@ impl Kernel {
         Ok(total)
     }
 
-    fn pieces(&mut self, at: u32, count: u32) -> Result<Vec<(u32, u32)>, Errno> {
+    pub(super) fn pieces(&mut self, at: u32, count: u32) -> Result<Vec<(u32, u32)>, Errno> {
         if count > MAX_PIECES {
             return Err(Errno::EINVAL);
         }
@@ -118,7 +127,7 @@ impl Kernel {
         let file = self.process().files.get(fd)?;
         if matches!(
             file.what,
-            What::Console(_) | What::Pipe(_) | What::Evtchn(..) | What::DomainConsole(..)
+            What::Console(_) | What::Pipe(_) | What::Socket(_) | What::Evtchn(..) | What::DomainConsole(..)
         ) {
             return Err(Errno::ESPIPE.into());
         }

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | [`address`] | how the interface gets its address |
 //! | `device` | frames in and out; the loop, 127.0.0.1 |
+//! | [`file`] | a socket as an open file has it |
 //! | [`socket`] | what all sockets have: the table, ports, addresses |
 //! | [`tcp`], `listen` | connections; waiting for them |
 //! | `datagram` | UDP, and ICMP for `ping` |
@@ -38,6 +39,7 @@ pub use socket::{Kind, MAX_SOCKETS, Readiness, SocketId};
 pub mod address;
 mod datagram;
 mod device;
+pub mod file;
 mod listen;
 pub mod socket;
 pub mod tcp;

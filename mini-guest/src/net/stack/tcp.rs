@@ -292,10 +292,17 @@ impl Stack {
             orphans,
             sockets,
             now,
+            is_behind,
             ..
         } = self;
         orphans.retain(|(handle, until)| {
-            let is_over = *until <= *now || sockets.get::<Socket<'_>>(*handle).state() == State::Closed;
+            let socket = sockets.get_mut::<Socket<'_>>(*handle);
+            let is_over = *until <= *now || socket.state() == State::Closed;
+            if !is_over && socket.recv_queue() > 0 {
+                // Nobody will read it, which its sender is told by the next poll.
+                socket.abort();
+                *is_behind = true;
+            }
             if is_over {
                 sockets.remove(*handle);
             }

@@ -114,6 +114,19 @@ fn a_reset_is_told_once() {
 }
 
 #[test]
+fn who_sends_to_a_closed_end_is_told() {
+    let mut pair = Pair::new();
+    let (_, client, server) = pair.connected();
+    pair.b.close(server);
+    pair.pass(50 * MS);
+    assert_eq!(pair.a.send(client, b"too late", None), Ok(8));
+    pair.pass(50 * MS);
+    assert_eq!(pair.a.send(client, b"x", None), Err(Errno::ECONNRESET));
+    assert_eq!(pair.a.send(client, b"x", None), Err(Errno::EPIPE));
+    assert!(pair.b.orphans.is_empty());
+}
+
+#[test]
 fn the_loop_needs_no_interface() {
     for ip in [Ipv4Addr::LOCALHOST, A] {
         let mut pair = Pair::new();
