@@ -54,6 +54,18 @@ pub mod nr {
     pub const SET_THREAD_AREA: u32 = 243;
     pub const CLOCK_GETTIME: u32 = 265;
     pub const CLOCK_SETTIME64: u32 = 404;
+    pub const SOCKET: u32 = 359;
+    pub const BIND: u32 = 361;
+    pub const CONNECT: u32 = 362;
+    pub const LISTEN: u32 = 363;
+    pub const ACCEPT4: u32 = 364;
+    pub const GETSOCKOPT: u32 = 365;
+    pub const SETSOCKOPT: u32 = 366;
+    pub const GETSOCKNAME: u32 = 367;
+    pub const GETPEERNAME: u32 = 368;
+    pub const SENDTO: u32 = 369;
+    pub const RECVFROM: u32 = 371;
+    pub const SHUTDOWN: u32 = 373;
     pub const STATX: u32 = 383;
 }
 
@@ -80,6 +92,8 @@ pub const O_CLOEXEC: u32 = 0x8_0000;
 
 /// `fcntl`: set the status flags.
 pub const F_SETFL: u32 = 4;
+/// `fcntl`: read the flags.
+pub const F_GETFL: u32 = 3;
 /// `fcntl`: copy to a number of at least the argument, closed by `execve`.
 pub const F_DUPFD_CLOEXEC: u32 = 1030;
 
@@ -92,6 +106,8 @@ pub const AT_EMPTY_PATH: u32 = 0x1000;
 /// `statx`: the classic fields.
 pub const STATX_BASIC_STATS: u32 = 0x7FF;
 
+/// A regular file.
+pub const S_IFREG: u16 = 0o100_000;
 /// The type bits of a file's mode.
 pub const S_IFMT: u16 = 0o170_000;
 /// A directory.
@@ -135,6 +151,49 @@ pub const CLOCK_REALTIME: u32 = 0;
 /// `clock_gettime`: since boot.
 pub const CLOCK_MONOTONIC: u32 = 1;
 
+/// Sockets: IPv4.
+pub const AF_INET: u16 = 2;
+/// `socket`: a connection.
+pub const SOCK_STREAM: u32 = 1;
+/// `socket`: datagrams.
+pub const SOCK_DGRAM: u32 = 2;
+/// `socket`: packets of one protocol.
+pub const SOCK_RAW: u32 = 3;
+/// `socket`: nothing waits.
+pub const SOCK_NONBLOCK: u32 = 0x800;
+/// The protocol of ping.
+pub const IPPROTO_ICMP: u32 = 1;
+/// Level of options of all sockets.
+pub const SOL_SOCKET: u32 = 1;
+/// Option: the port may just have been another socket's.
+pub const SO_REUSEADDR: u32 = 2;
+/// Option: the kind, read only.
+pub const SO_TYPE: u32 = 3;
+/// Option: what failed, read only.
+pub const SO_ERROR: u32 = 4;
+/// Option: datagrams to all may be sent.
+pub const SO_BROADCAST: u32 = 6;
+/// `recvfrom`: what is read stays.
+pub const MSG_PEEK: u32 = 2;
+/// `recvfrom`: this call does not wait.
+pub const MSG_DONTWAIT: u32 = 0x40;
+/// `recvfrom`: all that was asked for.
+pub const MSG_WAITALL: u32 = 0x100;
+/// `sendto`: no signal where nobody reads.
+pub const MSG_NOSIGNAL: u32 = 0x4000;
+/// Interfaces: flags.
+pub const SIOCGIFFLAGS: u32 = 0x8913;
+/// Interfaces: the address.
+pub const SIOCGIFADDR: u32 = 0x8915;
+/// Interfaces: the address of all.
+pub const SIOCGIFBRDADDR: u32 = 0x8919;
+/// Interfaces: the mask.
+pub const SIOCGIFNETMASK: u32 = 0x891B;
+/// Interfaces: most bytes of a packet.
+pub const SIOCGIFMTU: u32 = 0x8921;
+/// Interfaces: the Ethernet address.
+pub const SIOCGIFHWADDR: u32 = 0x8927;
+
 /// `mount`: nothing may be written.
 pub const MS_RDONLY: u32 = 1;
 
@@ -164,6 +223,31 @@ pub struct PollFd {
     pub revents: i16,
 }
 const _: () = assert!(size_of::<PollFd>() == 8);
+
+/// An address of IPv4 with a port.
+#[repr(C)]
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub struct SocketAddress {
+    /// `AF_INET`.
+    pub family: u16,
+    /// The port, high byte first.
+    pub port: u16,
+    /// The address.
+    pub address: [u8; 4],
+    /// Nothing.
+    pub zero: [u8; 8],
+}
+const _: () = assert!(size_of::<SocketAddress>() == 16);
+
+/// What is asked of an interface.
+#[repr(C)]
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub struct InterfaceRequest {
+    /// Which, with zeroes behind.
+    pub name: [u8; 16],
+    /// The answer.
+    pub value: [u8; 16],
+}
 
 /// Seconds and nanoseconds.
 #[repr(C)]

@@ -61,6 +61,24 @@ errors! {
     ENOSYS 38 "Function not implemented";
     ENOTEMPTY 39 "Directory not empty";
     ELOOP 40 "Too many levels of symbolic links";
+    ENOTSOCK 88 "Socket operation on non-socket";
+    EDESTADDRREQ 89 "Destination address required";
+    EMSGSIZE 90 "Message too long";
+    ENOPROTOOPT 92 "Protocol not available";
+    EPROTONOSUPPORT 93 "Protocol not supported";
+    EOPNOTSUPP 95 "Operation not supported";
+    EAFNOSUPPORT 97 "Address family not supported by protocol";
+    EADDRINUSE 98 "Address already in use";
+    EADDRNOTAVAIL 99 "Cannot assign requested address";
+    ENETUNREACH 101 "Network is unreachable";
+    ECONNABORTED 103 "Software caused connection abort";
+    ECONNRESET 104 "Connection reset by peer";
+    EISCONN 106 "Transport endpoint is already connected";
+    ENOTCONN 107 "Transport endpoint is not connected";
+    ETIMEDOUT 110 "Connection timed out";
+    ECONNREFUSED 111 "Connection refused";
+    EALREADY 114 "Operation already in progress";
+    EINPROGRESS 115 "Operation now in progress";
 }
 
 impl fmt::Display for Errno {

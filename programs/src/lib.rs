@@ -12,6 +12,7 @@
 //! | [`heap`] | the allocator over `brk` |
 //! | [`io`], [`mod@file`], [`dir`] | printing, files, directories |
 //! | [`process`], [`signal`], [`terminal`], [`clock`], [`machine`] | one group of calls each |
+//! | [`socket`] | the network |
 //! | [`procfs`] | what `/proc` says about processes and memory |
 //! | [`xen`] | the devices by which Domain0's programs control other domains |
 //! | [`check`] | counting and printing the results of the test programs |
@@ -37,6 +38,7 @@ pub mod machine;
 pub mod process;
 pub mod procfs;
 pub mod signal;
+pub mod socket;
 pub mod start;
 pub mod sys;
 pub mod terminal;

@@ -7,6 +7,7 @@ mod disks;
 mod files;
 mod memory;
 mod processes;
+mod sockets;
 mod system;
 
 use alloc::ffi::CString;
@@ -16,6 +17,7 @@ pub use disks::*;
 pub use files::*;
 pub use memory::*;
 pub use processes::*;
+pub use sockets::*;
 pub use system::*;
 
 use crate::errno::{Errno, Result};

@@ -9,8 +9,8 @@ use std::path::Path;
 use std::process::Command;
 
 /// Programs that check promises of the kernel by themselves; each ends with status 0 only if all were kept.
-pub const CHECKERS: [&str; 10] = [
-    "fault", "cow", "spin", "tls", "fpu", "pipe", "signal", "stress", "privcmd", "backend",
+pub const CHECKERS: [&str; 11] = [
+    "fault", "cow", "spin", "tls", "fpu", "pipe", "sockets", "signal", "stress", "privcmd", "backend",
 ];
 
 /// One of [`CHECKERS`].
