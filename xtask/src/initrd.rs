@@ -37,9 +37,10 @@ pub fn of_programs(out: &Path) -> Result<PathBuf> {
 }
 
 /// Programs of a domain's initial file system: what does not need Domain0's devices, and is not a test of the kernel.
-const DOMAIN_PROGRAMS: [&str; 25] = [
-    "cat", "cp", "date", "echo", "false", "free", "hexdump", "init", "kill", "ls", "mkdir", "mount", "mv",
-    "poweroff", "ps", "reboot", "rm", "sh", "sleep", "spin", "sync", "true", "umount", "uname", "uptime",
+const DOMAIN_PROGRAMS: [&str; 29] = [
+    "cat", "cp", "date", "echo", "false", "fetch", "free", "hexdump", "httpd", "ifconfig", "init", "kill",
+    "ls", "mkdir", "mount", "mv", "ping", "poweroff", "ps", "reboot", "rm", "sh", "sleep", "spin", "sync",
+    "true", "umount", "uname", "uptime",
 ];
 
 /// The default archive for other domains: a shell with small programs, packed to `out`.

@@ -1,4 +1,5 @@
-//! `httpd [-p PORT] [DIRECTORY]`: gives the files below a directory away by HTTP, one process a connection.
+//! `httpd [-p PORT] [-n COUNT] [DIRECTORY]`: gives the files below a directory away by HTTP, one process a connection; ends after COUNT
+//! connections.
 #![no_std]
 #![no_main]
 
@@ -32,8 +33,8 @@ const CHUNK: usize = 8192;
 const BACKLOG: u32 = 8;
 
 fn main(args: &Args) -> i32 {
-    let Some((port, directory)) = wanted(args) else {
-        eprintln!("usage: httpd [-p PORT] [DIRECTORY]");
+    let Some((port, count, directory)) = wanted(args) else {
+        eprintln!("usage: httpd [-p PORT] [-n COUNT] [DIRECTORY]");
         return 2;
     };
     if let Err(error) = sys::chdir(directory) {
@@ -49,11 +50,11 @@ fn main(args: &Args) -> i32 {
         }
     };
     println!("httpd: {} at port {port}", Text(directory));
-    serve(&server)
+    serve(&server, count)
 }
 
-fn wanted(args: &Args) -> Option<(u16, &'static [u8])> {
-    let (mut port, mut directory) = (80, None);
+fn wanted(args: &Args) -> Option<(u16, Option<u32>, &'static [u8])> {
+    let (mut port, mut count, mut directory) = (80, None, None);
     let mut words = args.rest();
     while let Some(word) = words.next() {
         match word {
@@ -61,17 +62,18 @@ fn wanted(args: &Args) -> Option<(u16, &'static [u8])> {
                 let number = args::number(words.next()?)?;
                 port = u16::try_from(number).ok().filter(|port| *port > 0)?;
             }
+            b"-n" => count = Some(args::number(words.next()?)?),
             word if directory.is_none() && !word.starts_with(b"-") => directory = Some(word),
             _ => return None,
         }
     }
-    Some((port, directory.unwrap_or(b"/www")))
+    Some((port, count, directory.unwrap_or(b"/www")))
 }
 
-/// Takes connections for ever, each with a child of its own.
-fn serve(server: &Socket) -> i32 {
-    let mut children = 0;
-    loop {
+/// Takes connections, `most` or for ever, each with a child of its own.
+fn serve(server: &Socket, most: Option<u32>) -> i32 {
+    let (mut children, mut count) = (0, 0);
+    while most != Some(count) {
         let (connection, from) = match server.accept() {
             Ok(accepted) => accepted,
             Err(error @ (Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE | Errno::ECONNABORTED)) => {
@@ -98,7 +100,12 @@ fn serve(server: &Socket) -> i32 {
             Ok(_) => children += 1,
             Err(error) => eprintln!("httpd: {error}"),
         }
+        count = count.saturating_add(1);
     }
+    while children > 0 && process::wait_for(-1).is_ok() {
+        children -= 1;
+    }
+    0
 }
 
 /// One request and its answer.

@@ -1,4 +1,5 @@
-//! `ifconfig`: the network interfaces with their addresses, and what went through them.
+//! `ifconfig [-w]`: the network interfaces with their addresses, and what went through them; with `-w` once one has an address that is not
+//! only this machine's own.
 #![no_std]
 #![no_main]
 
@@ -14,18 +15,27 @@ use programs::abi::{
 use programs::args::Args;
 use programs::errno::Result;
 use programs::socket::Socket;
-use programs::{eprintln, file, io, println, sys};
+use programs::{clock, eprintln, file, io, println, sys};
 
 programs::program!(main);
 
+/// Between two looks at whether there is an address.
+const PAUSE_MS: u32 = 100;
 const FLAGS: [(u32, &str); 4] = [(1, "UP"), (2, "BROADCAST"), (8, "LOOPBACK"), (0x40, "RUNNING")];
 
 fn main(args: &Args) -> i32 {
-    if args.len() > 1 {
-        eprintln!("usage: ifconfig");
-        return 2;
-    }
+    let waits = match args.get(1) {
+        None => false,
+        Some(b"-w") if args.len() == 2 => true,
+        Some(_) => {
+            eprintln!("usage: ifconfig [-w]");
+            return 2;
+        }
+    };
     let shown = Socket::datagram().and_then(|socket| {
+        while waits && !has_address(&socket)? {
+            clock::sleep_ms(PAUSE_MS);
+        }
         let text = file::read_file(b"/proc/net/dev")?;
         let text = String::from_utf8_lossy(&text).into_owned();
         for line in text.lines().skip(2) {
@@ -42,6 +52,14 @@ fn main(args: &Args) -> i32 {
             1
         }
     }
+}
+
+/// Whether an interface other than the loop has an address.
+fn has_address(socket: &Socket) -> Result<bool> {
+    let text = file::read_file(b"/proc/net/dev")?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let mut names = text.lines().skip(2).filter_map(|line| line.split(':').next());
+    Ok(names.any(|name| name.trim() != "lo" && ask(socket, name.trim(), SIOCGIFADDR).is_ok()))
 }
 
 /// What a request about an interface answers.

@@ -12,6 +12,7 @@ mod keys;
 mod programs;
 mod session;
 mod split;
+mod stack;
 mod store;
 mod templates;
 mod watching;
@@ -68,6 +69,7 @@ pub fn tests(launcher: &Path) -> Vec<Test> {
     tests.extend(watching::tests(&launcher));
     tests.extend(crowd::tests());
     tests.extend(disks::tests());
+    tests.extend(stack::tests());
     tests.extend(cards::tests());
     tests.extend(split::tests(&launcher));
     for program in programs::CHECKERS {
