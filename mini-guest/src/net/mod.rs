@@ -4,6 +4,8 @@
 //! the frame check sequence. It never waits: what has no room is refused, and the event that made room (an interrupt of the card, a
 //! notification of the other domain) has its user try again.
 
+use alloc::boxed::Box;
+
 pub mod mac;
 pub mod registry;
 pub mod stack;
@@ -46,7 +48,7 @@ pub trait Interface {
     fn receive(&mut self, buffer: &mut [u8; FRAME]) -> Option<usize>;
 }
 
-impl<I: Interface + ?Sized> Interface for alloc::boxed::Box<I> {
+impl<I: Interface + ?Sized> Interface for Box<I> {
     fn mac(&self) -> Mac {
         (**self).mac()
     }

@@ -3,7 +3,8 @@
 use alloc::vec;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
-use smoltcp::socket::{raw, udp};
+use smoltcp::iface::SocketHandle;
+use smoltcp::socket::{Socket, raw, udp};
 use smoltcp::wire::{IpProtocol, IpVersion, Ipv4Packet, Ipv4Repr};
 
 use super::Stack;
@@ -42,7 +43,7 @@ impl Stack {
     /// Sends bytes: into a connection, or as one datagram, to whom the socket is connected where `to` says nobody else.
     ///
     /// # Errors
-    /// EAGAIN: no room; EMSGSIZE: more than one packet holds; EDESTADDRREQ: to whom?; ENETUNREACH; EACCES: to all, without having
+    /// EAGAIN: a connection has no room; EMSGSIZE: more than one packet holds; EDESTADDRREQ: to whom?; ENETUNREACH; EACCES: to all, without having
     /// asked for that; EPIPE, ECONNRESET, ENOTCONN: of connections.
     pub fn send(&mut self, id: SocketId, bytes: &[u8], to: Option<SocketAddrV4>) -> Result<usize, Errno> {
         let entry = self.entry_mut(id)?;
@@ -94,12 +95,55 @@ impl Stack {
             route
         };
         meta.local_address = Some(source.into());
-        let socket = self.sockets.get_mut::<udp::Socket<'_>>(handle);
-        socket.send_slice(bytes, meta).map_err(|error| match error {
-            udp::SendError::BufferFull => Errno::EAGAIN,
-            udp::SendError::Unaddressable => Errno::EINVAL,
-        })?;
-        Ok(bytes.len())
+        let mut sent = self
+            .sockets
+            .get_mut::<udp::Socket<'_>>(handle)
+            .send_slice(bytes, meta);
+        if sent == Err(udp::SendError::BufferFull) {
+            let handle = self.unclog(id, handle);
+            sent = self
+                .sockets
+                .get_mut::<udp::Socket<'_>>(handle)
+                .send_slice(bytes, meta);
+        }
+        match sent {
+            // What is lost is lost: nobody promised more of a datagram.
+            Ok(()) | Err(udp::SendError::BufferFull) => Ok(bytes.len()),
+            Err(udp::SendError::Unaddressable) => Err(Errno::EINVAL),
+        }
+    }
+
+    /// Makes room in a socket that is full. What a poll does not send waits for a neighbour that does not answer, and would keep all that
+    /// comes after it waiting: so it is forgotten, with a new socket in the old one's place, unless that has something to be read.
+    fn unclog(&mut self, id: SocketId, handle: SocketHandle) -> SocketHandle {
+        let news = self.poll(self.now);
+        self.has_late_news |= news;
+        let is_kept = match self.sockets.iter().find(|(other, _)| *other == handle) {
+            Some((_, Socket::Udp(socket))) => socket.send_queue() == 0 || socket.can_recv(),
+            Some((_, Socket::Raw(socket))) => socket.send_queue() == 0 || socket.can_recv(),
+            _ => true,
+        };
+        let Some(entry) = self.entries.get_mut(&id.0).filter(|_| !is_kept) else {
+            return handle;
+        };
+        let hops = (entry.options.hops > 0).then_some(entry.options.hops);
+        let new = match &mut entry.body {
+            Body::Datagram(place) => {
+                let mut socket = udp_socket();
+                socket.set_hop_limit(hops);
+                // It is the old one's place, and not 0.
+                let _ = socket.bind(super::socket::endpoint(entry.local));
+                *place = self.sockets.add(socket);
+                *place
+            }
+            Body::Icmp(place) => {
+                *place = self.sockets.add(icmp_socket());
+                *place
+            }
+            _ => return handle,
+        };
+        self.sockets.remove(handle);
+        new
     }
 
     fn send_icmp(
@@ -125,11 +169,20 @@ impl Stack {
             payload_len: bytes.len(),
             hop_limit: if hops > 0 { hops } else { HOPS },
         };
-        let socket = self.sockets.get_mut::<raw::Socket<'_>>(handle);
-        let place = socket.send(IP_HEADER + bytes.len()).map_err(|_| Errno::EAGAIN)?;
-        let mut packet = Ipv4Packet::new_unchecked(place);
+        let mut whole = vec![0; IP_HEADER + bytes.len()];
+        let mut packet = Ipv4Packet::new_unchecked(&mut whole[..]);
         header.emit(&mut packet, &smoltcp::phy::ChecksumCapabilities::default());
         packet.payload_mut().copy_from_slice(bytes);
+        if self
+            .sockets
+            .get_mut::<raw::Socket<'_>>(handle)
+            .send_slice(&whole)
+            .is_err()
+        {
+            let handle = self.unclog(id, handle);
+            // As of datagrams.
+            let _ = self.sockets.get_mut::<raw::Socket<'_>>(handle).send_slice(&whole);
+        }
         Ok(bytes.len())
     }
 

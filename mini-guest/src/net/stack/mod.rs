@@ -72,6 +72,8 @@ pub struct Stack {
     address: Option<Address>,
     dhcp: Option<SocketHandle>,
     now: Nanos,
+    /// A poll in the middle of an operation changed something.
+    has_late_news: bool,
     /// Something is left to do at once.
     is_behind: bool,
     /// The interface's address is another one since this was last asked.
@@ -112,6 +114,7 @@ impl Stack {
             address: None,
             dhcp: None,
             now,
+            has_late_news: false,
             is_behind: false,
             has_new_address: false,
         };
@@ -224,7 +227,7 @@ impl Stack {
     pub fn poll(&mut self, now: Nanos) -> bool {
         self.now = now;
         let at = instant(now);
-        let mut has_changed = self.tend_listeners();
+        let mut has_changed = self.tend_listeners() | core::mem::take(&mut self.has_late_news);
         self.is_behind = false;
         self.ip.poll_maintenance(at);
         self.port.flush();
