@@ -7,7 +7,10 @@
 use crate::{acpi::Firmware, interrupts, machine::Machine, timer};
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use hv_arch::{cpu, rtc, tsc::Refinement};
-use hv_core::{platform::Clock, time::TscScale};
+use hv_core::{
+    platform::{Clock, Timestamp},
+    time::TscScale,
+};
 use spin::Once;
 
 /// When to look at the frequency again, in nanoseconds since boot.
@@ -124,9 +127,11 @@ impl Clock for Machine {
         now_ns()
     }
 
-    fn timestamp(&self) -> (u64, u64) {
-        let counter = cpu::timestamp();
-        (counter, to_ns(counter))
+    #[inline(always)]
+    fn timestamp(&self) -> Timestamp {
+        let tsc = cpu::timestamp();
+        let (ns, tsc_hz) = epoch().map_or((0, 0), |epoch| (epoch.ns_at(tsc), epoch.hz));
+        Timestamp { tsc, ns, tsc_hz }
     }
 
     fn tsc_hz(&self) -> u64 {

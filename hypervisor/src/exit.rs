@@ -6,7 +6,7 @@ use hv_arch::{
     percpu::{self, todo},
 };
 use hv_core::{
-    exit::{BeforeGuest, before_guest},
+    exit::{BeforeGuest, before_guest, before_guest_quickly},
     mm::Mmu,
     regs::UserRegs,
 };
@@ -14,8 +14,18 @@ use hv_core::{
 /// Does all that is due, sleeps while nobody can run, and comes back with the registers of who runs next.
 #[unsafe(no_mangle)]
 extern "sysv64" fn exit_work(regs: &mut UserRegs) {
+    let reasons = percpu::take_todo();
+    if reasons & todo::NMI == 0 && state::with(regs, before_guest_quickly) {
+        percpu::clear_todo(todo::WORK);
+    } else {
+        work_thoroughly(regs, reasons);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn work_thoroughly(regs: &mut UserRegs, mut reasons: u32) {
     loop {
-        let reasons = percpu::take_todo();
         if reasons & todo::NMI != 0 {
             interrupts::report_nmi();
         }
@@ -29,6 +39,7 @@ extern "sysv64" fn exit_work(regs: &mut UserRegs) {
             BeforeGuest::Idle => cpu::wait_for_interrupt(),
             BeforeGuest::End(how) => end::machine(how),
         }
+        reasons = percpu::take_todo();
     }
 }
 

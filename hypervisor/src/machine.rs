@@ -64,7 +64,7 @@ impl Tlb for Machine {
 }
 
 impl CpuControl for Machine {
-    #[inline]
+    #[inline(always)]
     fn load_gdt(&self, frames: &[Option<Mfn>], _entries: u32) {
         space().set_gdt(
             frames
@@ -218,7 +218,15 @@ mod fast_trap {
 
     /// The core asks for a fast trap only while the ring-1 stack is the flat segment with room for its frame. Only
     /// ring 3 takes the short way.
+    #[inline(always)]
     pub fn set(trap: Option<FastTrap>) {
+        if trap.is_some() || ARMED.load(Relaxed) != 0 {
+            change(trap);
+        }
+    }
+
+    #[inline(never)]
+    fn change(trap: Option<FastTrap>) {
         let trap = trap.filter(|trap| trap.dpl == 3);
         let armed = trap.as_ref().map_or(0, |trap| trap.vector);
         let old = ARMED.swap(armed.into(), Relaxed);

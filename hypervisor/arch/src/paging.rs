@@ -302,7 +302,7 @@ impl AddressSpace {
     }
 
     /// Maps `frames` as the first pages of the GDT window, and pages without descriptors behind them. The caller flushes.
-    #[inline]
+    #[inline(always)]
     pub fn set_gdt(&self, frames: impl Iterator<Item = u64>) {
         let before = self.gdt_pages.load(Ordering::Relaxed) as usize;
         let mut pages = 0;
@@ -310,10 +310,11 @@ impl AddressSpace {
             self.write_window(pages, frame);
             pages += 1;
         }
-        for page in pages..before {
-            self.write_window(page, self.empty_page);
-        }
         self.gdt_pages.store(pages as u32, Ordering::Relaxed);
+        while pages < before {
+            self.write_window(pages, self.empty_page);
+            pages += 1;
+        }
     }
 
     /// Maps `frame` as LDT page 0–15.

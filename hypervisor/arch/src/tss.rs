@@ -92,14 +92,22 @@ pub fn init() -> u64 {
 /// Shows the processor a bitmap of ports (a bit each, 1: refused), or none: then every port is refused.
 #[inline]
 pub fn load_io_bitmap(bitmap: Option<[&[u8; BITMAP_BYTES / 2]; 2]>) {
-    let area = PLACE.0.get();
-    let base = if let Some([low, high]) = bitmap {
-        // SAFETY: only this CPU uses it, and the processor reads it only while a guest runs.
-        unsafe { (*area).bitmap = [*low, *high] };
+    let base = if let Some(bitmap) = bitmap {
+        copy_io_bitmap(bitmap);
         core::mem::offset_of!(Area, bitmap) as u16
     } else {
         NO_BITMAP
     };
-    // SAFETY: as above. (A field of a packed structure, which is not aligned.)
-    unsafe { (*area).tss.iomap_base = base };
+    // SAFETY: only this CPU uses it, and the processor reads it only while a guest runs. (A field of a packed structure,
+    // which is not aligned.)
+    unsafe { (*PLACE.0.get()).tss.iomap_base = base };
+}
+
+/// Out of line, for it is rare and moves much.
+#[inline(never)]
+fn copy_io_bitmap([low, high]: [&[u8; BITMAP_BYTES / 2]; 2]) {
+    // SAFETY: as in `load_io_bitmap`.
+    let bitmap = unsafe { &mut (*PLACE.0.get()).bitmap };
+    bitmap[0].copy_from_slice(low);
+    bitmap[1].copy_from_slice(high);
 }

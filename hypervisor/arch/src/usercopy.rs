@@ -235,30 +235,27 @@ macro_rules! load_segment {
         ///
         /// # Errors
         /// [`Fault`] where the processor refuses the selector; the register is then null.
+        #[inline(always)]
         pub fn $name(selector: u16) -> Result<(), Fault> {
-            let failed: u32;
             // SAFETY: 64-bit code does not use the register; a refused selector is recovered, with null loaded.
             unsafe {
                 asm!(
-                    "xor {failed:e}, {failed:e}",
                     concat!("2: mov ", $reg, ", {selector:e}"),
-                    "3:",
                     ".pushsection .fixup, \"ax\"",
-                    "4: xor {failed:e}, {failed:e}",
-                    concat!("mov ", $reg, ", {failed:e}"),
-                    "inc {failed:e}",
-                    "jmp 3b",
+                    "4: xor {selector:e}, {selector:e}",
+                    concat!("mov ", $reg, ", {selector:e}"),
+                    "jmp {fault}",
                     ".popsection",
                     ".pushsection .ex_table, \"a\"",
                     ".balign 4",
                     ".long 2b - ., 4b - .",
                     ".popsection",
-                    selector = in(reg) u32::from(selector),
-                    failed = out(reg) failed,
+                    selector = inout(reg) u32::from(selector) => _,
+                    fault = label { return Err(Fault) },
                     options(nostack)
                 );
             }
-            if failed == 0 { Ok(()) } else { Err(Fault) }
+            Ok(())
         }
     };
 }

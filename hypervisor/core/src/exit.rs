@@ -28,16 +28,12 @@ pub enum BeforeGuest {
     End(MachineEnd),
 }
 
-/// Does all that is due before a guest runs.
-///
-/// Mostly that is one upcall, which then is straight-line code.
+/// Does what is due before a guest runs, where that is at most one upcall, as it mostly is: straight-line code. Says
+/// whether it could; if not, [`before_guest`] does it all.
 #[inline(always)]
-pub fn before_guest<P: Platform>(cx: &mut Context<'_, P>) -> BeforeGuest {
-    let is_only_upcall = !cx.hv.time.has_fired && !cx.hv.sched.wants_pick && !cx.hv.sched.is_idle;
-    if is_only_upcall && (!upcall_is_due(cx) || deliver_event(cx).is_ok()) {
-        return BeforeGuest::Go;
-    }
-    cx.out_of_line(move |cx| before_guest_thoroughly(cx))
+pub fn before_guest_quickly<P: Platform>(cx: &mut Context<'_, P>) -> bool {
+    let is_more = cx.hv.time.has_fired | cx.hv.sched.wants_pick | cx.hv.sched.is_idle;
+    !is_more && (!upcall_is_due(cx) || deliver_event(cx).is_ok())
 }
 
 #[inline(always)]
@@ -45,7 +41,9 @@ fn upcall_is_due<P: Platform>(cx: &Context<'_, P>) -> bool {
     SharedInfo::of(cx.platform, cx.current_domain()).upcall_is_due()
 }
 
-fn before_guest_thoroughly<P: Platform>(cx: &mut Context<'_, P>) -> BeforeGuest {
+/// Does all that is due before a guest runs.
+#[inline(always)]
+pub fn before_guest<P: Platform>(cx: &mut Context<'_, P>) -> BeforeGuest {
     loop {
         if cx.hv.time.has_fired {
             time::run_timers(cx.hv, cx.platform);
@@ -68,19 +66,21 @@ fn before_guest_thoroughly<P: Platform>(cx: &mut Context<'_, P>) -> BeforeGuest 
 }
 
 /// Chooses who runs and makes the registers his.
+#[inline(always)]
 fn pick<P: Platform>(cx: &mut Context<'_, P>) -> BeforeGuest {
     if let Some(end) = cx.hv.sched.end {
         return BeforeGuest::End(end);
     }
     let (current, was_idle) = (cx.hv.current, cx.hv.sched.is_idle);
-    let Some(next) = sched::pick(cx.hv, cx.platform) else {
+    let now = cx.platform.timestamp();
+    let Some(next) = sched::pick(cx.hv, cx.platform, now.ns) else {
         return BeforeGuest::Idle;
     };
     if next != current {
         switch::switch_to(cx, next);
     }
     if next != current || was_idle {
-        time::announce(cx.hv, cx.platform, next);
+        time::announce_running(cx.hv, cx.platform, now);
     }
     BeforeGuest::Go
 }

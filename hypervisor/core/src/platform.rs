@@ -30,8 +30,12 @@ pub trait FrameWords: Copy {
     /// # Errors
     /// The word's present value, where it is not `old`.
     fn compare_exchange(self, index: usize, old: u64, new: u64) -> Result<(), u64>;
+    /// Writes word `index` in one access.
+    fn write(self, index: usize, value: u64);
     /// [`FrameMemory::load_u32`] of this frame.
     fn load_u32(self, offset: usize) -> u32;
+    /// [`FrameMemory::store_u32`] of this frame.
+    fn store_u32(self, offset: usize, value: u32);
     /// [`FrameMemory::fetch_or_u32`] of this frame.
     fn fetch_or_u32(self, offset: usize, bits: u32) -> u32;
     /// [`FrameMemory::store_u8`] of this frame.
@@ -64,6 +68,12 @@ impl<M: FrameMemory> FrameWords for OneByOne<'_, M> {
     }
     fn compare_exchange(self, index: usize, old: u64, new: u64) -> Result<(), u64> {
         self.0.compare_exchange_entry(self.1, index, old, new)
+    }
+    fn write(self, index: usize, value: u64) {
+        self.0.write_entry(self.1, index, value);
+    }
+    fn store_u32(self, offset: usize, value: u32) {
+        self.0.store_u32(self.1, offset, value);
     }
     fn load_u32(self, offset: usize) -> u32 {
         self.0.load_u32(self.1, offset)
@@ -232,12 +242,23 @@ pub trait CpuControl {
     fn request_exit_work(&self);
 }
 
+/// An instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timestamp {
+    /// The time-stamp counter.
+    pub tsc: u64,
+    /// Nanoseconds since boot.
+    pub ns: u64,
+    /// Frequency of the counter in Hz.
+    pub tsc_hz: u64,
+}
+
 /// Time since boot and the one-shot timer.
 pub trait Clock {
     /// Nanoseconds since boot; never goes back.
     fn now_ns(&self) -> u64;
-    /// The time-stamp counter, and nanoseconds since boot at that same instant.
-    fn timestamp(&self) -> (u64, u64);
+    /// The present instant.
+    fn timestamp(&self) -> Timestamp;
     /// Frequency of the time-stamp counter in Hz.
     fn tsc_hz(&self) -> u64;
     /// Wall-clock seconds and microseconds that correspond to time 0 of [`Clock::now_ns`].

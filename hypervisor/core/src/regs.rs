@@ -71,6 +71,25 @@ impl UserRegs {
         ss: 0,
     };
 
+    /// Makes these registers those of `other`, each by itself: a copy of the whole is a call.
+    #[inline(always)]
+    pub const fn copy_from(&mut self, other: &Self) {
+        self.rbx = other.rbx;
+        self.rbp = other.rbp;
+        self.rdi = other.rdi;
+        self.rsi = other.rsi;
+        self.rdx = other.rdx;
+        self.rcx = other.rcx;
+        self.rax = other.rax;
+        self.error_code = other.error_code;
+        self.vector = other.vector;
+        self.rip = other.rip;
+        self.cs = other.cs;
+        self.rflags = other.rflags;
+        self.rsp = other.rsp;
+        self.ss = other.ss;
+    }
+
     /// The ring the guest was in.
     #[must_use]
     pub const fn ring(&self) -> u8 {

@@ -220,13 +220,14 @@ pub fn yield_to_others<P: Platform>(hv: &mut Hypervisor, platform: &P) {
 }
 
 /// The current domain unmasks events and waits for one; not if one is already pending.
+#[inline(always)]
 pub fn block<P: Platform>(hv: &mut Hypervisor, platform: &P) {
-    let slot = hv.current;
-    let Some(domain) = hv.domain_at(slot) else { return };
+    let Some(domain) = hv.running_if_any() else { return };
     let shared = SharedInfo::of(platform, domain);
     shared.unmask_upcalls();
     if !shared.upcall_is_pending() {
-        change(hv, platform, slot, |run| run.held.insert(Held::BLOCKED));
+        domain.run.held.insert(Held::BLOCKED);
+        request_pick(hv, platform);
     }
 }
 

@@ -145,32 +145,26 @@ impl<'a, M: FrameMemory> SharedInfo<'a, M> {
 
     /// Writes the time record between its two versions. Those in `record` are not looked at: the page's first
     /// version is incremented and the second made equal to it.
+    #[inline(always)]
     pub fn write_time(&self, record: &TimeRecord) {
         let at = |field: usize| self.layout.time + field;
         let (version1, version2) = (
             at(core::mem::offset_of!(TimeRecord, version1)),
             at(core::mem::offset_of!(TimeRecord, version2)),
         );
-        let version = self.memory.load_u32(self.frame, version1).wrapping_add(1);
-        self.memory.store_u32(self.frame, version1, version);
-        let word = |field: usize, value: u64| self.memory.write_entry(self.frame, at(field) / 8, value);
+        let page = self.memory.words(self.frame);
+        let version = page.load_u32(version1).wrapping_add(1);
+        page.store_u32(version1, version);
+        let word = |field: usize, value: u64| page.write(at(field) / 8, value);
         word(core::mem::offset_of!(TimeRecord, cpu_freq), record.cpu_freq);
         word(
             core::mem::offset_of!(TimeRecord, tsc_timestamp),
             record.tsc_timestamp,
         );
         word(core::mem::offset_of!(TimeRecord, system_time), record.system_time);
-        self.memory.store_u32(
-            self.frame,
-            at(core::mem::offset_of!(TimeRecord, wc_sec)),
-            record.wc_sec,
-        );
-        self.memory.store_u32(
-            self.frame,
-            at(core::mem::offset_of!(TimeRecord, wc_usec)),
-            record.wc_usec,
-        );
-        self.memory.store_u32(self.frame, version2, version);
+        page.store_u32(at(core::mem::offset_of!(TimeRecord, wc_sec)), record.wc_sec);
+        page.store_u32(at(core::mem::offset_of!(TimeRecord, wc_usec)), record.wc_usec);
+        page.store_u32(version2, version);
     }
 }
 

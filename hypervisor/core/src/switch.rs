@@ -17,9 +17,9 @@ pub fn switch_to<P: Platform>(cx: &mut Context<'_, P>, slot: usize) {
 
 /// Saves the current vCPU into its record.
 fn leave<P: Platform>(cx: &mut Context<'_, P>) {
-    let (regs, platform) = (*cx.regs, cx.platform);
-    let vcpu = cx.vcpu();
-    vcpu.regs = regs;
+    let platform = cx.platform;
+    let vcpu = &mut cx.hv.running_mut().vcpus[0];
+    vcpu.regs.copy_from(cx.regs);
     vcpu.segments = platform.data_segments();
     fpu::leave(platform, vcpu);
     if vcpu.debug_registers[7] != 0 {
@@ -32,10 +32,11 @@ fn leave<P: Platform>(cx: &mut Context<'_, P>) {
 ///
 /// # Panics
 /// Where there is no domain in `slot`.
+#[inline(always)]
 pub fn enter<P: Platform>(cx: &mut Context<'_, P>, slot: usize) {
     cx.hv.current = slot;
     let platform = cx.platform;
-    let domain = cx.current_domain();
+    let domain = cx.hv.running();
     let vcpu = &domain.vcpus[0];
     platform.set_shared_info(domain.shared_info);
     load_tables(platform, vcpu);
@@ -49,7 +50,7 @@ pub fn enter<P: Platform>(cx: &mut Context<'_, P>, slot: usize) {
     platform.load_io_bitmap(domain.io.ports);
     fpu::enter(platform, vcpu);
     let segments = vcpu.segments;
-    *cx.regs = vcpu.regs;
+    cx.regs.copy_from(&vcpu.regs);
     if platform.load_data_segments(segments).is_err()
         && let Err(reason) = deliver_failsafe(cx, segments)
     {
@@ -58,6 +59,7 @@ pub fn enter<P: Platform>(cx: &mut Context<'_, P>, slot: usize) {
 }
 
 /// Loads GDT and LDT, with the LDT pages that were mapped before. They are in force when the root is.
+#[inline(always)]
 fn load_tables<P: Platform>(platform: &P, vcpu: &Vcpu) {
     platform.load_gdt(&vcpu.gdt_frames, vcpu.gdt_entries);
     if vcpu.ldt_entries != 0 || !cfg!(feature = "mutant-switch-ldt") {

@@ -12,9 +12,10 @@
 //! Source: Xen 2.0 interface, time.
 
 use crate::{
+    domain::Domain,
     event::{self, Virq},
     hypervisor::Hypervisor,
-    platform::Platform,
+    platform::{Platform, Timestamp},
     sched,
     shared_info::SharedInfo,
     slot_heap::SlotHeap,
@@ -61,6 +62,16 @@ impl TimeState {
     pub const fn set_wall_clock(&mut self, secs: u32, usecs: u32, system_ns: u64) {
         let now_us = secs as u64 * US_PER_SEC + usecs as u64;
         self.wall_at_boot_us = Some(now_us.saturating_sub(system_ns / 1000));
+    }
+
+    /// The wall clock in microseconds when system time is `system_ns`.
+    #[inline(always)]
+    fn wall_us<P: Platform>(&self, platform: &P, system_ns: u64) -> u64 {
+        let at_boot_us = self.wall_at_boot_us.unwrap_or_else(|| {
+            let (secs, usecs) = platform.wall_clock_at_boot();
+            u64::from(secs) * US_PER_SEC + u64::from(usecs)
+        });
+        at_boot_us.saturating_add(system_ns / 1000)
     }
 }
 
@@ -164,20 +175,30 @@ pub fn announce<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize) {
     event::send_virq(hv, platform, slot, Virq::Timer);
 }
 
-/// Refreshes the time record of the domain in `slot`.
+/// The same for the domain that runs since `now`.
 #[inline(always)]
+pub fn announce_running<P: Platform>(hv: &mut Hypervisor, platform: &P, now: Timestamp) {
+    let wall_us = hv.time.wall_us(platform, now.ns);
+    let domain = hv.running();
+    write_record(platform, domain, now, wall_us);
+    event::raise_in_running(platform, domain, Virq::Timer);
+}
+
+/// Refreshes the time record of the domain in `slot`.
 pub fn refresh<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize) {
-    let wall_at_boot_us = hv.time.wall_at_boot_us.unwrap_or_else(|| {
-        let (secs, usecs) = platform.wall_clock_at_boot();
-        u64::from(secs) * US_PER_SEC + u64::from(usecs)
-    });
-    let Some(domain) = hv.domain_at(slot) else { return };
-    let (tsc, system_time) = platform.timestamp();
-    let wall_us = wall_at_boot_us.saturating_add(system_time / 1000);
+    let now = platform.timestamp();
+    let wall_us = hv.time.wall_us(platform, now.ns);
+    if let Some(domain) = hv.domain_at(slot) {
+        write_record(platform, domain, now, wall_us);
+    }
+}
+
+#[inline(always)]
+fn write_record<P: Platform>(platform: &P, domain: &Domain, now: Timestamp, wall_us: u64) {
     SharedInfo::of(platform, domain).write_time(&TimeRecord {
-        cpu_freq: platform.tsc_hz(),
-        tsc_timestamp: tsc,
-        system_time,
+        cpu_freq: now.tsc_hz,
+        tsc_timestamp: now.tsc,
+        system_time: now.ns,
         wc_sec: (wall_us / US_PER_SEC) as u32,
         wc_usec: (wall_us % US_PER_SEC) as u32,
         ..TimeRecord::default()

@@ -100,8 +100,18 @@ impl FrameWords for Words {
     }
 
     #[inline(always)]
+    fn write(self, index: usize, value: u64) {
+        self.0[index].store(value, Relaxed);
+    }
+
+    #[inline(always)]
     fn load_u32(self, offset: usize) -> u32 {
         self.half(offset).load(Relaxed)
+    }
+
+    #[inline(always)]
+    fn store_u32(self, offset: usize, value: u32) {
+        self.half(offset).store(value, Relaxed);
     }
 
     #[inline(always)]

@@ -27,7 +27,7 @@ pub use pirq::{LINES, Lines, MAX_SHARERS, bind_pirq, close_line, finish_lines, r
 pub use table::EventChannels;
 
 use crate::{
-    domain::DomId,
+    domain::{DomId, Domain},
     error::HvError,
     hypervisor::{Hypervisor, MAX_DOMAINS},
     platform::Platform,
@@ -113,6 +113,13 @@ pub fn send_virq<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize, vi
     }
     let port = domain.events.virq_ports[virq as usize];
     set_pending(hv, platform, slot, u32::from(port));
+}
+
+/// Raises a virtual interrupt in the domain that runs, which therefore neither waits nor dies.
+#[inline(always)]
+pub fn raise_in_running<P: Platform>(platform: &P, domain: &Domain, virq: Virq) {
+    let port = domain.events.virq_ports[virq as usize];
+    SharedInfo::of(platform, domain).set_pending(u32::from(port));
 }
 
 /// Raises a virtual interrupt in Domain0.

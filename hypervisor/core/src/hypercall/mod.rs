@@ -111,7 +111,7 @@ pub fn call<P: Platform, const NUMBER: u32>(cx: &mut Context<'_, P>, args: Args)
 /// Whether call `number` has a short way: [`call_quickly`].
 #[must_use]
 pub const fn has_short_way(number: u32) -> bool {
-    matches!(number, 3 | 10 | 16 | 17)
+    matches!(number, 3 | 6 | 10 | 16 | 17)
 }
 
 /// The arguments of a call that has a short way, zero for those it does not have: nobody keeps them for the long way.
@@ -119,7 +119,7 @@ pub const fn has_short_way(number: u32) -> bool {
 #[must_use]
 pub const fn only_used<const NUMBER: u32>([a, b, c, d, e]: Args) -> Args {
     match NUMBER {
-        16 => [a, 0, 0, 0, 0],
+        6 | 16 => [a, 0, 0, 0, 0],
         3 | 17 => [a, b, 0, 0, 0],
         10 => [a, b, c, d, 0],
         _ => [a, b, c, d, e],
@@ -132,6 +132,7 @@ pub const fn only_used<const NUMBER: u32>([a, b, c, d, e]: Args) -> Args {
 pub fn call_quickly<P: Platform, const NUMBER: u32>(cx: &mut Context<'_, P>, args: Args) -> Option<u32> {
     let value = match NUMBER {
         3 => traps::stack_switch_quickly(cx, args),
+        6 => sched::sched_op_quickly(cx, args),
         10 => segments::update_descriptor_quickly(cx, args),
         16 => event_channel::event_channel_op_quickly(cx, args),
         17 => version::interface_version(args),

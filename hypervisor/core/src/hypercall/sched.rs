@@ -3,7 +3,7 @@
 //! Source: Xen 2.0 interface: do_sched_op, do_set_timer_op.
 
 use super::{Args, CallResult};
-use crate::{context::Context, error::HvError, outcome::Outcome, platform::Platform, time};
+use crate::{context::Context, error::HvError, outcome::Outcome, platform::Platform, sched, time};
 use guest_abi::{
     sched::{SchedCmd, unpack},
     timer,
@@ -22,6 +22,19 @@ pub fn sched_op<P: Platform>(_: &mut Context<'_, P>, [op, ..]: Args) -> CallResu
         SchedCmd::SHUTDOWN => Ok(Outcome::Shutdown(reason.raw())),
         _ => Err(HvError::NotImplemented),
     }
+}
+
+/// The short way of [`sched_op`]: to yield, and to wait.
+#[inline(always)]
+pub fn sched_op_quickly<P: Platform>(cx: &mut Context<'_, P>, [op, ..]: Args) -> Option<u32> {
+    const YIELD: u32 = SchedCmd::YIELD.raw() as u32;
+    const BLOCK: u32 = SchedCmd::BLOCK.raw() as u32;
+    match op {
+        YIELD => sched::yield_to_others(cx.hv, cx.platform),
+        BLOCK => sched::block(cx.hv, cx.platform),
+        _ => return None,
+    }
+    Some(0)
 }
 
 /// Call 15, `set_timer_op(high, low)`: VIRQ_TIMER at this system time; 0 cancels.

@@ -19,7 +19,7 @@
 //! and measured one uninterrupted run against the warp limit.
 //!
 //! Virtual time is kept in ns · `mcu_advance`, 128 bits wide: it does not overflow in the 584 years that system time
-//! lasts, and there is nothing to rebase.
+//! lasts, and there is nothing to rebase. Its lowest 30 bits are 0; in a place they say who comes first among equals.
 //!
 //! Source: Xen 2.0 interface, BVT; Duda and Cheriton, "Borrowed-Virtual-Time (BVT) scheduling", SOSP 1999.
 
@@ -35,9 +35,9 @@ pub const MCU_NS: u64 = 100_000;
 pub const DEFAULT_ALLOWANCE_NS: u64 = 5_000_000;
 
 /// Bits of a place below the effective virtual time: the order among equals.
-const ORDER_BITS: u32 = 30;
+const ORDER: u128 = (1 << Share::FRACTION_BITS) - 1;
 /// Set for who ran until now: a woken domain comes before it.
-const RAN: u32 = 1 << (ORDER_BITS - 1);
+const RAN: u32 = 1 << (Share::FRACTION_BITS - 1);
 
 /// The policy's own state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,8 +63,8 @@ impl Bvt {
 
     /// A place at `evt`, behind those that have one there already.
     fn place(&mut self, evt: u128, ran: u32) -> Place {
-        self.given = (self.given + 1) % RAN;
-        Place(evt << ORDER_BITS | u128::from(ran | self.given))
+        self.given = self.given.wrapping_add(1) % RAN;
+        Place(evt | u128::from(ran | self.given))
     }
 
     /// Moves SVT on: who runs is at `avt`, the queue begins with `first`. Its EVT is nobody's AVT there, but
@@ -82,25 +82,65 @@ impl Default for Bvt {
 }
 
 const fn evt_of(place: Place) -> u128 {
-    place.0 >> ORDER_BITS
+    place.0 & !ORDER
 }
 
 const fn is_warped(share: &Share, now_ns: u64) -> bool {
     share.params.may_warp && share.unwarped_until_ns <= now_ns
 }
 
+#[inline(always)]
 fn evt(share: &Share, now_ns: u64) -> u128 {
-    if is_warped(share, now_ns) {
-        let warp = u128::from(share.params.warp_value) * u128::from(MCU_NS);
-        share.avt.saturating_sub(warp)
+    if share.params.may_warp {
+        evt_of_warper(share, now_ns)
     } else {
         share.avt
     }
 }
 
+/// Out of line, as all about warping: else it is computed for those, too, that may not.
+#[cold]
+#[inline(never)]
+fn evt_of_warper(share: &Share, now_ns: u64) -> u128 {
+    if !is_warped(share, now_ns) {
+        return share.avt;
+    }
+    let warp = u128::from(share.params.warp_value) * u128::from(MCU_NS);
+    share.avt.saturating_sub(warp << Share::FRACTION_BITS)
+}
+
+/// Counts the time that a domain ran warped.
+#[cold]
+#[inline(never)]
+fn charge_warper(share: &mut Share, ran: Ran) {
+    if !is_warped(share, ran.now_ns) || share.params.warp_limit_ns == 0 {
+        return;
+    }
+    share.warped_ns = share.warped_ns.saturating_add(ran.ns);
+    if share.warped_ns >= share.params.warp_limit_ns {
+        share.warped_ns = 0;
+        share.unwarped_until_ns = match share.params.unwarp_ns {
+            0 => NEVER,
+            unwarp_ns => ran.now_ns.saturating_add(unwarp_ns),
+        };
+    }
+}
+
+/// A slice of `slice_ns`, but not beyond the limit of one that runs warped.
+#[cold]
+#[inline(never)]
+fn limit_warper(share: &Share, now_ns: u64, slice_ns: u64) -> u64 {
+    if is_warped(share, now_ns) && share.params.warp_limit_ns != 0 {
+        slice_ns.min(share.params.warp_limit_ns.saturating_sub(share.warped_ns))
+    } else {
+        slice_ns
+    }
+}
+
 /// How long a domain runs until its virtual time has advanced from `from` to `to`.
 fn ns_between(share: &Share, from: u128, to: u128) -> u64 {
-    let ahead = u64::try_from(to.saturating_sub(from)).unwrap_or(u64::MAX);
+    let ahead = to.saturating_sub(from) >> Share::FRACTION_BITS;
+    let ahead = u64::try_from(ahead).unwrap_or(u64::MAX);
     ahead / u64::from(share.params.mcu_advance.max(1))
 }
 
@@ -112,17 +152,11 @@ impl Policy for Bvt {
         } else {
             ran.ns
         };
-        let advance = u128::from(charged) * u128::from(share.params.mcu_advance);
+        let per_ns = u64::from(share.params.mcu_advance) << Share::FRACTION_BITS;
+        let advance = u128::from(charged) * u128::from(per_ns);
         share.avt = share.avt.saturating_add(advance);
-        if is_warped(share, ran.now_ns) && share.params.warp_limit_ns != 0 {
-            share.warped_ns = share.warped_ns.saturating_add(ran.ns);
-            if share.warped_ns >= share.params.warp_limit_ns {
-                share.warped_ns = 0;
-                share.unwarped_until_ns = match share.params.unwarp_ns {
-                    0 => NEVER,
-                    unwarp_ns => ran.now_ns.saturating_add(unwarp_ns),
-                };
-            }
+        if share.params.may_warp {
+            charge_warper(share, ran);
         }
     }
 
@@ -156,8 +190,8 @@ impl Policy for Bvt {
         let Some(first) = first else { return NEVER };
         let mut slice_ns =
             ns_between(share, evt(share, now_ns), evt_of(first)).saturating_add(self.allowance_ns);
-        if is_warped(share, now_ns) && share.params.warp_limit_ns != 0 {
-            slice_ns = slice_ns.min(share.params.warp_limit_ns.saturating_sub(share.warped_ns));
+        if share.params.may_warp {
+            slice_ns = limit_warper(share, now_ns, slice_ns);
         }
         now_ns.saturating_add(slice_ns)
     }

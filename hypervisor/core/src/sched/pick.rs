@@ -3,7 +3,6 @@
 use super::{
     RunState,
     policy::{ChosenPolicy, Policy, Ran},
-    share::Share,
 };
 use crate::{
     hypervisor::{Hypervisor, MAX_DOMAINS},
@@ -12,6 +11,7 @@ use crate::{
 };
 
 /// Has the exit path pick anew.
+#[inline(always)]
 pub fn request_pick<P: Platform>(hv: &mut Hypervisor, platform: &P) {
     hv.sched.wants_pick = true;
     platform.request_exit_work();
@@ -33,43 +33,42 @@ fn charge(run: &mut RunState, policy: &mut ChosenPolicy, now_ns: u64, has_yielde
 
 /// Brings the times that domains ran up to now, so that they can be told.
 pub fn account<P: Platform>(hv: &mut Hypervisor, platform: &P) {
-    charge_running(hv, platform.now_ns());
-}
-
-/// Charges the domain that runs, and gives its share; `None` where nobody runs.
-fn charge_running(hv: &mut Hypervisor, now_ns: u64) -> Option<Share> {
-    let Hypervisor {
-        domains,
-        sched,
-        current,
-        ..
-    } = hv;
-    if sched.is_idle {
-        return None;
+    let (now, current) = (platform.now_ns(), hv.current);
+    let Hypervisor { domains, sched, .. } = hv;
+    if !sched.is_idle
+        && let Some(domain) = domains[current % MAX_DOMAINS].as_deref_mut()
+    {
+        charge(&mut domain.run, &mut sched.policy, now, false);
     }
-    let run = &mut domains[*current % MAX_DOMAINS].as_deref_mut()?.run;
-    charge(run, &mut sched.policy, now_ns, false);
-    Some(run.share)
 }
 
 /// The domain in `slot`, which does not run, can: queues it, and ends the slice of who runs, now or earlier than it
 /// would.
 pub(super) fn queue_woken<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize) {
-    let now = platform.now_ns();
-    let running = charge_running(hv, now);
+    let (now, end) = (platform.now_ns(), time::slice_end(hv));
+    let (current, slot) = (hv.current % MAX_DOMAINS, slot % MAX_DOMAINS);
     let Hypervisor { domains, sched, .. } = &mut *hv;
-    let first = sched.queue.first().map(|(_, place)| place);
-    let Some(domain) = domains[slot % MAX_DOMAINS].as_deref_mut() else {
+    let (running, woken) = if sched.is_idle {
+        (None, &mut domains[slot])
+    } else if let Ok([running, woken]) = domains.get_disjoint_mut([current, slot]) {
+        (running.as_deref_mut(), woken)
+    } else {
         return;
     };
-    let share = &mut domain.run.share;
-    let place = sched.policy.place_woken(share, running.as_ref(), first, now);
+    let Some(woken) = woken else { return };
+    let running = running.map(|domain| {
+        charge(&mut domain.run, &mut sched.policy, now, false);
+        &domain.run.share
+    });
+    let first = sched.queue.first().map(|(_, place)| place);
+    let place = sched
+        .policy
+        .place_woken(&mut woken.run.share, running, first, now);
     sched.queue.set(slot, place);
     let Some(running) = running else {
         return request_pick(hv, platform);
     };
-    let end = time::slice_end(hv);
-    let sooner = hv.sched.policy.slice_end_beside_woken(&running, place, now, end);
+    let sooner = sched.policy.slice_end_beside_woken(running, place, now, end);
     if sooner <= now {
         request_pick(hv, platform);
     } else if sooner != end {
@@ -77,9 +76,8 @@ pub(super) fn queue_woken<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: 
     }
 }
 
-/// Chooses who runs from now on, if anybody can, for how long, and charges who ran until now.
-pub fn pick<P: Platform>(hv: &mut Hypervisor, platform: &P) -> Option<usize> {
-    let now = platform.now_ns();
+/// Chooses who runs from `now` on, if anybody can, for how long, and charges who ran until then.
+pub fn pick<P: Platform>(hv: &mut Hypervisor, platform: &P, now: u64) -> Option<usize> {
     let old_end = time::slice_end(hv);
     let current = hv.current;
     let Hypervisor { domains, sched, .. } = &mut *hv;

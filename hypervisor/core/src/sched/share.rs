@@ -29,7 +29,7 @@ impl BvtParams {
 /// The policy's part of a domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {
-    /// Actual virtual time, in ns · `mcu_advance` from [`Share::BEGINNING`].
+    /// Actual virtual time, in ns · `mcu_advance` · 2^[`Share::FRACTION_BITS`] from [`Share::BEGINNING`].
     pub avt: u128,
     /// Its parameters.
     pub params: BvtParams,
@@ -41,7 +41,9 @@ pub struct Share {
 
 impl Share {
     /// Virtual time begins here, so that warping never leads below 0: the greatest warp is below 2^49.
-    pub const BEGINNING: u128 = 1 << 64;
+    pub const BEGINNING: u128 = 1 << 64 << Self::FRACTION_BITS;
+    /// The lowest bits of virtual times are 0: the order among equals has room there.
+    pub const FRACTION_BITS: u32 = 30;
 
     /// A domain that has used nothing.
     #[must_use]
@@ -57,8 +59,8 @@ impl Share {
     /// Its virtual time as milliseconds that a domain of the default weight would have run, to be shown.
     #[must_use]
     pub const fn virtual_ms(&self) -> u64 {
-        (self.avt.saturating_sub(Self::BEGINNING) / (BvtParams::DEFAULT.mcu_advance as u128 * 1_000_000))
-            as u64
+        const UNIT: u128 = (BvtParams::DEFAULT.mcu_advance as u128 * 1_000_000) << Share::FRACTION_BITS;
+        (self.avt.saturating_sub(Self::BEGINNING) / UNIT) as u64
     }
 
     /// Gives it other parameters; it then may warp at once, if at all.

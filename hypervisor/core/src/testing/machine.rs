@@ -4,7 +4,7 @@ use super::{cpu::Cpu, devices::Devices, tlb::StaleTlb};
 use crate::{
     domain::Domain,
     mm::RecordFrame,
-    platform::{Clock, Console, Records},
+    platform::{Clock, Console, Records, Timestamp},
 };
 use guest_abi::addr::{GuestVirt, Mfn};
 use std::{
@@ -99,8 +99,12 @@ impl Clock for Machine {
     fn now_ns(&self) -> u64 {
         self.now_ns.get()
     }
-    fn timestamp(&self) -> (u64, u64) {
-        (self.now_ns.get() * 2, self.now_ns.get())
+    fn timestamp(&self) -> Timestamp {
+        Timestamp {
+            tsc: self.now_ns.get() * 2,
+            ns: self.now_ns.get(),
+            tsc_hz: self.tsc_hz(),
+        }
     }
     fn tsc_hz(&self) -> u64 {
         2_000_000_000

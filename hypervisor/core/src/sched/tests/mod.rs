@@ -16,7 +16,8 @@ fn can_run(world: &World, slot: usize) -> bool {
 /// What the exit path does after a long time, but for the registers.
 fn next(world: &mut World) -> Option<usize> {
     world.machine.now_ns.set(world.machine.now_ns.get() + 20_000_000);
-    let next = pick(&mut world.hv, &world.machine);
+    let now = world.machine.now_ns.get();
+    let next = pick(&mut world.hv, &world.machine, now);
     if let Some(slot) = next {
         world.hv.current = slot;
     }

@@ -141,7 +141,7 @@ impl Sim {
     fn pick(&mut self) {
         let current = self.world.hv.current;
         let (hv, machine) = self.parts();
-        let Some(next) = sched::pick(hv, machine) else {
+        let Some(next) = sched::pick(hv, machine, machine.now_ns.get()) else {
             return;
         };
         if next != current {
