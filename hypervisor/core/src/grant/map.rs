@@ -88,14 +88,18 @@ pub fn map<P: Platform>(
     let Some(after) = before.with(frame, request.uses) else {
         return Err(give_up(mmu, grant, before, Refusal::TooManyUses.into()));
     };
-    if let Err(why) = take(mmu, owner, before, after) {
-        return Err(give_up(mmu, grant, before, Refusal::BadFrame(why).into()));
-    }
-    if place.is_some()
-        && let Err(why) = take_entry(mmu, owner, frame, is_write)
-    {
-        release(mmu, after, before);
-        return Err(give_up(mmu, grant, before, Refusal::BadFrame(why).into()));
+    // Mostly all can be taken at once.
+    let is_first_writer = request.uses == Uses::HOST && !before.is_used();
+    if !is_first_writer || !mmu.hold_for_first_writer(frame, owner) {
+        if let Err(why) = take(mmu, owner, before, after) {
+            return Err(give_up(mmu, grant, before, Refusal::BadFrame(why).into()));
+        }
+        if place.is_some()
+            && let Err(why) = take_entry(mmu, owner, frame, is_write)
+        {
+            release(mmu, after, before);
+            return Err(give_up(mmu, grant, before, Refusal::BadFrame(why).into()));
+        }
     }
     let mapped = Mapped {
         handle: number,
@@ -167,10 +171,16 @@ pub fn unmap<P: Platform>(
         over |= Uses::HOST;
     }
     answer()?;
+    let is_last_writer = over == Uses::HOST && handle.uses == over && before.without(over) == Active::NONE;
+    let mut is_released = false;
     if left != Granted::Gone {
-        mmu.clear_granted(handle.place);
+        if is_last_writer {
+            is_released = mmu.clear_last_granted(handle.place, frame);
+        } else {
+            mmu.clear_granted(handle.place);
+        }
     }
-    give_back_uses(mmu, (slot, number, handle), grant, before, over);
+    give_back_uses(mmu, (slot, number, handle), grant, before, over, is_released);
     // What the guest itself dropped may be cached as well.
     Ok(over.contains(Uses::HOST))
 }
@@ -195,10 +205,10 @@ pub(super) fn forget<P: Platform>(
 ) {
     let grant = grant_of(mmu, handle);
     let before = grant.active(mmu.platform);
-    give_back_uses(mmu, (slot, number, handle), grant, before, over);
+    give_back_uses(mmu, (slot, number, handle), grant, before, over, false);
 }
 
-/// [`forget`], where grant and word were looked up already.
+/// [`forget`], where grant and word were looked up already, and what the grant held perhaps given back.
 #[inline(always)]
 fn give_back_uses<P: Platform>(
     mmu: &mut Mmu<'_, P>,
@@ -206,6 +216,7 @@ fn give_back_uses<P: Platform>(
     grant: Grant,
     before: Active,
     over: Uses,
+    is_released: bool,
 ) {
     if over.is_empty() {
         return;
@@ -213,7 +224,9 @@ fn give_back_uses<P: Platform>(
     let platform = mmu.platform;
     let after = before.without(over | handle.uses & Uses::READ_ONLY);
     grant.set_active(platform, after);
-    release(mmu, before, after);
+    if !is_released {
+        release(mmu, before, after);
+    }
     settle(&grant.entry(platform), after.is_used(), after.is_written());
     let left = handle.uses.difference(over);
     if left.intersects(Uses::HOST | Uses::DEVICE) {

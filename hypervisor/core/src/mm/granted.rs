@@ -18,6 +18,11 @@ use crate::{
 };
 use guest_abi::addr::{GuestVirt, HV_START, Mfn};
 
+/// What a grant with one writable mapping holds of its frame: a reference as one in use, and one with each writable use, of
+/// the grant and of the entry.
+const WRITER_REFERENCES: u64 = 3;
+const WRITER_USES: u32 = 2;
+
 /// Where an L1 entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -117,6 +122,31 @@ impl<P_: Platform> Mmu<'_, P_> {
         }
     }
 
+    /// Takes at once what the first use of a grant, for writing, and the entry that maps its frame hold together. Says whether
+    /// it could; if not, nothing is taken, and taking one after the other tells why.
+    #[inline(always)]
+    pub fn hold_for_first_writer(&self, n: u32, owner: DomId) -> bool {
+        let owner = self.granter(n, owner);
+        let info = self.frames.near(n);
+        info.is_some_and(|info| info.get_writable_at_once(owner, WRITER_REFERENCES, WRITER_USES))
+    }
+
+    /// Gives back at once what [`Mmu::hold_for_first_writer`] took. Says whether it could; if not, nothing is given back.
+    #[inline(always)]
+    pub fn let_go_of_last_writer(&mut self, n: u32) -> bool {
+        let mfn = Mfn::new(n);
+        let info = self.frames.at(mfn);
+        if !info.put_writable_uses(WRITER_USES, self.hv.mm.clock) {
+            return false;
+        }
+        if !info.put_pages_unless_last(WRITER_REFERENCES) {
+            for _ in 0..WRITER_REFERENCES {
+                self.put_page(mfn, info);
+            }
+        }
+        true
+    }
+
     /// Gives back what [`Mmu::hold`] took.
     #[inline(always)]
     pub fn let_go(&mut self, n: u32) {
@@ -176,12 +206,31 @@ impl<P_: Platform> Mmu<'_, P_> {
     /// a guest runs again.
     #[inline(always)]
     pub fn clear_granted(&mut self, place: Place) {
+        let old = self.take_granted_entry(place);
+        self.put_l1(old);
+    }
+
+    /// [`Mmu::clear_granted`] where the entry and the grant were the one use of frame `n`, for writing: what both held is
+    /// given back at once. Says whether it could; if not, what the grant held is still to be given back.
+    #[inline(always)]
+    pub fn clear_last_granted(&mut self, place: Place, n: u32) -> bool {
+        let old = self.take_granted_entry(place);
+        if old & RW != 0 && near_frame(old) == n && self.let_go_of_last_writer(n) {
+            return true;
+        }
+        self.put_l1(old);
+        false
+    }
+
+    /// Clears the entry at `place`, and gives what it was.
+    #[inline(always)]
+    fn take_granted_entry(&self, place: Place) -> u64 {
         let words = self.platform.words(place.table);
         let mut old = words.read(place.index);
         while let Err(now) = words.compare_exchange(place.index, old, 0) {
             old = now;
         }
-        self.put_l1(old);
+        old
     }
 
     /// Takes a zeroed frame for the hypervisor and makes it one of `owner`'s that it can map and not release.

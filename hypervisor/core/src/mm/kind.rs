@@ -161,6 +161,33 @@ impl TypeWord {
         }
     }
 
+    /// The word with `n` more uses, if the frame is valid as `kind` and has room for them.
+    #[inline(always)]
+    #[must_use]
+    pub const fn more(self, kind: Kind, n: u32) -> Option<Self> {
+        const MAX: u32 = TypeWord::MAX_COUNT as u32;
+        if self.count_as(kind) <= MAX - n {
+            Some(Self(self.0.wrapping_add(n as u64)))
+        } else {
+            None
+        }
+    }
+
+    /// The word of a writable page with `n` uses less, at flush-clock `now`; none where there are not so many.
+    #[inline(always)]
+    #[must_use]
+    pub const fn less_writable(self, n: u32, now: FlushClock) -> Option<Self> {
+        const MAX: u32 = TypeWord::MAX_COUNT as u32;
+        let count = self.count_as(Kind::Writable);
+        if count == n {
+            Some(Self(now.high_half()))
+        } else if n < count && count <= MAX {
+            Some(Self(self.0.wrapping_sub(n as u64)))
+        } else {
+            None
+        }
+    }
+
     /// The word of a writable page with one use less, at flush-clock `now`; none where there is no such use.
     #[inline(always)]
     #[must_use]

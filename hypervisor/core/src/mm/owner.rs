@@ -98,6 +98,28 @@ impl OwnerWord {
         }
     }
 
+    /// The word with `n` more references (1 or more), if the frame is in use, owned by `owner`, and has room for them.
+    #[inline(always)]
+    #[must_use]
+    pub const fn more(self, owner: DomId, n: u64) -> Option<Self> {
+        if self.0.wrapping_sub(Self::base(owner)) < Self::COUNT - (n - 1) * Self::ONE {
+            Some(Self(self.0.wrapping_add(n * Self::ONE)))
+        } else {
+            None
+        }
+    }
+
+    /// The word with `n` references less, if others are left.
+    #[inline(always)]
+    #[must_use]
+    pub const fn less_unless_last(self, n: u64) -> Option<Self> {
+        if self.0 & Self::COUNT > n * Self::ONE {
+            Some(Self(self.0.wrapping_sub(n * Self::ONE)))
+        } else {
+            None
+        }
+    }
+
     /// Whether `flag` is set.
     #[must_use]
     pub const fn has(self, flag: u64) -> bool {

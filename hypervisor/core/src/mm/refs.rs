@@ -49,6 +49,37 @@ impl FrameInfo {
         }
     }
 
+    /// Takes `references` and `uses` as a writable page, 1 or more of each, if the frame is valid as one, owned by `owner`,
+    /// and has room for them. If not, nothing is taken.
+    #[inline(always)]
+    #[must_use]
+    pub(super) fn get_writable_at_once(&self, owner: DomId, references: u64, uses: u32) -> bool {
+        if !self.change_owner_word(|word| word.more(owner, references)) {
+            return false;
+        }
+        if self.change_type_word(|word| word.more(Kind::Writable, uses)) {
+            return true;
+        }
+        // They were just added, so others are left.
+        let is_undone = self.change_owner_word(|word| word.less_unless_last(references));
+        debug_assert!(is_undone, "references just taken");
+        false
+    }
+
+    /// Gives `uses` as a writable page back, at flush-clock `now`, if there are so many.
+    #[inline(always)]
+    #[must_use]
+    pub(super) fn put_writable_uses(&self, uses: u32, now: FlushClock) -> bool {
+        self.change_type_word(|word| word.less_writable(uses, now))
+    }
+
+    /// Gives `references` back if others are left; if not, nothing is done.
+    #[inline(always)]
+    #[must_use]
+    pub(super) fn put_pages_unless_last(&self, references: u64) -> bool {
+        self.change_owner_word(|word| word.less_unless_last(references))
+    }
+
     /// Gives a use as a page of descriptors back, at flush-clock `now`.
     ///
     /// # Panics
