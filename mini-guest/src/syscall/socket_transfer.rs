@@ -185,7 +185,6 @@ impl Kernel {
     }
 
     /// Receives into `pieces`: one datagram, or what a connection has (all of it that was asked for, with WAITALL).
-    #[expect(clippy::type_complexity, reason = "an error, or why the call goes on later")]
     fn receive_pieces(
         &mut self,
         file: &Rc<OpenFile>,
