@@ -18,6 +18,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
+use core::fmt;
 
 use arrayvec::ArrayVec;
 use guest_abi::io::blkif::{BlkOp, BlkStatus, MAX_SEGMENTS, Response64, SLOTS};
@@ -99,6 +100,37 @@ pub struct Counters {
     pub copied: u64,
     /// Events sent.
     pub notified: u64,
+}
+
+impl Counters {
+    /// Adds what another one has done.
+    pub fn add(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.refused += other.refused;
+        self.bad_grants += other.bad_grants;
+        self.failed += other.failed;
+        self.submitted += other.submitted;
+        self.bytes += other.bytes;
+        self.copied += other.copied;
+        self.notified += other.notified;
+    }
+}
+
+impl fmt::Display for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} requests ({} refused, {} with bad grants, {} failed), {} to the disk, {} bytes ({} copied), {} events",
+            self.requests,
+            self.refused,
+            self.bad_grants,
+            self.failed,
+            self.submitted,
+            self.bytes,
+            self.copied,
+            self.notified
+        )
+    }
 }
 
 /// A request on its way.

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use guest_abi::domain::DomId;
 
 use crate::blkif::judge::Piece;
-use crate::blkif::{Backend, Guest, Point, Step};
+use crate::blkif::{Backend, Counters, Guest, Point, Step};
 use crate::block::exports::Refusal;
 use crate::block::{Device, Info};
 use crate::events;
@@ -82,16 +82,26 @@ struct Served {
     was_killed: bool,
     /// Where it is to be killed.
     kills: Option<Kills>,
-    /// Steps that it has done since it was connected.
-    steps: u64,
+    /// Steps of each kind that it has done since it was connected: requests taken, given to the disk, answered.
+    steps: [u64; 3],
+    /// What those have done that are gone.
+    before: Counters,
 }
 
-/// Kills that were asked for: after one step of the backend, after two steps of the next one, and so on.
+/// Kills that were asked for: after the first request that a backend takes, the first that it gives to the disk, the first that it answers;
+/// then after the second of each kind, and so on.
 struct Kills {
     done: u64,
     wanted: u64,
     /// How often after each kind of step: taken, submitted, answered.
     after: [u64; 3],
+}
+
+impl Kills {
+    /// Whether the next one is to be now, at step number `count` of a kind.
+    fn is_due(&self, kind: usize, count: u64) -> bool {
+        self.done < self.wanted && self.done % 3 == kind as u64 && count > self.done / 3
+    }
 }
 
 impl Served {
@@ -102,7 +112,8 @@ impl Served {
             live: None,
             was_killed: false,
             kills: None,
-            steps: 0,
+            steps: [0; 3],
+            before: Counters::default(),
         }
     }
 
@@ -116,22 +127,38 @@ impl Served {
             if backend.step() != Step::More {
                 return false;
             }
-            self.steps += 1;
+            let kind = match backend.point() {
+                Point::Begun | Point::Took => 0,
+                Point::Submitted => 1,
+                Point::Answered => 2,
+            };
+            self.steps[kind] += 1;
             if let Some(kills) = &mut self.kills
-                && kills.done < kills.wanted
-                && self.steps > kills.done
+                && kills.is_due(kind, self.steps[kind])
             {
                 kills.done += 1;
-                match backend.point() {
-                    Point::Begun | Point::Took => kills.after[0] += 1,
-                    Point::Submitted => kills.after[1] += 1,
-                    Point::Answered => kills.after[2] += 1,
-                }
+                kills.after[kind] += 1;
                 self.was_killed = true;
                 return true;
             }
         }
         true
+    }
+
+    /// Says in the key `counters` what was done so far, where the key `count` asks for it.
+    fn tell_counters(&self, keys: &mut dyn Keys) {
+        let directory = &self.back.directory;
+        let key = format!("{directory}/count");
+        // Removing what is not there is no error, and each change has us look again.
+        if keys.read(&key).is_err() {
+            return;
+        }
+        let _ = keys.remove(&key);
+        let mut counters = self.before;
+        if let Some(backend) = &self.live {
+            counters.add(backend.counters());
+        }
+        let _ = keys.write(&format!("{directory}/counters"), &format!("{counters}"));
     }
 
     /// Does what the key `restart` asks for.
@@ -182,6 +209,7 @@ pub struct Backends {
 /// What a half of the handshake does beside the store.
 struct Actions<'a> {
     live: &'a mut Option<Backend<Peer>>,
+    before: &'a mut Counters,
     ending: &'a mut Vec<(String, Backend<Peer>)>,
     disk: &'a Rc<dyn Device>,
     domain: DomId,
@@ -210,6 +238,9 @@ impl BackActions for Actions<'_> {
     }
 
     fn disconnect(&mut self) {
+        if let Some(backend) = &*self.live {
+            self.before.add(backend.counters());
+        }
         end(self.ending, self.directory, self.live.take());
     }
 }
@@ -271,7 +302,11 @@ impl Backends {
                 continue;
             };
             served.obey(keys);
+            served.tell_counters(keys);
             if served.was_killed {
+                if let Some(backend) = &served.live {
+                    served.before.add(backend.counters());
+                }
                 kill(&mut self.ending, directory, served.live.take());
                 if self.ending.iter().any(|(ending, _)| ending == directory) {
                     continue;
@@ -282,10 +317,11 @@ impl Backends {
                 };
                 served.back = back;
                 served.was_killed = false;
-                served.steps = 0;
+                served.steps = [0; 3];
             }
             let mut actions = Actions {
                 live: &mut served.live,
+                before: &mut served.before,
                 ending: &mut self.ending,
                 disk: &served.disk,
                 domain: DomId::new(served.back.domain),

@@ -121,6 +121,8 @@ impl Back {
                 match connected {
                     Ok(info) => {
                         self.describe(keys, &info)?;
+                        // There may be one of a frontend before.
+                        let _ = keys.remove(&format!("{}/error", self.directory));
                         self.go(keys, XenbusState::CONNECTED)
                     }
                     Err(what) => {

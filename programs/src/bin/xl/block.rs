@@ -277,9 +277,27 @@ fn restarted(store: &mut Store, back: &str, kills: u32) -> Outcome {
     Err(format!("{back}: not connected again"))
 }
 
-/// `block-list [NAME…]`.
+/// What a backend has done so far.
+fn counters(store: &mut Store, back: &str) -> Result<String> {
+    let key = format!("{back}/counters");
+    let _ = store.remove(&key);
+    store.write(&format!("{back}/count"), b"")?;
+    for _ in 0..PATIENCE_MS / STEP_MS {
+        if let Ok(text) = store.read(&key) {
+            return Ok(String::from_utf8_lossy(&text).into_owned());
+        }
+        clock::sleep_ms(STEP_MS);
+    }
+    Ok("nobody counts".into())
+}
+
+/// `block-list [--counters] [NAME…]`.
 pub fn list(words: &[&str]) -> Outcome {
     let host = Host::open()?;
+    let (counts, words) = match words {
+        ["--counters", words @ ..] => (true, words),
+        words => (false, words),
+    };
     let known = domains::select(&host, words)?;
     let failed = |error: Errno| format!("keys of the disks: {error}");
     let mut store = Store::open().map_err(failed)?;
@@ -306,6 +324,9 @@ pub fn list(words: &[&str]) -> Outcome {
                 key("params"),
                 if error.is_empty() { "" } else { ": " },
             );
+            if counts {
+                println!("    {}", counters(&mut store, &back).map_err(failed)?);
+            }
         }
     }
     Ok(())

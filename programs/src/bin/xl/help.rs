@@ -142,14 +142,18 @@ const COMMANDS: &[Command] = &[
         names: &["block-restart"],
         takes: "[--kills COUNT] [NAME|ID [DEVICE]]",
         does: "Kills the backends of disks and starts new ones; domains go on",
-        more: &["--kills COUNT kills so many times: after one step of work, then after two, and so on."],
+        more: &[
+            "--kills COUNT kills so many times: after the first step of each kind, after the second, and so on.",
+        ],
         run: block::restart,
     },
     Command {
         names: &["block-list"],
-        takes: "[NAME|ID...]",
+        takes: "[--counters] [NAME|ID...]",
         does: "Lists the disks of domains",
-        more: &[],
+        more: &[
+            "--counters shows what the backend has done, too: requests, bytes, bytes copied, events sent.",
+        ],
         run: block::list,
     },
     Command {
