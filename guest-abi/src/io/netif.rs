@@ -61,6 +61,24 @@ bitflags! {
     }
 }
 
+/// What stands in the slot behind a request or response with extra information (`netif_extra_info_t`). Its answer is
+/// [`NetStatus::NULL`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct ExtraInfo {
+    /// What it tells: 1 segmentation, 2 and 3 multicast, 4 a hash, 5 an offset in a frame.
+    pub kind: u8,
+    /// [`EXTRA_MORE`].
+    pub flags: u8,
+    /// As the kind says.
+    pub data: [u8; 6],
+}
+
+layout!(ExtraInfo, size 8, kind @ 0, flags @ 1, data @ 2);
+
+/// Flag of an [`ExtraInfo`]: another one follows in the next slot (`XEN_NETIF_EXTRA_FLAG_MORE`).
+pub const EXTRA_MORE: u8 = 1;
+
 /// A frame is the frontend's again (`netif_tx_response_t`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
