@@ -6,6 +6,7 @@
 
 use alloc::boxed::Box;
 
+pub mod bridge;
 pub mod mac;
 pub mod registry;
 pub mod stack;
