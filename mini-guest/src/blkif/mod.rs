@@ -29,4 +29,4 @@ pub use frontend::{Frontend, Host};
 pub use ring::{Layout, RingPage};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

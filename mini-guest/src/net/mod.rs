@@ -8,6 +8,7 @@ use alloc::boxed::Box;
 
 pub mod bridge;
 pub mod mac;
+pub mod netif;
 pub mod registry;
 pub mod stack;
 #[cfg(test)]
