@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`client`] | requests and their answers, events that come in between |
 //! | [`vbd`] | the states of a block device's two halves |
+//! | [`vif`] | those of a network interface's |
 //!
 //! Both halves are driven by events of their watches: whatever changed, they look at the other half's state and do the next step. A step that
 //! was done already is not done again, so it does not matter how often they are called.
@@ -19,6 +20,7 @@ use crate::store::Error;
 
 pub mod client;
 pub mod vbd;
+pub mod vif;
 
 pub use client::{Client, Session, Transport};
 

@@ -10,6 +10,8 @@ use alloc::format;
 use alloc::rc::Rc;
 use core::cell::RefCell;
 
+mod vif;
+
 const INFO: Info = Info {
     sectors: 1000,
     block_sectors: 1,
@@ -80,6 +82,18 @@ impl Side {
             client: &mut self.client,
             transport: &mut self.wire,
         }
+    }
+
+    fn set_perms(&mut self, path: &str, perms: &str) {
+        let words = format!("{path}\0{perms}");
+        let header = guest_abi::io::xenstore::MessageHeader {
+            kind: guest_abi::io::xenstore::MessageKind::SET_PERMS,
+            len: words.len() as u32,
+            ..Default::default()
+        };
+        let bytes = [zerocopy::IntoBytes::as_bytes(&header), words.as_bytes()].concat();
+        self.wire.send(&bytes).unwrap();
+        self.wire.receive(false).unwrap();
     }
 
     fn has_event(&mut self) -> bool {
@@ -176,21 +190,11 @@ impl World {
         ] {
             zero.keys().write(&path, value).unwrap();
         }
-        let perms = |side: &mut Side, words: &str| {
-            let header = guest_abi::io::xenstore::MessageHeader {
-                kind: guest_abi::io::xenstore::MessageKind::SET_PERMS,
-                len: words.len() as u32,
-                ..Default::default()
-            };
-            let bytes = [zerocopy::IntoBytes::as_bytes(&header), words.as_bytes()].concat();
-            side.wire.send(&bytes).unwrap();
-            side.wire.receive(false).unwrap();
-        };
         for key in ["", "/state", "/backend", "/backend-id"] {
-            perms(&mut zero, &format!("{FRONT}{key}\0n5\0"));
+            zero.set_perms(&format!("{FRONT}{key}"), "n5\0");
         }
         for key in ["", "/state", "/frontend", "/frontend-id"] {
-            perms(&mut zero, &format!("{BACK}{key}\0n0\0r5\0"));
+            zero.set_perms(&format!("{BACK}{key}"), "n0\0r5\0");
         }
         zero.keys().watch(FRONT, "front").unwrap();
         five.keys().watch(BACK, "back").unwrap();

@@ -195,7 +195,7 @@ impl<F: AsRef<[u8]> + Clone> Bridge<F> {
     /// How many frames wait to leave by a port.
     #[must_use]
     pub fn waiting(&self, id: PortId) -> usize {
-        self.ports.get(&id).map_or(0, |port| port.queue.len())
+        self.ports.get(&id).map_or(0, |port| port.queue.waiting())
     }
 
     /// What a port has done.
@@ -207,7 +207,7 @@ impl<F: AsRef<[u8]> + Clone> Bridge<F> {
     /// How many addresses are known.
     #[must_use]
     pub fn known(&self) -> usize {
-        self.table.len()
+        self.table.known()
     }
 }
 

@@ -32,7 +32,7 @@ impl<F> Default for OutQueue<F> {
 
 impl<F> OutQueue<F> {
     /// How many frames wait.
-    pub fn len(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         self.count
     }
 

@@ -89,7 +89,7 @@ impl Table {
     }
 
     /// How many addresses are known.
-    pub fn len(&self) -> usize {
+    pub fn known(&self) -> usize {
         self.places.len()
     }
 }

@@ -233,11 +233,18 @@ impl<G: Guest> Backend<G> {
             return Ok(Step::More);
         }
         self.sends_next = !self.sends_next;
-        let has_done = if self.sends_next {
-            self.send(now)? || self.receive(switch)?
-        } else {
-            self.receive(switch)? || self.send(now)?
-        };
+        let first = self.sends_next;
+        let mut has_done = false;
+        for sends in [first, !first] {
+            has_done = if sends {
+                self.send(now)?
+            } else {
+                self.receive(switch)?
+            };
+            if has_done {
+                break;
+            }
+        }
         if has_done {
             return Ok(Step::More);
         }

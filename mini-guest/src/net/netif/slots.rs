@@ -4,7 +4,7 @@
 use guest_abi::addr::PAGE_SIZE;
 use guest_abi::io::netif::{RX_SLOTS, RxRequest, RxResponse, TX_SLOTS, TxRequest, TxResponse};
 use guest_abi::io::ring::SLOTS_OFFSET;
-use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::blkif::RingPage;
 

@@ -1,0 +1,309 @@
+//! Both halves of a network interface over a real store.
+
+use super::super::vif::{Back, BackActions, Details, Front, FrontActions};
+use super::{Error, Keys, Rc, RefCell, Side, Store, XenbusState, format};
+use crate::net::Mac;
+
+const BACK: &str = "/local/domain/0/backend/vif/5/0";
+const FRONT: &str = "/local/domain/5/device/vif/0";
+
+#[derive(Debug, Default)]
+struct BackLog {
+    served: Option<Details>,
+    refuses: bool,
+}
+
+impl BackActions for BackLog {
+    fn connect(&mut self, details: Details) -> Result<(), &'static str> {
+        if self.refuses {
+            return Err("no");
+        }
+        assert!(self.served.replace(details).is_none(), "connected twice");
+        Ok(())
+    }
+
+    fn disconnect(&mut self) {
+        self.served = None;
+    }
+}
+
+#[derive(Debug, Default)]
+struct FrontLog {
+    rings: u32,
+    is_live: bool,
+    announced: usize,
+    is_gone: bool,
+}
+
+impl FrontActions for FrontLog {
+    fn prepare(&mut self, backend: u16) -> Result<Details, Error> {
+        assert!(backend == 0 && !self.is_live);
+        self.rings += 1;
+        self.is_live = true;
+        Ok(Details {
+            tx: 100 + self.rings,
+            rx: 200 + self.rings,
+            port: 300 + self.rings,
+        })
+    }
+
+    fn connected(&mut self) {
+        self.announced += 1;
+    }
+
+    fn disconnect(&mut self) {
+        self.is_live = false;
+    }
+
+    fn give_up(&mut self) {
+        self.is_live = false;
+        self.is_gone = true;
+    }
+}
+
+struct World {
+    zero: Side,
+    five: Side,
+    back: Option<(Back, BackLog)>,
+    front: Option<(Front, FrontLog)>,
+}
+
+impl World {
+    fn new() -> Self {
+        let store = Rc::new(RefCell::new(Store::default()));
+        let (mut zero, five) = (Side::new(&store, 0), Side::new(&store, 5));
+        for (path, value, perms) in [
+            (format!("{BACK}/frontend"), FRONT, "n0\0r5\0"),
+            (format!("{BACK}/frontend-id"), "5", "n0\0r5\0"),
+            (format!("{BACK}/state"), "1", "n0\0r5\0"),
+            (format!("{FRONT}/backend"), BACK, "n5\0"),
+            (format!("{FRONT}/backend-id"), "0", "n5\0"),
+            (format!("{FRONT}/mac"), "00:16:3e:00:05:00", "n5\0"),
+            (format!("{FRONT}/ip"), "10.0.0.5/24", "n5\0"),
+            (format!("{FRONT}/state"), "1", "n5\0"),
+            (BACK.into(), "", "n0\0r5\0"),
+            (FRONT.into(), "", "n5\0"),
+        ] {
+            zero.keys().write(&path, value).unwrap();
+            zero.set_perms(&path, perms);
+        }
+        zero.keys().watch(FRONT, "front").unwrap();
+        let mut world = Self {
+            zero,
+            five,
+            back: None,
+            front: None,
+        };
+        world.five.keys().watch(BACK, "back").unwrap();
+        world
+    }
+
+    fn start_back(&mut self) {
+        self.back = Some((
+            Back::start(&mut self.zero.keys(), BACK).unwrap(),
+            BackLog::default(),
+        ));
+    }
+
+    fn start_front(&mut self) {
+        self.front = Some((
+            Front::start(&mut self.five.keys(), FRONT).unwrap(),
+            FrontLog::default(),
+        ));
+    }
+
+    /// Lets both look until nothing changes.
+    fn settle(&mut self) {
+        for _ in 0..20 {
+            let (zero, five) = (self.zero.has_event(), self.five.has_event());
+            if let Some((back, log)) = &mut self.back {
+                back.look(&mut self.zero.keys(), log).unwrap();
+            }
+            if let Some((front, log)) = &mut self.front {
+                front.look(&mut self.five.keys(), log).unwrap();
+            }
+            if !zero && !five {
+                return;
+            }
+        }
+        panic!("they never come to rest");
+    }
+
+    fn states(&self) -> (Option<XenbusState>, Option<XenbusState>) {
+        (
+            self.back.as_ref().map(|(back, _)| back.state()),
+            self.front.as_ref().map(|(front, _)| front.state()),
+        )
+    }
+
+    /// Both are connected, by the rings that were made last.
+    fn assert_connected(&self, rings: u32) {
+        let connected = Some(XenbusState::CONNECTED);
+        assert_eq!(self.states(), (connected, connected));
+        let (back, front) = (&self.back.as_ref().unwrap().1, &self.front.as_ref().unwrap().1);
+        assert_eq!((front.rings, front.is_live, front.is_gone), (rings, true, false));
+        let wanted = Details {
+            tx: 100 + rings,
+            rx: 200 + rings,
+            port: 300 + rings,
+        };
+        assert_eq!(back.served, Some(wanted));
+    }
+}
+
+#[test]
+fn they_connect_whoever_comes_first() {
+    for back_first in [true, false] {
+        let mut world = World::new();
+        for turn in [back_first, !back_first] {
+            if turn {
+                world.start_back();
+            } else {
+                world.start_front();
+            }
+            world.settle();
+        }
+        world.assert_connected(1);
+        let front = &world.front.as_ref().unwrap().0;
+        assert_eq!(
+            (front.mac, front.ip.as_deref()),
+            (Mac::of_domain(5, 0), Some("10.0.0.5/24"))
+        );
+        assert_eq!(world.front.as_ref().unwrap().1.announced, 1);
+        let mut key = |key: &str| world.five.keys().read(&format!("{BACK}/{key}")).unwrap();
+        assert_eq!(
+            [key("feature-rx-copy"), key("feature-sg"), key("hotplug-status")],
+            ["1", "0", "connected"]
+        );
+    }
+}
+
+#[test]
+fn a_backend_that_comes_again_gets_fresh_rings() {
+    let mut world = World::new();
+    world.start_back();
+    world.start_front();
+    world.settle();
+    for rings in 2..6 {
+        // Killed without a word; the next one begins before anybody has looked.
+        world.start_back();
+        assert_eq!(world.states().0, Some(XenbusState::CLOSED));
+        world.settle();
+        world.assert_connected(rings);
+    }
+    assert_eq!(world.front.as_ref().unwrap().1.announced, 5);
+}
+
+#[test]
+fn a_backend_that_dies_between_two_steps_is_followed_by_another() {
+    // The frontend has offered rings that nobody has looked at.
+    let mut world = World::new();
+    world.start_back();
+    world.start_front();
+    let (front, log) = world.front.as_mut().unwrap();
+    front.look(&mut world.five.keys(), log).unwrap();
+    assert_eq!(
+        world.states(),
+        (Some(XenbusState::INIT_WAIT), Some(XenbusState::CONNECTED))
+    );
+    world.start_back();
+    world.settle();
+    world.assert_connected(2);
+}
+
+#[test]
+fn a_frontend_that_begins_anew_is_served_again() {
+    let mut world = World::new();
+    world.start_back();
+    world.start_front();
+    world.settle();
+    let (front, log) = world.front.as_mut().unwrap();
+    front.restart(&mut world.five.keys(), log).unwrap();
+    world.settle();
+    world.assert_connected(2);
+}
+
+#[test]
+fn detaching_ends_both_and_a_domain_that_goes_ends_the_backend() {
+    let mut world = World::new();
+    world.start_back();
+    world.start_front();
+    world.settle();
+    world.zero.keys().write(&format!("{BACK}/state"), "5").unwrap();
+    // Nobody watches its own state: whoever detaches has the backends look.
+    let (back, log) = world.back.as_mut().unwrap();
+    back.look(&mut world.zero.keys(), log).unwrap();
+    world.settle();
+    let closed = Some(XenbusState::CLOSED);
+    assert_eq!(world.states(), (closed, closed));
+    assert!(world.front.as_ref().unwrap().1.is_gone);
+    assert_eq!(world.back.as_ref().unwrap().1.served, None);
+
+    let mut world = World::new();
+    world.start_back();
+    world.start_front();
+    world.settle();
+    world.front = None;
+    world.zero.keys().remove("/local/domain/5").unwrap();
+    world.settle();
+    assert_eq!((world.states().0, world.back.unwrap().1.served), (closed, None));
+}
+
+#[test]
+fn keys_that_make_no_sense_are_an_error_and_nothing_is_mapped() {
+    let good = [
+        ("tx-ring-ref", "8"),
+        ("rx-ring-ref", "9"),
+        ("event-channel", "10"),
+        ("request-rx-copy", "1"),
+        ("feature-rx-notify", "1"),
+    ];
+    for (key, value) in [
+        ("tx-ring-ref", "x"),
+        ("rx-ring-ref", ""),
+        ("event-channel", "-1"),
+        ("request-rx-copy", "0"),
+        ("feature-rx-notify", "no"),
+    ] {
+        let mut world = World::new();
+        world.start_back();
+        for (other, good) in good {
+            let value = if other == key { value } else { good };
+            world
+                .five
+                .keys()
+                .write(&format!("{FRONT}/{other}"), value)
+                .unwrap();
+        }
+        world.five.keys().write(&format!("{FRONT}/state"), "4").unwrap();
+        world.settle();
+        let (back, log) = world.back.as_ref().unwrap();
+        assert_eq!((back.state(), log.served), (XenbusState::CLOSING, None), "{key}");
+        assert!(world.zero.keys().read(&format!("{BACK}/error")).is_ok());
+    }
+    let mut world = World::new();
+    world.start_back();
+    world.back.as_mut().unwrap().1.refuses = true;
+    world.start_front();
+    world.settle();
+    assert_eq!(
+        world.zero.keys().read(&format!("{BACK}/error")).as_deref(),
+        Ok("no")
+    );
+    assert!(world.front.as_ref().unwrap().1.is_gone);
+    // What nobody but Domain0 can write, and is wrong all the same.
+    for (key, value) in [("frontend", "/local/domain/6/device/vif/0"), ("frontend-id", "x")] {
+        let mut world = World::new();
+        world.zero.keys().write(&format!("{BACK}/{key}"), value).unwrap();
+        assert_eq!(
+            Back::start(&mut world.zero.keys(), BACK).err(),
+            Some(Error::Invalid)
+        );
+    }
+    let mut world = World::new();
+    world.zero.keys().write(&format!("{FRONT}/mac"), "5").unwrap();
+    assert_eq!(
+        Front::start(&mut world.five.keys(), FRONT).err(),
+        Some(Error::Invalid)
+    );
+}

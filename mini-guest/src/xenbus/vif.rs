@@ -1,0 +1,306 @@
+//! The states of a network interface's two halves.
+//!
+//! ```text
+//! backend   Initialising ─► InitWait ──────────► Connected ─► Closing ─► Closed ─► InitWait …
+//!                features      │      ▲ maps rings, binds port  ▲ other half is gone, or detach
+//!                              ▼      │
+//! frontend  Initialising ───────► Connected
+//!                      grants rings, gives port
+//! ```
+//!
+//! The frontend is Connected as soon as its rings are there; the backend is when it serves them. A backend that comes again after it was killed
+//! and finds a frontend that is Connected, with rings that were the last one's, says Closed; the frontend goes back to Initialising,
+//! and both begin anew.
+//!
+//! Source: Xen 4.x, `public/io/netif.h`, as Linux's halves do it.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+
+use guest_abi::io::xenbus::XenbusState;
+
+use super::{Keys, number, set_state, state};
+use crate::net::Mac;
+use crate::store::Error;
+
+/// What a backend offers: frames in one piece, with their checksums, copied to where the frontend wants them.
+const FEATURES: [(&str, &str); 7] = [
+    ("feature-rx-copy", "1"),
+    ("feature-rx-flip", "0"),
+    ("feature-sg", "0"),
+    ("feature-gso-tcpv4", "0"),
+    ("feature-no-csum-offload", "1"),
+    ("feature-split-event-channels", "0"),
+    ("multi-queue-max-queues", "1"),
+];
+/// What a frontend wants.
+const WISHES: [(&str, &str); 4] = [
+    ("request-rx-copy", "1"),
+    ("feature-rx-notify", "1"),
+    ("feature-sg", "0"),
+    ("feature-no-csum-offload", "1"),
+];
+
+/// What a frontend gives its backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Details {
+    /// Grant of the page of the ring for sending.
+    pub tx: u32,
+    /// Grant of the page of the ring for receiving.
+    pub rx: u32,
+    /// The port that waits for the backend.
+    pub port: u32,
+}
+
+/// What the backend's half does beside the store.
+pub trait BackActions {
+    /// Maps the rings, binds the port and begins to serve.
+    ///
+    /// # Errors
+    /// What is to be said in the key `error`.
+    fn connect(&mut self, details: Details) -> Result<(), &'static str>;
+
+    /// Ends that. Not connected is well ended.
+    fn disconnect(&mut self);
+}
+
+/// The backend's half of one interface.
+#[derive(Clone, Debug)]
+pub struct Back {
+    /// Its directory.
+    pub directory: String,
+    /// The other half's.
+    pub frontend: String,
+    /// The other half's domain.
+    pub domain: u16,
+    state: XenbusState,
+}
+
+impl Back {
+    /// Learns from a backend's directory whose it is, and says that it waits, or that the frontend is to begin anew.
+    ///
+    /// # Errors
+    /// [`Error::NoEntry`], [`Error::Invalid`]: the directory does not say it.
+    pub fn start(keys: &mut dyn Keys, directory: &str) -> Result<Self, Error> {
+        let domain = number(keys, &format!("{directory}/frontend-id"))?;
+        let frontend = keys.read(&format!("{directory}/frontend"))?;
+        // Nobody but Domain0 writes there; a path elsewhere would be somebody else's device.
+        if !frontend.starts_with(&format!("/local/domain/{domain}/")) {
+            return Err(Error::Invalid);
+        }
+        let mut back = Self {
+            directory: directory.into(),
+            frontend,
+            domain,
+            state: XenbusState::INITIALISING,
+        };
+        if state(keys, &back.frontend) == XenbusState::CONNECTED {
+            back.go(keys, XenbusState::CLOSED)?;
+        } else {
+            back.wait(keys)?;
+        }
+        Ok(back)
+    }
+
+    /// Its state.
+    #[must_use]
+    pub fn state(&self) -> XenbusState {
+        self.state
+    }
+
+    fn wait(&mut self, keys: &mut dyn Keys) -> Result<(), Error> {
+        for (feature, value) in FEATURES {
+            keys.write(&format!("{}/{feature}", self.directory), value)?;
+        }
+        self.go(keys, XenbusState::INIT_WAIT)
+    }
+
+    fn go(&mut self, keys: &mut dyn Keys, state: XenbusState) -> Result<(), Error> {
+        set_state(keys, &self.directory, state)?;
+        self.state = state;
+        Ok(())
+    }
+
+    /// Looks at the other half and does the next step.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub fn look(&mut self, keys: &mut dyn Keys, actions: &mut dyn BackActions) -> Result<(), Error> {
+        let is_told = state(keys, &self.directory) == XenbusState::CLOSING;
+        if is_told && matches!(self.state, XenbusState::CONNECTED | XenbusState::INIT_WAIT) {
+            // By whoever detaches the interface. The frontend sees it too, and goes when it is ready.
+            self.state = XenbusState::CLOSING;
+        }
+        let other = state(keys, &self.frontend);
+        match (self.state, other) {
+            (XenbusState::INIT_WAIT, XenbusState::CONNECTED) => {
+                let connected = self.details(keys).and_then(|details| actions.connect(details));
+                match connected {
+                    Ok(()) => {
+                        keys.write(&format!("{}/hotplug-status", self.directory), "connected")?;
+                        self.go(keys, XenbusState::CONNECTED)
+                    }
+                    Err(what) => self.fail(keys, what),
+                }
+            }
+            (
+                XenbusState::CONNECTED | XenbusState::INIT_WAIT | XenbusState::CLOSING,
+                XenbusState::CLOSED | XenbusState::UNKNOWN,
+            )
+            | (XenbusState::CONNECTED, XenbusState::CLOSING | XenbusState::INITIALISING) => {
+                actions.disconnect();
+                self.go(keys, XenbusState::CLOSED)
+            }
+            // The frontend, or its domain, began anew.
+            (XenbusState::CLOSED, XenbusState::INITIALISING) => self.wait(keys),
+            _ => Ok(()),
+        }
+    }
+
+    /// The rings make no sense, or never did: the interface is over.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub fn fail(&mut self, keys: &mut dyn Keys, what: &str) -> Result<(), Error> {
+        keys.write(&format!("{}/error", self.directory), what)?;
+        self.go(keys, XenbusState::CLOSING)
+    }
+
+    fn details(&self, keys: &mut dyn Keys) -> Result<Details, &'static str> {
+        let mut key = |name: &str| {
+            number::<u32>(keys, &format!("{}/{name}", self.frontend))
+                .map_err(|_| "the frontend's keys make no sense")
+        };
+        for (name, _) in &WISHES[..2] {
+            if key(name) != Ok(1) {
+                return Err("the frontend does not want its frames copied, or does not announce buffers");
+            }
+        }
+        Ok(Details {
+            tx: key("tx-ring-ref")?,
+            rx: key("rx-ring-ref")?,
+            port: key("event-channel")?,
+        })
+    }
+}
+
+/// What the frontend's half does beside the store.
+pub trait FrontActions {
+    /// Makes fresh ring pages and a port for the backend's domain, and begins to use them; what there was before is given back.
+    ///
+    /// # Errors
+    /// There are no more.
+    fn prepare(&mut self, backend: u16) -> Result<Details, Error>;
+
+    /// The backend serves the rings now.
+    fn connected(&mut self);
+
+    /// The backend is gone, and may come again.
+    fn disconnect(&mut self);
+
+    /// The interface is gone for good.
+    fn give_up(&mut self);
+}
+
+/// The frontend's half of one interface.
+#[derive(Clone, Debug)]
+pub struct Front {
+    /// Its directory.
+    pub directory: String,
+    /// The other half's.
+    pub backend: String,
+    /// The other half's domain.
+    pub domain: u16,
+    /// The interface's address.
+    pub mac: Mac,
+    /// The internet address that its domain is to have there, if that is said.
+    pub ip: Option<String>,
+    state: XenbusState,
+    is_served: bool,
+}
+
+impl Front {
+    /// Learns from a frontend's directory who is behind it, and says that it begins.
+    ///
+    /// # Errors
+    /// [`Error::NoEntry`], [`Error::Invalid`]: the directory does not say it.
+    pub fn start(keys: &mut dyn Keys, directory: &str) -> Result<Self, Error> {
+        let mac = keys.read(&format!("{directory}/mac"))?;
+        let front = Self {
+            directory: directory.into(),
+            backend: keys.read(&format!("{directory}/backend"))?,
+            domain: number(keys, &format!("{directory}/backend-id"))?,
+            mac: mac.trim().parse().map_err(|_| Error::Invalid)?,
+            ip: keys.read(&format!("{directory}/ip")).ok(),
+            state: XenbusState::INITIALISING,
+            is_served: false,
+        };
+        set_state(keys, directory, XenbusState::INITIALISING)?;
+        Ok(front)
+    }
+
+    /// Its state.
+    #[must_use]
+    pub fn state(&self) -> XenbusState {
+        self.state
+    }
+
+    fn go(&mut self, keys: &mut dyn Keys, state: XenbusState) -> Result<(), Error> {
+        set_state(keys, &self.directory, state)?;
+        self.state = state;
+        self.is_served = false;
+        Ok(())
+    }
+
+    /// Looks at the other half and does the next step.
+    ///
+    /// # Errors
+    /// What the store answers; [`Error::NoSpace`]: no page or port for rings.
+    pub fn look(&mut self, keys: &mut dyn Keys, actions: &mut dyn FrontActions) -> Result<(), Error> {
+        if self.state == XenbusState::CLOSED {
+            return Ok(());
+        }
+        match (state(keys, &self.backend), self.state) {
+            (XenbusState::INIT_WAIT, XenbusState::INITIALISING) => self.offer(keys, actions),
+            (XenbusState::CONNECTED, XenbusState::CONNECTED) => {
+                if !core::mem::replace(&mut self.is_served, true) {
+                    actions.connected();
+                }
+                Ok(())
+            }
+            (XenbusState::CLOSING, _) => {
+                actions.give_up();
+                self.go(keys, XenbusState::CLOSED)
+            }
+            (XenbusState::CLOSED | XenbusState::UNKNOWN, XenbusState::CONNECTED) => {
+                // It may come again. Ready for a new one.
+                self.restart(keys, actions)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The rings make no sense, or nobody serves them: begin anew with the same backend, which sees us go back.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub fn restart(&mut self, keys: &mut dyn Keys, actions: &mut dyn FrontActions) -> Result<(), Error> {
+        actions.disconnect();
+        self.go(keys, XenbusState::INITIALISING)
+    }
+
+    fn offer(&mut self, keys: &mut dyn Keys, actions: &mut dyn FrontActions) -> Result<(), Error> {
+        let details = actions.prepare(self.domain)?;
+        for (key, value) in [
+            ("tx-ring-ref", details.tx),
+            ("rx-ring-ref", details.rx),
+            ("event-channel", details.port),
+        ] {
+            keys.write(&format!("{}/{key}", self.directory), &value.to_string())?;
+        }
+        for (key, value) in WISHES {
+            keys.write(&format!("{}/{key}", self.directory), value)?;
+        }
+        self.go(keys, XenbusState::CONNECTED)
+    }
+}
