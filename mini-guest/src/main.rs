@@ -74,13 +74,9 @@ fn main(start_info: &'static StartInfo) -> ! {
         Err(errno) => report::broken(format_args!("cannot start: {errno}")),
     };
     kernel.devices = devices;
-    if !kernel.devices.cards.is_empty() {
-        // The first card is this domain's own.
-        let card = kernel.devices.cards.remove(0);
-        kernel.attach_network("eth0", card.interface, None);
-    }
     if start_info.flags.contains(StartFlags::INITIAL_DOMAIN) {
         kernel.start_store();
+        kernel.start_network();
     } else {
         kernel.start_fronts(start_info);
     }

@@ -16,6 +16,7 @@ use guest_abi::start_info::StartInfo;
 
 use super::Kernel;
 use super::exports::Users;
+use super::netfront;
 use super::store_ring::StoreRing;
 use crate::blkif::frontend::Properties;
 use crate::blkif::{Frontend, Host, Layout, RingPage};
@@ -41,7 +42,7 @@ const STEP: u32 = 16;
 const ROOT: &str = "device/vbd";
 
 /// A frame of ours that the backend has mapped too.
-struct OwnPage(u32);
+pub(super) struct OwnPage(pub(super) u32);
 
 impl RingPage for OwnPage {
     fn indices(&self) -> &RingIndices {
@@ -116,6 +117,8 @@ pub struct Fronts {
     scans: Vec<(String, Scan)>,
     /// A disk is to be let go of and still in use.
     is_closing: bool,
+    /// The network interfaces.
+    vifs: netfront::Vifs,
 }
 
 struct Actions<'a> {
@@ -204,8 +207,10 @@ impl Fronts {
             changes: Vec::new(),
             scans: Vec::new(),
             is_closing: false,
+            vifs: netfront::Vifs::default(),
         };
         fronts.keys().watch(ROOT, "front").ok()?;
+        fronts.keys().watch(netfront::ROOT, "net").ok()?;
         events::unmask_port(ring.port);
         fronts.look(&|_| false);
         fronts.look_as_told(&|_| false);
@@ -252,6 +257,21 @@ impl Fronts {
             }
         }
         self.devices = devices;
+        let mut keys = Session {
+            client: &mut self.client,
+            transport: &mut self.ring,
+        };
+        self.vifs.look(&mut keys, &self.grants);
+    }
+
+    /// Begins anew with network interfaces whose rings make no sense; tells which came and went.
+    pub(super) fn network_news(&mut self) -> alloc::vec::Vec<netfront::News> {
+        let mut keys = Session {
+            client: &mut self.client,
+            transport: &mut self.ring,
+        };
+        self.vifs.mend(&mut keys);
+        self.vifs.take_news()
     }
 
     fn begin(&mut self, number: &str) -> Option<Fronted> {
@@ -304,6 +324,9 @@ impl Fronts {
             // What cannot be read now is no event either.
             let _ = self.client.pump(&mut self.ring);
             self.look_as_told(is_in_use);
+            return true;
+        }
+        if self.vifs.has_port(port) {
             return true;
         }
         let mut devices = self.devices.values_mut();

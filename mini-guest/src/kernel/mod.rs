@@ -23,6 +23,8 @@
 //! | `disks` | the disks' events, and power-off |
 //! | `store`, `backends`, `exports` | the store's connections, and the disks that Domain0 serves others |
 //! | `store_ring`, `fronts` | the other domains' way to the store, and the disks that they are served |
+//! | `switch`, `netback` | Domain0's bridge, and the interfaces that it serves others |
+//! | `netfront` | the interfaces that the other domains are served |
 //! | [`crate::syscall`] | the system calls |
 
 use alloc::boxed::Box;
@@ -59,12 +61,15 @@ mod fault;
 mod fronts;
 mod life;
 pub mod net;
+mod netback;
+mod netfront;
 mod procfs;
 mod requests;
 mod schedule;
 mod signal;
 mod store;
 mod store_ring;
+mod switch;
 mod terminal;
 
 pub use descriptors::Gdt;

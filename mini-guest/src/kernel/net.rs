@@ -55,6 +55,16 @@ impl Network {
         core::iter::once("lo".into()).chain(self.name.clone()).collect()
     }
 
+    /// Whether the command line says which address there is.
+    pub(super) fn has_address(&self) -> bool {
+        self.addressing.is_some()
+    }
+
+    /// The interface's name, where there is one.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     fn tell_address(&self) {
         let stack = self.stack.borrow();
         let name = self.name.as_deref().unwrap_or("?");

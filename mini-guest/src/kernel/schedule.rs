@@ -308,6 +308,7 @@ impl Kernel {
             self.backend.look_at,
             network,
             alarm,
+            self.store.vifs.wake_at,
         ]
         .into_iter()
         .flatten()

@@ -23,9 +23,12 @@ use guest_abi::io::xenstore::{
 use super::Kernel;
 use super::backends::{Backends, DiskSource};
 use super::exports::{Source, Users};
+use super::netback;
+use super::switch::Lan;
 use crate::events;
 use crate::linux::Errno;
 use crate::mm::window::ForeignPage;
+use crate::net::registry::Interfaces;
 use crate::process::WaitFor;
 use crate::store::{ConnectionId, Error, Platform, Store};
 use crate::xenbus::{Client, Keys, Session, Transport};
@@ -63,6 +66,9 @@ pub struct Service {
     /// The kernel's own connection.
     own: Option<ConnectionId>,
     backends: Backends,
+    /// Network interfaces of other domains, and what they are connected with.
+    pub(super) vifs: netback::Vifs,
+    pub(super) lan: Lan,
 }
 
 /// The kernel's own way to its store: everything is answered at once.
@@ -247,12 +253,13 @@ impl Service {
     }
 
     /// Has the backends look at what changed, until nothing does.
-    fn look(&mut self, disks: &mut dyn DiskSource) {
+    fn look(&mut self, disks: &mut dyn DiskSource, interfaces: &mut Interfaces) {
         let Some(connection) = self.own else {
             return;
         };
         for _ in 0..MAX_LOOKS {
             let mut must = core::mem::take(&mut self.backends.must_look);
+            must |= self.vifs.must_look;
             let mut local = Local {
                 store: &mut self.store,
                 links: &mut self.links,
@@ -267,6 +274,7 @@ impl Service {
                     transport: &mut local,
                 };
                 self.backends.look(&mut keys, disks);
+                self.vifs.look(&mut keys, &self.lan.hub, interfaces);
             }
             self.backends.client = client;
             if !must {
@@ -310,7 +318,7 @@ impl Kernel {
     /// An event came at `port`; `false` where it is no ring's of the store.
     pub(super) fn store_event(&mut self, port: u32) -> bool {
         let Some(domain) = self.store.links.by_port.get(&port).copied() else {
-            return self.store.backends.has_port(port);
+            return self.store.backends.has_port(port) || self.store.vifs.has_port(port);
         };
         self.store.serve(domain);
         self.store_changed();
@@ -327,7 +335,7 @@ impl Kernel {
             },
             fs: &self.fs,
         };
-        self.store.look(&mut disks);
+        self.store.look(&mut disks, &mut self.devices.interfaces);
         self.store.spread();
         self.wake(WaitFor::STORE);
     }
@@ -350,19 +358,22 @@ impl Kernel {
         let written = [("name", "Domain-0"), ("domid", "0")]
             .into_iter()
             .try_for_each(|(key, value)| keys.write(&format!("/local/domain/0/{key}"), value))
-            .and_then(|()| Backends::start(&mut keys));
+            .and_then(|()| Backends::start(&mut keys))
+            .and_then(|()| netback::Vifs::start(&mut keys));
         if let Err(error) = written {
             crate::println!("mini-guest: the store cannot begin: {}", error.name());
         }
         service.backends.client = client;
     }
 
-    /// A turn of the backends of block devices.
+    /// A turn of the backends.
     pub(super) fn work_for_others(&mut self) {
         self.store.backends.work();
-        if self.store.backends.must_look {
+        self.network_turn();
+        if self.store.backends.must_look || self.store.vifs.must_look {
             self.store_changed();
         }
+        self.fronts_changed();
     }
 
     /// A disk has done something: one that was to be given away may be ready.
@@ -373,11 +384,12 @@ impl Kernel {
     /// Something happened that they may have waited for.
     pub(super) fn backends_may_work(&mut self) {
         self.store.backends.may_work |= self.store.backends.is_serving();
+        self.store.lan.note_work();
     }
 
     /// Whether the backends have more to do.
     pub(super) fn has_work_for_others(&self) -> bool {
-        self.store.backends.may_work
+        self.store.backends.may_work || self.store.lan.hub.has_work()
     }
 
     /// Opens the store for a program.

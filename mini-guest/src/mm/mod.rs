@@ -10,7 +10,8 @@
 //! | `batch` | page-table updates in few hypercalls |
 //! | `kernel_map` | the direct map and the heap's tables |
 //! | `heap` | the kernel heap |
-//! | `window` | pages of other domains that the kernel uses |
+//! | `window`, `granted` | pages of other domains that the kernel uses |
+//! | `frame_pool` | memory for network frames |
 //!
 //! # Memory that runs out
 //! Programs and files may take frames only while more than [`USER_KEEP`] (or a sixteenth) are free (`alloc_user_frame`), and a call that
@@ -27,6 +28,8 @@ pub mod layout;
 pub mod batch;
 #[cfg(target_os = "none")]
 pub mod exchange;
+#[cfg(target_os = "none")]
+pub mod frame_pool;
 #[cfg(target_os = "none")]
 pub mod granted;
 #[cfg(target_os = "none")]
