@@ -5,6 +5,7 @@
 //! | [`size`] | amounts of memory as people write them |
 //! | [`config`] | the syntax of configuration files: `key = value`, strings, numbers, lists |
 //! | [`settings`] | what a domain is to be: read from a file, changed by options |
+//! | [`vif`] | its network interfaces |
 //! | [`options`] | the words behind a command |
 //! | [`record`] | what the tools remember of a running domain, and what to do when it ends |
 //! | [`privileged`] | what the builder needs from Domain0's kernel, as traits; [`errno`] is what they answer |
@@ -31,5 +32,6 @@ pub mod record;
 pub mod settings;
 pub mod size;
 pub mod view;
+pub mod vif;
 pub mod walk;
 pub mod weight;

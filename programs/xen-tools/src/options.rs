@@ -151,6 +151,7 @@ const SETTINGS: &[(&[&str], &str)] = &[
     (&["weight"], "cpu_weight"),
     (&["name"], "name"),
     (&["disk"], "disk"),
+    (&["vif"], "vif"),
     (&["on-poweroff"], "on_poweroff"),
     (&["on-reboot"], "on_reboot"),
     (&["on-crash"], "on_crash"),

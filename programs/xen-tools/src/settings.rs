@@ -10,6 +10,7 @@
 //! | `cpu_weight` | 1 to 65535, 256 is an ordinary share | 256 |
 //! | `on_poweroff`, `on_reboot`, `on_crash` | `destroy`, `restart`, `preserve` | destroy, restart, destroy |
 //! | `disk` | a list of `"DISK"` or `"DISK,DEVICE"` or `"DISK,DEVICE,r"`: Domain0's name for the disk, the domain's (`xvda` to `xvdz`), only to be read | none |
+//! | `vif` | a list of `"KEY=VALUE,…"`: network interfaces, see [`crate::vif`] | none |
 //! | `console_show` | 1: its lines appear on Domain0's terminal, its name before each | 0 |
 //!
 //! Keys that say what is so anyway are accepted (`type = "pv"`, `vcpus = 1`, empty `vif`); other keys are
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{self, Value};
 use crate::size;
+use crate::vif::Vif;
 use crate::weight;
 
 /// Memory of a domain that says nothing about it.
@@ -179,6 +181,9 @@ pub struct Settings {
     /// Its disks.
     #[serde(default)]
     pub disks: Vec<Disk>,
+    /// Its network interfaces.
+    #[serde(default)]
+    pub vifs: Vec<Vif>,
 }
 
 impl Settings {
@@ -197,6 +202,7 @@ impl Settings {
             on_crash: Action::Destroy,
             console_show: false,
             disks: Vec::new(),
+            vifs: Vec::new(),
         }
     }
 
@@ -244,7 +250,6 @@ impl Settings {
             ("type", Value::Text(text)) if text == "pv" => {}
             ("builder", Value::Text(text)) if matches!(text.as_str(), "generic" | "linux") => {}
             ("vcpus" | "maxvcpus", Value::Number(1)) => {}
-            ("vif", Value::List(list)) if list.is_empty() => {}
             // An option gives one more; a list is all of them.
             ("disk", Value::Text(text)) => self.disks.push(Disk::parse(text)?),
             ("disk", Value::List(list)) => {
@@ -254,10 +259,17 @@ impl Settings {
                 };
                 self.disks = list.iter().map(parse).collect::<Result<_, String>>()?;
             }
+            ("vif", Value::Text(text)) => self.vifs.push(Vif::parse(text)?),
+            ("vif", Value::List(list)) => {
+                let parse = |value: &Value| match value {
+                    Value::Text(text) => Vif::parse(text),
+                    _ => Err("the value is a list of \"strings\"".into()),
+                };
+                self.vifs = list.iter().map(parse).collect::<Result<_, String>>()?;
+            }
             ("type" | "builder", _) => return Err("domains are paravirtual here: \"pv\"".into()),
             ("vcpus" | "maxvcpus", _) => return Err("a domain has one processor here: 1".into()),
-            ("vif", _) => return Err("domains have no such devices yet: leave it out".into()),
-            ("disk", _) => return Err("the value is a list of \"strings\"".into()),
+            ("disk" | "vif", _) => return Err("the value is a list of \"strings\"".into()),
             (
                 "name" | "kernel" | "ramdisk" | "extra" | "root" | "cmdline" | "on_poweroff" | "on_shutdown"
                 | "on_reboot" | "on_crash",
@@ -268,7 +280,7 @@ impl Settings {
             _ => {
                 return Err(
                     "no such key; there are name, kernel, ramdisk, extra, cmdline, root, memory, maxmem, cpu_weight, \
-                     on_poweroff, on_reboot, on_crash, console_show, disk"
+                     on_poweroff, on_reboot, on_crash, console_show, disk, vif"
                         .into(),
                 );
             }
@@ -344,7 +356,7 @@ mod tests {
     fn a_file_says_everything() {
         let text = "name = 'web'\nkernel = \"mini-guest\"\nramdisk = \"/boot/a.cpio\"\nroot = '/dev/ram'\n\
                     extra = 'quiet'\nmemory = 24\nmaxmem = '32M'\ncpu_weight = 512\non_crash = 'restart'\n\
-                    on_reboot = 'preserve'\non_poweroff = 'preserve'\nconsole_show = 1\ntype = 'pv'\nvcpus = 1\nvif = []\n\
+                    on_reboot = 'preserve'\non_poweroff = 'preserve'\nconsole_show = 1\ntype = 'pv'\nvcpus = 1\nvif = [ 'bridge=x,mac=00:16:3e:00:00:09', '' ]\n\
                     disk = [ 'ram0:4', 'phy:vda1,xvdb,w' ]";
         let settings = Settings::from_config(text, "file").unwrap();
         let expected = Settings {
@@ -364,6 +376,7 @@ mod tests {
                     is_read_only,
                 })
                 .into(),
+            vifs: [Vif::parse("mac=00:16:3e:00:00:09").unwrap(), Vif::default()].into(),
             ..Settings::new("web", "mini-guest")
         };
         assert_eq!(settings, expected);
@@ -397,7 +410,8 @@ mod tests {
             ("disk = [ 'ram0:4,sda' ]", "line 1: disk: `sda` is no name"),
             ("disk = [ 5 ]", "line 1: disk: the value is a list"),
             ("disk = [ ',xvda' ]", "names no disk"),
-            ("vif = [ 'bridge=x' ]", "no such devices"),
+            ("vif = [ 'color=x' ]", "line 1: vif: `color` is no key"),
+            ("vif = [ 5 ]", "line 1: vif: the value is a list"),
             ("console_show = 2", "0 or 1"),
             ("kernel = 'k", "line 1: a string has no closing quote"),
             ("memory = 8", "no kernel"),

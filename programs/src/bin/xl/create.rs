@@ -18,7 +18,7 @@ use xen_tools::view;
 
 use crate::host::Host;
 use crate::state::{self, Reservation};
-use crate::{Outcome, block, console, daemon, keys, life};
+use crate::{Outcome, block, console, daemon, keys, life, network};
 
 /// Where the kernel shows the boot modules.
 const MODULES: &str = "/boot";
@@ -104,8 +104,10 @@ pub fn start(host: &Host, mut settings: Settings, paused: bool, quick_ends: u32)
         settings,
     };
     let disks = record.settings.disks.iter();
+    let vifs = record.settings.vifs.iter();
     let begun = keys::write(&record)
         .and_then(|()| disks.map(|disk| block::add(record.id, disk)).collect())
+        .and_then(|()| vifs.map(|vif| network::add(record.id, vif)).collect())
         .and_then(|()| state::write(&record))
         .and_then(|()| name.give(record.id))
         .and_then(|()| if paused { Ok(()) } else { unpause(host, built) });

@@ -5,7 +5,9 @@ use alloc::string::String;
 
 use programs::{eprintln, print};
 
-use crate::{Outcome, block, console, create, daemon, dmesg, info, life, listing, requests, sched, top};
+use crate::{
+    Outcome, block, console, create, daemon, dmesg, info, life, listing, network, requests, sched, top,
+};
 
 /// A command.
 pub struct Command {
@@ -48,6 +50,7 @@ const COMMANDS: &[Command] = &[
             "--weight N             its share of the processor; 256 is the ordinary one",
             "--on-poweroff ACTION, --on-reboot ACTION, --on-crash ACTION   destroy, restart or preserve",
             "--disk DISK[,DEVICE[,r|w]]   a disk, as for block-attach; several are possible",
+            "--vif [KEY=VALUE,...]  a network interface, as for network-attach; several are possible",
             "--show                 its console's lines appear here, its name before each",
             "--paused, -p           leave it paused",
             "--console, -c          go to its console at once",
@@ -155,6 +158,46 @@ const COMMANDS: &[Command] = &[
             "--counters shows what the backend has done, too: requests, bytes, bytes copied, events sent.",
         ],
         run: block::list,
+    },
+    Command {
+        names: &["network-attach"],
+        takes: "NAME|ID [KEY=VALUE...]",
+        does: "Gives a domain a network interface on Domain0's bridge",
+        more: &[
+            "mac=ADDRESS            its address; made of the domain's number without it",
+            "ip=ADDRESS/PREFIX      its internet address, with gw=ADDRESS the gateway; the domain asks for one without it",
+            "rate=250KB/s           most that the domain may send; 10Mb/s and 1MB/s@20ms are rates, too",
+            "permit=1               it may send from other addresses than its own",
+        ],
+        run: network::attach,
+    },
+    Command {
+        names: &["network-detach"],
+        takes: "[--force] NAME|ID NUMBER|MAC",
+        does: "Takes a network interface from a domain",
+        more: &["--force does not wait for the domain to let go of it."],
+        run: network::detach,
+    },
+    Command {
+        names: &["network-list"],
+        takes: "[NAME|ID...]",
+        does: "Lists the network interfaces of domains",
+        more: &["How much went through them is in /proc/net/dev, as vifID.NUMBER."],
+        run: network::list,
+    },
+    Command {
+        names: &["network-rate"],
+        takes: "NAME|ID [NUMBER] RATE|none",
+        does: "Limits what a domain may send",
+        more: &["RATE is a number of KB/s, or as for network-attach."],
+        run: network::rate,
+    },
+    Command {
+        names: &["network-restart"],
+        takes: "NAME|ID [NUMBER] [STEPS]",
+        does: "Ends the backend of a network interface and begins another one",
+        more: &["After STEPS steps of its work, for tests."],
+        run: network::restart,
     },
     Command {
         names: &["top"],

@@ -7,6 +7,7 @@
 //! | [`state`] | names and settings of running domains, as files |
 //! | [`keys`] | what the store says of domains |
 //! | [`block`] | disks of domains |
+//! | [`network`] | network interfaces of domains |
 //! | [`domains`] | all domains with what is known of them; finding one by name or number |
 //! | [`create`], [`life`], [`requests`] | making domains, ending them, asking them to do something |
 //! | [`listing`], [`info`], [`top`], [`sched`], [`dmesg`] | what there is to see |
@@ -30,6 +31,7 @@ mod info;
 mod keys;
 mod life;
 mod listing;
+mod network;
 mod requests;
 mod sched;
 mod state;
