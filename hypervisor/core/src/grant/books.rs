@@ -11,7 +11,7 @@
 //! Nothing shrinks before the domain's end. A few frames are everyone's due; more of them count against what the domain may
 //! own, so that nobody can have the hypervisor's memory for its handles.
 
-use super::{Halt, Refusal, active::Active, entry::InFrame};
+use super::{Halt, Refusal, active::Active, entry::InFrame, handles::PER_FRAME};
 use crate::{
     domain::Domain,
     mm::{Mmu, Stop},
@@ -270,6 +270,20 @@ pub(super) fn drop_handle_frame<P: Platform>(mmu: &mut Mmu<'_, P>, slot: usize) 
     let n = u32::from(grants.handle_frames) - 1;
     of(mmu, slot).handle_frames -= 1;
     drop_own(mmu, grants, FIRST_HANDLES + n);
+}
+
+/// Takes away frames of handles of which none was ever in use, and the directory if it then lists nothing.
+#[cold]
+#[inline(never)]
+pub(super) fn drop_fresh_handles<P: Platform>(mmu: &mut Mmu<'_, P>, slot: usize) {
+    loop {
+        let grants = of(mmu, slot);
+        let frames = u32::from(grants.handle_frames);
+        if frames == 0 || grants.first_fresh > (frames - 1) * PER_FRAME {
+            return drop_directory(mmu, slot);
+        }
+        drop_handle_frame(mmu, slot);
+    }
 }
 
 fn drop_own<P: Platform>(mmu: &mut Mmu<'_, P>, grants: Grants, at: u32) {

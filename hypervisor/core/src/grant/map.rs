@@ -61,9 +61,24 @@ pub fn map<P: Platform>(
     request: Request,
     answer: impl FnOnce(Mapped) -> Result<(), Fault>,
 ) -> Result<bool, Halt> {
+    let caller = mmu.hv.current;
+    map_for(mmu, caller, request, answer).inspect_err(|why| {
+        // A frame of handles was made for nothing. (After a pause the same call goes on with it.)
+        if *why != Halt::Preempted {
+            books::drop_fresh_handles(mmu, caller);
+        }
+    })
+}
+
+#[inline(always)]
+fn map_for<P: Platform>(
+    mmu: &mut Mmu<'_, P>,
+    caller: usize,
+    request: Request,
+    answer: impl FnOnce(Mapped) -> Result<(), Fault>,
+) -> Result<bool, Halt> {
     mmu.reserve(COST)?;
     let platform = mmu.platform;
-    let caller = mmu.hv.current;
     let caller_id = mmu.caller().id;
     if !request.uses.intersects(Uses::HOST.union(Uses::DEVICE)) {
         return Err(Refusal::NoSuchReference.into());

@@ -40,13 +40,19 @@ impl World {
                 word.with_stamp(0).0
             }
         };
+        // Where a call takes a frame and gives it back, it is free since a later time.
+        const STAMP: u64 = 0xFF_FFFF << 32;
+        let owned = |info: &FrameInfo| match info.owner_word() {
+            word if word.is_free() => word.0 & !STAMP,
+            word => word.0,
+        };
         let (hv, machine) = (&self.hv, &self.machine);
         let domains = hv.domains.iter().map(|domain| domain.as_deref().cloned());
         Snapshot {
             memory: machine.ram.borrow().clone(),
             m2p: machine.m2p.borrow().clone(),
             types: frames().map(typed).collect(),
-            owners: frames().map(|info| info.owner_word().0).collect(),
+            owners: frames().map(owned).collect(),
             domains: domains.collect(),
             current: hv.current,
             sched: hv.sched.clone(),

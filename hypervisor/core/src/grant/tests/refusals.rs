@@ -11,9 +11,8 @@ fn warm() -> (Pair, u32) {
     (pair, first)
 }
 
-#[test]
-fn of_a_mapping() {
-    let (mut pair, _) = warm();
+/// Mappings that must be refused, and how.
+fn refusals(pair: &mut Pair) -> Vec<(MapGrantRef, &'static str)> {
     let world = &mut pair.world;
     let at = WINDOW + 0x1000;
     publish(world, &pair.table, 20, 2, Mfn::new(0), ACCESS);
@@ -134,18 +133,45 @@ fn of_a_mapping() {
             "the hypervisor's",
         ),
     ];
-    for (status, record, why) in cases {
+    let far = [1 << 32, 0xFFFF_FFFF_FFFF_F000].map(|host_addr| MapGrantRef {
+        host_addr,
+        status: GrantStatus::BAD_VIRT_ADDR,
+        ..map_at(1, 10, 0, HOST)
+    });
+    let near = cases.map(|(status, record, why)| (record.answered(status), why));
+    near.into_iter()
+        .chain(far.map(|record| (record, "no address")))
+        .collect()
+}
+
+#[test]
+fn of_a_mapping() {
+    let (mut pair, _) = warm();
+    for (record, why) in refusals(&mut pair) {
         std::println!("{why}");
-        refused(world, record.answered(status));
+        refused(&mut pair.world, record);
     }
-    for far in [1 << 32, 0xFFFF_FFFF_FFFF_F000] {
-        let record = MapGrantRef {
-            host_addr: far,
-            status: GrantStatus::BAD_VIRT_ADDR,
-            ..map_at(1, 10, 0, HOST)
-        };
-        refused(world, record);
+}
+
+/// The mapper has no frame of handles yet, and gets none for nothing.
+#[test]
+fn of_a_first_mapping() {
+    let mut pair = pair();
+    let refusals = refusals(&mut pair);
+    let world = &mut pair.world;
+    let frames = |world: &World| world.hv.domain_in(1).map(|domain| domain.grants.frames());
+    let before = (world.hv.mm.allocator.free_frames(), frames(world));
+    for (record, why) in refusals {
+        std::println!("{why}");
+        assert_eq!(one(world, record), record);
+        let now = (world.hv.mm.allocator.free_frames(), frames(world));
+        assert_eq!(now, before);
+        assert_sound(world);
     }
+    // Nor for an answer that cannot be told.
+    world.protect(RECORDS);
+    world.call(20, [MAP, RECORDS, 1, 0, 0]).expect_err("no answer");
+    assert_eq!(frames(world), before.1);
 }
 
 #[test]
