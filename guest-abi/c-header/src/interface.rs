@@ -256,6 +256,7 @@ fn control(out: &mut Header) {
         domctl::PerfcControl,
         domctl::PerfcDesc,
         domctl::PciDevAccess,
+        domctl::PciDevHolder,
         domctl::IoPortPermission,
         domctl::IoMemPermission,
         domctl::IrqPermission,

@@ -99,6 +99,8 @@ open_number! {
         IRQ_PERMISSION = 39, "irq_permission";
         /// How a domain crashed ([`GetCrash`]).
         GETCRASH = 40, "getcrash";
+        /// Who holds a PCI function ([`PciDevHolder`]).
+        PCIDEV_HOLDER = 41, "pcidev_holder";
     }
 }
 
@@ -138,6 +140,7 @@ command_args! {
     GetTbufs = GETTBUFS,
     PhysInfo = PHYSINFO,
     PciDevAccess = PCIDEV_ACCESS,
+    PciDevHolder = PCIDEV_HOLDER,
     GetSchedId = SCHED_ID,
     SetDomainInitialMem = SETDOMAININITIALMEM,
     SetDomainMaxMem = SETDOMAINMAXMEM,

@@ -7,6 +7,7 @@ use crate::{
     io_rights::IoRights,
     life::{Building, Teardown},
     mm::Relinquish,
+    pci::assign::Assigned,
     sched::RunState,
     vcpu::Vcpu,
 };
@@ -123,8 +124,8 @@ impl Domain {
 
     /// Whether it has a device to drive: what drivers need beside is then let through.
     #[must_use]
-    pub const fn drives_devices(&self) -> bool {
-        self.has_devices || !self.io.functions.is_empty()
+    pub fn drives_devices(&self) -> bool {
+        self.has_devices || self.io.functions.iter().any(Assigned::is_here)
     }
 
     /// Whether it may own `pages` frames, beside those that the hypervisor needs for it beyond everyone's due.

@@ -4,7 +4,7 @@ use crate::{
     domain::{DomId, Domain},
     event::Lines,
     hypercall::CallCounters,
-    io_rights::DeniedPorts,
+    io_rights::{DeniedPorts, given::Given},
     life::Zombies,
     mm::Mm,
     pci,
@@ -41,6 +41,8 @@ pub struct Hypervisor {
     pub mm: Mm,
     /// Ports of this machine that no domain is given, first and last.
     pub denied_ports: DeniedPorts,
+    /// What of the devices is given away.
+    pub given: Given,
     /// How far guest segments reach.
     pub segment_limits: SegmentLimits,
     /// How this machine writes vectors into error codes.
@@ -71,6 +73,7 @@ impl Hypervisor {
             current: 0,
             mm: Mm::EMPTY,
             denied_ports: DeniedPorts::new_const(),
+            given: Given::NOTHING,
             segment_limits,
             idt_error_form: IdtErrorForm::Architectural,
             sched: Scheduler::new(),

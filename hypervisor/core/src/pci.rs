@@ -1,7 +1,7 @@
 //! PCI configuration space, for the domain that owns the devices and for those that were given one ([`assign`]).
 //!
 //! A domain that drives a device without an IOMMU can have it write to all of memory, so nothing in a function's registers
-//! is kept from the owner. Domain0 owns every function.
+//! is kept from the owner. Domain0 owns every function; one that it has given away it only reads.
 //!
 //! Source: PCI Local Bus Specification 3.0, chapter 6; PCI-to-PCI Bridge Architecture 1.2, chapter 3; Xen 2.0 interface,
 //! physdev_op.
@@ -84,7 +84,7 @@ impl Register {
 }
 
 /// Whether there is such a function.
-fn exists<P: PciConfig>(platform: &P, function: Function) -> bool {
+pub(crate) fn exists<P: PciConfig>(platform: &P, function: Function) -> bool {
     const NOBODY: u32 = 0xFFFF;
     platform.read_pci(function, Register::VENDOR) != NOBODY
 }
@@ -118,10 +118,8 @@ pub fn reach<P: PciConfig>(
     if domain.has_devices {
         return Ok((function, Right::Owner));
     }
-    let held = domain.io.functions.iter();
-    let index = held
-        .map(assign::Assigned::function)
-        .position(|one| one == function);
+    let mut held = domain.io.functions.iter();
+    let index = held.position(|one| one.is_here() && one.function() == function);
     Ok((function, Right::Holder(index.ok_or(HvError::Denied)?)))
 }
 
@@ -149,6 +147,24 @@ pub fn enable_interrupt<P: PciConfig + InterruptLines>(platform: &P, function: F
 
 /// A bit per bus.
 pub type Buses = [u32; 8];
+
+/// All functions on `buses`.
+pub fn functions<'a, P: PciConfig>(platform: &'a P, buses: &'a Buses) -> impl Iterator<Item = Function> + 'a {
+    const MANY_FUNCTIONS: u32 = 0x80;
+    let is_used = |bus: &u32| buses[*bus as usize / 32] >> (bus % 32) & 1 != 0;
+    let devices = (0..256)
+        .filter(is_used)
+        .flat_map(|bus| (0..32).map(move |device| (bus, device)));
+    devices.flat_map(move |(bus, device)| {
+        let first = Function::new(bus, device, 0).filter(|&first| exists(platform, first));
+        let has_many =
+            |first: Function| platform.read_pci(first, Register::HEADER_TYPE) & MANY_FUNCTIONS != 0;
+        let count = first.map_or(0, |first| if has_many(first) { 8 } else { 1 });
+        (0..count)
+            .filter_map(move |n| Function::new(bus, device, n))
+            .filter(|&function| exists(platform, function))
+    })
+}
 
 /// The buses that have a function, as the bridges show them now.
 pub fn find_buses<P: Platform>(platform: &P) -> Buses {

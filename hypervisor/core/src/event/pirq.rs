@@ -14,16 +14,14 @@
 //!
 //! * A domain binds those lines only that it was given, and none that the hypervisor uses itself.
 //! * A line has several owners if each of them agreed to share it; the first one decides.
+//! * A line does not wait for a domain whose devices on it can be silenced themselves ([`assign`]): they are, while it serves them.
 //! * A line that nobody has bound is held back. One that asks nevertheless is held back again and asks no more.
 //!
 //! Source: Xen 2.0 interface, bind_pirq and physical interrupts.
 
 use super::{Port, close_of, set_pending, table::make_room};
 use crate::{
-    error::HvError,
-    hypervisor::Hypervisor,
-    platform::{InterruptLines, Platform},
-    shared_info::SharedInfo,
+    error::HvError, hypervisor::Hypervisor, pci::assign, platform::Platform, shared_info::SharedInfo,
 };
 use arrayvec::ArrayVec;
 
@@ -41,6 +39,8 @@ struct Sharer {
     port: u16,
     /// It has been told of an interrupt and has not said yet that it is done.
     is_serving: bool,
+    /// The same, but its devices are silenced, so that the line does not wait for it.
+    is_silenced: bool,
 }
 
 /// A line.
@@ -102,7 +102,7 @@ impl Lines {
         let line = self.lines.get(usize::from(line));
         line.into_iter()
             .flat_map(|line| &line.sharers)
-            .map(|sharer| (usize::from(sharer.slot), sharer.is_serving))
+            .map(|sharer| (usize::from(sharer.slot), sharer.is_serving || sharer.is_silenced))
     }
 }
 
@@ -134,6 +134,9 @@ pub fn bind_pirq<P: Platform>(
         return Err(HvError::Denied);
     }
     let port = domain.events.find_free(platform, 0)?;
+    // Who cannot hold the line has no say in who else has it.
+    let is_mutable = assign::can_be_muted(hv, slot, number as u8);
+    let agrees_to_share = agrees_to_share || is_mutable;
     let line = &hv.lines.lines[index];
     let is_first = line.sharers.is_empty();
     let is_alone = !line.is_shared || !agrees_to_share;
@@ -149,16 +152,19 @@ pub fn bind_pirq<P: Platform>(
         slot: slot as u16,
         port: port as u16,
         is_serving: false,
+        is_silenced: false,
     });
     if is_first {
         line.is_shared = agrees_to_share;
         platform.unmask_line(number as u8);
     }
+    assign::mute(hv, platform, slot, number as u8, false);
     Ok(port as u32)
 }
 
 /// The domain in `slot` no longer serves `line`; its port is about to be free. What it had to serve counts as served.
-pub(super) fn unbind<P: InterruptLines>(hv: &mut Hypervisor, platform: &P, slot: usize, line: u8) {
+pub(super) fn unbind<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize, line: u8) {
+    assign::mute(hv, platform, slot, line, true);
     let Some(state) = hv.lines.lines.get_mut(usize::from(line)) else {
         return;
     };
@@ -182,37 +188,61 @@ pub fn close_line<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize, l
 /// `line`, which is not the hypervisor's, has asked, and the controller holds it back since: an event to each of its
 /// owners. Says whether there are any; without one it stays held back.
 pub fn raise_line<P: Platform>(hv: &mut Hypervisor, platform: &P, line: u8) -> bool {
-    let Some(state) = hv.lines.lines.get_mut(usize::from(line)) else {
+    let Some(state) = hv.lines.lines.get(usize::from(line)) else {
         return false;
     };
-    for sharer in &mut state.sharers {
-        sharer.is_serving = true;
+    let mut sharers = state.sharers.clone();
+    let (mut is_anybodys, mut waits) = (false, false);
+    let mut told: ArrayVec<bool, MAX_SHARERS> = ArrayVec::new();
+    for sharer in &mut sharers {
+        let was_silenced = assign::mute_asking(hv, platform, sharer.slot.into(), line);
+        sharer.is_serving |= was_silenced.is_none();
+        sharer.is_silenced |= was_silenced == Some(true);
+        is_anybodys |= was_silenced != Some(false);
+        waits |= sharer.is_serving;
+        told.push(was_silenced != Some(false));
     }
-    let sharers = state.sharers.clone();
-    for sharer in &sharers {
+    if !is_anybodys {
+        // No device of theirs says that it was it. All look, and the line waits for them.
+        sharers.iter_mut().for_each(|sharer| sharer.is_serving = true);
+        told.fill(true);
+        waits = true;
+    }
+    for (sharer, _) in sharers.iter().zip(&told).filter(|(_, is_told)| **is_told) {
         set_pending(hv, platform, sharer.slot.into(), sharer.port.into());
     }
-    !sharers.is_empty()
+    let is_bound = !sharers.is_empty();
+    if is_bound && !waits {
+        platform.unmask_line(line);
+    }
+    hv.lines.lines[usize::from(line)].sharers = sharers;
+    is_bound
 }
 
 /// The current domain is done with every line whose event it has taken and whose port it has unmasked. A line with which
 /// all its owners are done asks again.
 pub fn finish_lines<P: Platform>(hv: &mut Hypervisor, platform: &P) {
     let slot = hv.current;
+    let mut heard = 0_u16;
     let Some(domain) = hv.domains.get(slot).and_then(Option::as_deref) else {
         return;
     };
     let shared = SharedInfo::of(platform, domain);
     for (number, line) in (0..).zip(&mut hv.lines.lines) {
-        let Some(sharer) = line.sharer(slot).filter(|sharer| sharer.is_serving) else {
+        let is_due = |sharer: &&mut Sharer| sharer.is_serving || sharer.is_silenced;
+        let Some(sharer) = line.sharer(slot).filter(is_due) else {
             continue;
         };
         if shared.is_masked(sharer.port.into()) {
             continue;
         }
-        sharer.is_serving = false;
-        if !line.is_in_service() {
+        let was_serving = core::mem::take(&mut sharer.is_serving);
+        heard |= u16::from(core::mem::take(&mut sharer.is_silenced)) << number;
+        if was_serving && !line.is_in_service() {
             platform.unmask_line(number);
         }
+    }
+    for line in (0..LINES as u8).filter(|line| heard >> line & 1 != 0) {
+        assign::mute(hv, platform, slot, line, false);
     }
 }

@@ -53,17 +53,25 @@ fn run<P: Platform>(cx: &mut Context<'_, P>, op: &mut PhysdevOp) -> Result<(), H
             let (function, register, right) =
                 function_and_register(cx, [args.bus, args.dev, args.func], place)?;
             match right {
-                Right::Owner => platform.write_pci(function, register, args.value),
+                // It is whose it was given to.
+                Right::Owner if cx.hv.given.holder(function).is_some() => Err(HvError::Denied),
+                Right::Owner => {
+                    platform.write_pci(function, register, args.value);
+                    Ok(())
+                }
                 Right::Holder(index) => {
                     let held = &mut cx.hv.running_mut().io.functions[index];
-                    held.write(platform, register, args.value);
+                    held.write(platform, register, args.value)
                 }
             }
-            Ok(())
         }
         PhysdevCmd::PCI_INITIALISE_DEVICE => {
             let args: PciInitialiseDevice = op.args();
-            let (function, _) = pci::reach(platform, cx.current_domain(), [args.bus, args.dev, args.func])?;
+            let (function, right) =
+                pci::reach(platform, cx.current_domain(), [args.bus, args.dev, args.func])?;
+            if right == Right::Owner && cx.hv.given.holder(function).is_some() {
+                return Err(HvError::Denied);
+            }
             pci::enable_interrupt(platform, function);
             Ok(())
         }

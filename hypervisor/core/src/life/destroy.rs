@@ -21,6 +21,8 @@ use arrayvec::ArrayVec;
 pub enum Teardown {
     /// It lives.
     NotBegun,
+    /// What it has of the machine's devices, which are stopped.
+    Devices,
     /// Its ports, from this one on; peers wait for it again.
     Ports(u16),
     /// What others granted it, and it has mapped.
@@ -51,7 +53,12 @@ pub fn destroy<P: Platform>(hv: &mut Hypervisor, platform: &P, slot: usize) -> R
                 time::forget(hv, slot);
                 event::send_to_dom0(hv, platform, Virq::DomainException);
                 // Before any of its memory is somebody else's.
-                assign::take_all(hv, platform, slot);
+                assign::begin_taking_all(hv, platform, slot);
+                Teardown::Devices
+            }
+            Teardown::Devices => {
+                assign::finish_taking_all(hv, platform, slot).map_err(|_| Preempted)?;
+                io_rights::take_all(hv, platform, slot);
                 Teardown::Ports(0)
             }
             Teardown::Ports(at) => {

@@ -183,7 +183,7 @@ impl<M: FrameMemory, R: FnMut(Difference)> Audit<'_, M, R> {
         };
         match owner {
             DomId::IO => {
-                let is_allowed = self.is_privileged(mine) || self.was_given(mine, n);
+                let is_allowed = self.may_have_io(mine, n);
                 entry & rules.l1_refused & !CACHE == 0 && rules.admits_io(n) && is_allowed
             }
             DomId::NONE | DomId::HYPERVISOR => false,
@@ -200,11 +200,14 @@ impl<M: FrameMemory, R: FnMut(Difference)> Audit<'_, M, R> {
         })
     }
 
-    /// Whether domain `id` was given frame `n` of a device; what it mapped while it had the right stays mapped.
-    fn was_given(&self, id: DomId, n: u64) -> bool {
-        let slot = self.hv.slot_of_any(id);
-        let domain = slot.and_then(|slot| self.hv.domains[slot].as_deref());
-        domain.is_some_and(|domain| domain.io.might_map(n))
+    /// Whether domain `id` may map frame `n` of a device. A dying one, which never runs again, may still name what it had.
+    fn may_have_io(&self, id: DomId, n: u64) -> bool {
+        let Some(slot) = self.hv.slot_of(id) else {
+            return self.hv.slot_of_any(id).is_some();
+        };
+        let domain = self.hv.domain_in(slot);
+        let is_its = domain.is_some_and(|domain| domain.is_privileged || domain.io.may_map(n));
+        is_its && !self.hv.given.is_elsewhere(slot, n)
     }
 
     /// Directories name tables of their own owner's, and nothing else.

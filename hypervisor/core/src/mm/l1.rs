@@ -103,7 +103,7 @@ impl<P_: Platform> Mmu<'_, P_> {
         } else if is_granted_again(old, new, self.hv.mm.rules.l1_refused) {
             return self.swap_entry(table, index, old, new);
         } else {
-            self.take_any(new, owner)?;
+            self.take_any(table, new, owner)?;
         }
         if let Err(raced) = self.swap_entry(table, index, old, new) {
             give_back_entry(self.hv, self.platform, new);
@@ -150,13 +150,16 @@ impl<P_: Platform> Mmu<'_, P_> {
     /// Takes what a present entry names, in every case: first uses, I/O memory, whatever is wrong.
     #[cold]
     #[inline(never)]
-    fn take_any(&mut self, entry: u64, owner: Owner) -> Result<(), MmError> {
+    fn take_any(&mut self, table: Mfn, entry: u64, owner: Owner) -> Result<(), MmError> {
         let rules = &self.hv.mm.rules;
         if entry & rules.l1_refused & !(CACHE | EntryRules::FAR_FRAME) != 0 {
             return Err(MmError::ForbiddenBits { level: 1 });
         }
         let n = frame_number(entry);
-        let may_be_io = rules.admits_io(n) && (owner.may_map_io || self.has_io_right(owner.id, n));
+        // By the right of whom the frames are named of, and of whose table it is.
+        let may_be_io = rules.admits_io(n)
+            && (owner.may_map_io || self.has_io_right(owner.id, n))
+            && self.may_reach_io(table, n);
         let Some((mfn, info)) = self.frames.lookup(n) else {
             let is_ram = n < rules.ram_end;
             return if is_ram {
@@ -236,7 +239,7 @@ impl<P_: Platform> Mmu<'_, P_> {
                 let entry = words.read(index);
                 let is_ordinary = entry & P != 0 && take_ordinary(frames, refused, entry, owner.id);
                 if !is_ordinary && entry != 0 {
-                    self.check_l1(entry, owner)
+                    self.check_l1(table, entry, owner)
                         .map_err(|why| (index, Stop::Refused(why)))?;
                 }
             }
@@ -248,9 +251,9 @@ impl<P_: Platform> Mmu<'_, P_> {
     /// Takes what an entry of any sort names.
     #[cold]
     #[inline(never)]
-    fn check_l1(&mut self, entry: u64, owner: Owner) -> Result<(), MmError> {
+    fn check_l1(&mut self, table: Mfn, entry: u64, owner: Owner) -> Result<(), MmError> {
         if entry & P != 0 {
-            self.take_any(entry, owner)
+            self.take_any(table, entry, owner)
         } else if self.hv.mm.rules.admits_non_present(entry) {
             Ok(())
         } else {

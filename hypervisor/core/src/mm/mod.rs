@@ -24,6 +24,7 @@
 //!  emulate               a write to a live page table, done as an update
 //!  transfer              frames that change owner
 //!  granted               frames in use by leave of their owner
+//!  io_maps               who maps frames of devices
 //!  relinquish            all of a domain's memory, when it dies
 //!  audit                 everything counted anew
 //! ```
@@ -39,6 +40,7 @@ pub mod emulate;
 mod error;
 pub mod frame;
 mod granted;
+mod io_maps;
 mod kind;
 mod l1;
 mod l2;
@@ -63,6 +65,7 @@ pub use self::{
     error::{MmError, Preempted, Stop},
     frame::{FrameInfo, Kind},
     granted::{Granted, Place, granted_entry},
+    io_maps::IoSearch,
     mmu::{Mmu, Owner, STRETCH},
     relinquish::Relinquish,
     table::FrameTable,

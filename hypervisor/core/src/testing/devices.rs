@@ -10,6 +10,9 @@ use std::{
     collections::BTreeMap,
 };
 
+/// Where functions that can be reset have their PCI Express capability.
+pub const EXPRESS: usize = 0x50;
+
 /// What there is of them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Devices {
@@ -21,6 +24,10 @@ pub struct Devices {
     pub functions: RefCell<BTreeMap<u16, Vec<u8>>>,
     /// Bits of the six base addresses that can be written; of a function without an entry, all.
     pub sizes: RefCell<BTreeMap<u16, [u32; 6]>>,
+    /// Functions that were reset.
+    pub resets: Cell<u32>,
+    /// Functions whose command register has no bit that switches the line off.
+    pub unmutable: RefCell<Vec<u16>>,
     /// A base address was written while its function decoded.
     pub was_moved_live: Cell<bool>,
 }
@@ -91,6 +98,21 @@ impl PciConfig for Machine {
                 self.devices.was_moved_live.set(true);
             }
         }
+        if at == 4 && self.devices.unmutable.borrow().contains(&function.raw()) {
+            bytes[1] &= !4;
+        }
         registers[at..][..len].copy_from_slice(&bytes[..len]);
+        if registers[EXPRESS] == 0x10 && at == EXPRESS + 8 && value & 1 << 15 != 0 {
+            // The function forgets everything.
+            registers[4..6].fill(0);
+            let sizes = self.devices.sizes.borrow();
+            let sizes = sizes.get(&function.raw()).copied().unwrap_or_default();
+            for (base, size) in registers[0x10..0x28].chunks_exact_mut(4).zip(sizes) {
+                base.iter_mut().zip(size.to_le_bytes()).for_each(|(byte, writable)| *byte &= !writable);
+            }
+            registers[0x3C] = 0;
+            registers[EXPRESS + 9] &= 0x7F;
+            self.devices.resets.set(self.devices.resets.get() + 1);
+        }
     }
 }

@@ -35,6 +35,7 @@ mod tlb;
 mod world;
 
 pub use self::{
+    devices::EXPRESS,
     guest::{Guest, entry},
     machine::{Machine, Work},
     snapshot::Snapshot,

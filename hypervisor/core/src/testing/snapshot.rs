@@ -1,7 +1,10 @@
 //! All that a refused call must leave as it was.
 
 use super::{cpu::Cpu, devices::Devices, world::World};
-use crate::{domain::Domain, event::Lines, mm::FrameInfo, regs::UserRegs, sched::Scheduler, time::TimeState};
+use crate::{
+    domain::Domain, event::Lines, io_rights::given::Given, mm::FrameInfo, regs::UserRegs, sched::Scheduler,
+    time::TimeState,
+};
 use guest_abi::addr::Mfn;
 use std::{collections::VecDeque, format, rc::Rc, string::String, vec::Vec};
 
@@ -18,6 +21,7 @@ pub struct Snapshot {
     sched: Scheduler,
     time: TimeState,
     lines: Lines,
+    given: Given,
     regs: UserRegs,
     cpu: Cpu,
     timer: Option<u64>,
@@ -58,6 +62,7 @@ impl World {
             sched: hv.sched.clone(),
             time: hv.time.clone(),
             lines: hv.lines.clone(),
+            given: hv.given.clone(),
             regs: self.regs,
             cpu: machine.cpu.clone(),
             timer: machine.timer.get(),
@@ -98,6 +103,7 @@ impl Snapshot {
             ("scheduler", self.sched == other.sched),
             ("timers", (&self.time, self.timer) == (&other.time, other.timer)),
             ("interrupt lines", self.lines == other.lines),
+            ("what is given away", self.given == other.given),
             ("the caller's registers", self.regs == other.regs),
             ("the processor's registers", self.cpu == other.cpu),
             (

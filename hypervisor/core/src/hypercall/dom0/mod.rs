@@ -117,6 +117,7 @@ impl<P: Platform> Command<'_, '_, P> {
             Dom0Cmd::IOMEM_PERMISSION => self.frame_permission(),
             Dom0Cmd::IRQ_PERMISSION => self.line_permission(),
             Dom0Cmd::PCIDEV_ACCESS => self.pci_access(),
+            Dom0Cmd::PCIDEV_HOLDER => self.pci_holder(),
             Dom0Cmd::SCHED_ID => self.sched_id(),
             Dom0Cmd::SCHEDCTL => self.sched_ctl(),
             Dom0Cmd::ADJUSTDOM => self.adjust_domain(),

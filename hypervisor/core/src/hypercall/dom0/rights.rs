@@ -3,11 +3,14 @@
 use super::{Answer, Command, must_be_0};
 use crate::{
     error::HvError,
-    event, io_rights,
-    pci::{Function, assign},
+    io_rights::{self, RightHalt},
+    pci::{self, Function, assign},
     platform::Platform,
 };
-use guest_abi::domctl::{IoMemPermission, IoPortPermission, IrqPermission, PciDevAccess};
+use guest_abi::{
+    domain::DomId as WireId,
+    domctl::{IoMemPermission, IoPortPermission, IrqPermission, PciDevAccess, PciDevHolder},
+};
 
 /// Ports whose bits are changed in one go.
 const MAX_PORTS: u32 = io_rights::PORTS;
@@ -36,8 +39,8 @@ impl<P: Platform> Command<'_, '_, P> {
         let slot = self.slot(args.domain)?;
         let start = u64::from(args.first_frame.raw());
         let frames = start..start + u64::from(args.nr_frames);
-        io_rights::allow_frames(self.cx.hv, slot, frames, is_given)?;
-        Ok(Answer::Done)
+        let done = io_rights::allow_frames(self.cx.hv, self.cx.platform, slot, frames, is_given);
+        answer(done)
     }
 
     /// IRQ_PERMISSION.
@@ -46,16 +49,7 @@ impl<P: Platform> Command<'_, '_, P> {
         must_be_0(&[args.pad.into()])?;
         let is_given = flag(args.allow.into())?;
         let slot = self.slot(args.domain)?;
-        if args.irq >= io_rights::LINES || self.cx.hv.lines.is_own(args.irq as u8) {
-            return Err(HvError::Invalid);
-        }
-        let lines = &mut self.domain(slot)?.io.lines;
-        if is_given {
-            *lines |= 1 << args.irq;
-        } else {
-            *lines &= !(1 << args.irq);
-            event::close_line(self.cx.hv, self.cx.platform, slot, args.irq as u8);
-        }
+        io_rights::allow_line(self.cx.hv, self.cx.platform, slot, args.irq, is_given)?;
         Ok(Answer::Done)
     }
 
@@ -63,16 +57,46 @@ impl<P: Platform> Command<'_, '_, P> {
     pub(super) fn pci_access(&mut self) -> Result<Answer, HvError> {
         let args: PciDevAccess = self.op.args();
         must_be_0(&[args.pad.into()])?;
-        let is_given = flag(args.allow)?;
+        let has_dma = match args.allow {
+            PciDevAccess::TAKE => None,
+            PciDevAccess::GIVE => Some(false),
+            PciDevAccess::GIVE_WITH_DMA => Some(true),
+            _ => return Err(HvError::Invalid),
+        };
         let slot = self.slot(args.domain)?;
         let function = Function::new(args.bus, args.dev, args.func).ok_or(HvError::Invalid)?;
         let (hv, platform) = (&mut *self.cx.hv, self.cx.platform);
-        if is_given {
-            assign::give(hv, platform, slot, function)?;
-        } else {
-            assign::take(hv, platform, slot, function);
+        answer(match has_dma {
+            Some(has_dma) => assign::give(hv, platform, slot, function, has_dma),
+            None => assign::take(hv, platform, slot, function),
+        })
+    }
+
+    /// PCIDEV_HOLDER.
+    pub(super) fn pci_holder(&mut self) -> Result<Answer, HvError> {
+        let mut args: PciDevHolder = self.op.args();
+        let function = Function::new(args.bus, args.dev, args.func).ok_or(HvError::Invalid)?;
+        if !pci::exists(self.cx.platform, function) {
+            return Err(HvError::NoDevice);
         }
-        Ok(Answer::Done)
+        let slot = self.cx.hv.given.holder(function).ok_or(HvError::NoData)?;
+        let domain = self.cx.hv.domain_in(slot).ok_or(HvError::NoData)?;
+        let mut held = domain.io.functions.iter();
+        args.domain = WireId::new(domain.id.0);
+        args.has_dma = held
+            .any(|held| held.function() == function && held.has_dma())
+            .into();
+        self.op.set_args(&args);
+        Ok(Answer::Results)
+    }
+}
+
+/// A command that may pause finds by itself how far it came.
+fn answer(done: Result<(), RightHalt>) -> Result<Answer, HvError> {
+    match done {
+        Ok(()) => Ok(Answer::Done),
+        Err(RightHalt::Refused(why)) => Err(why),
+        Err(RightHalt::Preempted) => Ok(Answer::Pause([0; 4])),
     }
 }
 

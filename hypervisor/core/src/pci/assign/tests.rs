@@ -1,13 +1,18 @@
 //! Functions given by `dom0_op` and driven by `physdev_op`.
 
+mod lines;
+mod shared;
+
 use super::*;
 use crate::{
     domain::DomId,
-    testing::{ARGS, World},
+    outcome::Outcome,
+    testing::{ARGS, EXPRESS, World},
 };
 use guest_abi::{
     domain::DomId as WireId,
-    domctl::{Dom0Op, PciDevAccess},
+    domctl::IoPortPermission,
+    domctl::{Dom0Op, PciDevAccess, PciDevHolder},
     errno::Errno,
     physdev::{
         PciConfigRead, PciConfigWrite, PciInitialiseDevice, PciProbeRootBuses, PhysdevArgs, PhysdevOp,
@@ -16,13 +21,18 @@ use guest_abi::{
 
 const PLACE: [u32; 3] = [3, 2, 1];
 const LINE: u8 = 11;
-const BEGIN: usize = FIRST_BAR as usize;
+const BEGIN: usize = registers::FIRST_BAR as usize;
+/// Its first frame.
+const FIRST: u64 = 0x1_F000_0000 >> 12;
 
 /// Domain0, which owns the devices, domains 5 and 6, and a device: 16 KiB of memory beyond 4 GiB, 32 ports at 0xC000, a line.
 fn world() -> World {
     let mut world = World::running();
     world.add_domain(DomId(5), false);
     world.add_domain(DomId(6), false);
+    world.hv.pci_buses = [1 | 1 << 3, 0, 0, 0, 0, 0, 0, 0];
+    world.domain(0).io.lines = u16::MAX;
+    world.machine.devices.add([3, 2, 0], &[(0x0E, 0x80)]);
     world.machine.devices.add(
         PLACE,
         &[
@@ -111,18 +121,28 @@ fn may_use(world: &mut World, slot: usize, port: u32) -> bool {
     word >> (port % 64) & 1 == 0
 }
 
+fn holder(world: &mut World, [bus, dev, func]: [u32; 3]) -> (u32, PciDevHolder) {
+    world.hv.current = 0;
+    let args = PciDevHolder {
+        bus,
+        dev,
+        func,
+        ..Default::default()
+    };
+    world.write(ARGS, &Dom0Op::new(&args));
+    let eax = world.hypercall(7, [ARGS, 0, 0, 0, 0]);
+    (eax, world.read::<Dom0Op>(ARGS).args())
+}
+
 #[test]
 fn a_function_comes_with_its_registers_ports_frames_and_line_and_goes_with_them() {
     let mut world = world();
     assert_eq!(read(&mut world, 1, PLACE, 0, 2), (Errno::Perm.to_eax(), u32::MAX));
-    let registers = world.machine.devices.functions.borrow().clone();
-    allow(&mut world, &access(5, PLACE, 1));
+    assert_eq!(holder(&mut world, PLACE).0, Errno::NoData.to_eax());
     allow(&mut world, &access(5, PLACE, 1));
     assert!(!world.machine.devices.was_moved_live.get());
-    assert_eq!(*world.machine.devices.functions.borrow(), registers, "as it was");
     let io = &world.domain(1).io;
-    let first = 0x1_F000_0000_u64 >> 12;
-    assert!(io.may_map(first) && io.may_map(first + 3) && !io.may_map(first + 4) && !io.may_map(first - 1));
+    assert!(io.may_map(FIRST) && io.may_map(FIRST + 3) && !io.may_map(FIRST + 4) && !io.may_map(FIRST - 1));
     assert!(io.may_bind(LINE.into()) && io.functions.len() == 1);
     for (port, is_given) in [(0xBFFF, false), (0xC000, true), (0xC01F, true), (0xC020, false)] {
         assert_eq!(may_use(&mut world, 1, port), is_given, "port {port:#x}");
@@ -131,19 +151,56 @@ fn a_function_comes_with_its_registers_ports_frames_and_line_and_goes_with_them(
     let buses = physdev(&mut world, 1, &PciProbeRootBuses::default()).1;
     assert_eq!(buses.busmask, [1 << 3, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(read(&mut world, 1, PLACE, 0, 2), (0, 0x86));
-    assert_eq!(write(&mut world, 1, 4, 2, 7), 0);
-    assert_eq!(read(&mut world, 0, PLACE, 4, 2), (0, 7), "Domain0 sees it too");
+    assert_eq!(read(&mut world, 0, PLACE, 4, 2), (0, 0x400), "it is given quiet");
+    assert_eq!(read(&mut world, 1, PLACE, 4, 2), (0, 0));
+    assert_eq!(write(&mut world, 1, 4, 2, 3), 0);
+    assert_eq!(read(&mut world, 1, PLACE, 4, 2), (0, 3));
+    assert_eq!(
+        read(&mut world, 0, PLACE, 4, 2),
+        (0, 0x403),
+        "Domain0 may look; nobody serves the line"
+    );
+    let (eax, of) = holder(&mut world, PLACE);
+    assert_eq!((eax, of.domain, of.has_dma), (0, WireId::new(5), 0));
 
     allow(&mut world, &access(5, PLACE, 0));
     allow(&mut world, &access(5, PLACE, 0));
     assert_eq!(read(&mut world, 0, PLACE, 4, 2), (0, 0x400), "it is quiet");
     assert_eq!(read(&mut world, 1, PLACE, 0, 2), (Errno::Perm.to_eax(), u32::MAX));
     let io = &world.domain(1).io;
-    assert!(!io.may_map(first) && io.might_map(first) && io.lines == 0 && io.functions.is_empty());
+    assert!(!io.may_map(FIRST) && !io.may_bind(LINE.into()) && io.functions.is_empty());
     assert!(!may_use(&mut world, 1, 0xC000));
-    // The next one finds its line able to ask.
-    allow(&mut world, &access(6, PLACE, 1));
-    assert_eq!(read(&mut world, 0, PLACE, 4, 2), (0, 0));
+    assert_eq!(holder(&mut world, PLACE).0, Errno::NoData.to_eax());
+    allow(&mut world, &access(6, PLACE, 3));
+    let (_, of) = holder(&mut world, PLACE);
+    assert_eq!((of.domain, of.has_dma), (WireId::new(6), 1));
+}
+
+#[test]
+fn who_may_not_be_master_of_the_bus_is_not() {
+    let mut world = world();
+    // It was Domain0's, and is at it.
+    assert_eq!(write(&mut world, 0, 4, 2, 7), 0);
+    allow(&mut world, &access(5, PLACE, 1));
+    assert_eq!(read(&mut world, 0, PLACE, 4, 2), (0, 0x400));
+    let registers = world.machine.devices.functions.borrow().clone();
+    for (len, value) in [(1, 4), (1, 7), (2, 7), (4, 7), (4, 0xFFFF_FFFF)] {
+        assert_eq!(
+            write(&mut world, 1, 4, len, value),
+            Errno::Perm.to_eax(),
+            "{value:#x}"
+        );
+    }
+    assert_eq!(*world.machine.devices.functions.borrow(), registers);
+    // The other byte of the register has the line's bit alone.
+    assert_eq!(write(&mut world, 1, 5, 1, 0xFF), 0);
+    assert_eq!(read(&mut world, 1, PLACE, 4, 2), (0, 0x400));
+    assert_eq!(write(&mut world, 1, 4, 1, 2), 0);
+    assert_eq!(read(&mut world, 1, PLACE, 4, 2), (0, 0x402));
+    allow(&mut world, &access(5, PLACE, 0));
+    allow(&mut world, &access(5, PLACE, 3));
+    assert_eq!(write(&mut world, 1, 4, 2, 7), 0);
+    assert_eq!(read(&mut world, 0, PLACE, 4, 2), (0, 0x407));
 }
 
 #[test]
@@ -162,15 +219,120 @@ fn the_holder_sees_sizes_and_cannot_move_it() {
         assert_eq!(write(&mut world, 1, bar(n), 4, u32::MAX), 0);
         assert_eq!(read(&mut world, 1, PLACE, bar(n), 4), (0, size));
         assert_eq!(read(&mut world, 1, PLACE, bar(n) + 2, 2), (0, size >> 16));
-        assert_eq!(write(&mut world, 1, bar(n), 4, 0x1234_5000), 0);
+        assert_eq!(write(&mut world, 1, bar(n), 4, 0x1234_5000), Errno::Perm.to_eax());
+        assert_eq!(
+            read(&mut world, 1, PLACE, bar(n), 4),
+            (0, size),
+            "nothing has changed"
+        );
+        assert_eq!(write(&mut world, 1, bar(n), 4, base), 0);
         assert_eq!(read(&mut world, 1, PLACE, bar(n), 4), (0, base));
     }
-    // Nor give itself another's line, nor a ROM over somebody's memory.
-    for (reg, len, value) in [(0x3C, 1, 5), (0x3C, 4, 5), (0x30, 4, 0xF000_0001), (0x13, 1, 9)] {
-        assert_eq!(write(&mut world, 1, reg, len, value), 0);
+    // Nor give itself another's line, a ROM over somebody's memory, messages, or what a vendor has there.
+    for (reg, len, value) in [
+        (0x3C, 1, 5),
+        (0x3C, 4, 5),
+        (0x30, 4, 0xF000_0001),
+        (0x13, 1, 9),
+        (0x10, 1, 0xFF),
+        (0x0E, 1, 1),
+        (0x0F, 1, 0x40),
+        (0x0C, 4, 0),
+        (0x28, 4, 1),
+        (0x34, 1, 0x60),
+        (0x40, 1, 1),
+        (0x52, 2, 1),
+        (0xFC, 4, u32::MAX),
+    ] {
+        assert_eq!(
+            write(&mut world, 1, reg, len, value),
+            Errno::Perm.to_eax(),
+            "{reg:#x}"
+        );
     }
+    assert_eq!(write(&mut world, 1, 0x30, 4, 0xFFFF_F800), 0);
+    assert_eq!(write(&mut world, 1, 0x3C, 1, LINE.into()), 0);
     assert_eq!(*world.machine.devices.functions.borrow(), registers);
+    assert_eq!(read(&mut world, 1, PLACE, 0x30, 4), (0, 0));
     assert_eq!(read(&mut world, 1, PLACE, 0x3C, 1), (0, LINE.into()));
+    assert_eq!(write(&mut world, 1, 0x0C, 2, 0x2010), 0);
+}
+
+#[test]
+fn a_base_address_without_a_place_is_not_answered_to() {
+    let mut world = world();
+    let other = [0, 7, 0];
+    // 4 KiB of memory and 16 ports, neither of which firmware has placed.
+    world.machine.devices.add(other, &[(BEGIN + 4, 1)]);
+    world
+        .machine
+        .devices
+        .set_sizes(other, [0xFFFF_F000, 0xFFFF_FFF0, 0, 0, 0, 0]);
+    allow(&mut world, &access(5, other, 1));
+    for value in [1, 2, 3] {
+        let [bus, dev, func] = other;
+        let args = PciConfigWrite {
+            bus,
+            dev,
+            func,
+            reg: 4,
+            len: 2,
+            value,
+        };
+        assert_eq!(physdev(&mut world, 1, &args).0, Errno::Perm.to_eax());
+    }
+    assert!(!world.domain(1).io.may_map(0) && world.domain(1).io.ports.is_none());
+}
+
+#[test]
+fn domain0_has_it_no_more_and_then_again() {
+    let mut world = world();
+    let ports = |first_port, nr_ports, allow| IoPortPermission {
+        domain: WireId::new(0),
+        allow,
+        pad: 0,
+        first_port,
+        nr_ports,
+    };
+    let dom0 = |world: &mut World, args: &IoPortPermission| {
+        world.hv.current = 0;
+        world.write(ARGS, &Dom0Op::new(args));
+        world.hypercall(7, [ARGS, 0, 0, 0, 0])
+    };
+    assert_eq!(dom0(&mut world, &ports(0xC010, 0x20, 1)), 0);
+    allow(&mut world, &access(5, PLACE, 1));
+    // Configuration, ports, line, frames.
+    let registers = world.machine.devices.functions.borrow().clone();
+    assert_eq!(write(&mut world, 0, 4, 2, 7), Errno::Perm.to_eax());
+    let [bus, dev, func] = PLACE;
+    assert_eq!(
+        physdev(&mut world, 0, &PciInitialiseDevice { bus, dev, func }).0,
+        Errno::Perm.to_eax()
+    );
+    assert_eq!(*world.machine.devices.functions.borrow(), registers);
+    assert!(
+        !may_use(&mut world, 0, 0xC010) && !may_use(&mut world, 0, 0xC01F) && may_use(&mut world, 0, 0xC020)
+    );
+    world.hv.current = 0;
+    world.write(ARGS, &Dom0Op::new(&ports(0xC01F, 1, 1)));
+    world.refused(7, [ARGS, 0, 0, 0, 0], Errno::Busy);
+    assert!(!world.domain(0).io.may_bind(LINE.into()));
+    assert!(world.hv.given.is_kept_from(0, FIRST) && !world.hv.given.is_kept_from(1, FIRST));
+    // And when the other dies.
+    end(&mut world, 1);
+    assert!(
+        may_use(&mut world, 0, 0xC010) && may_use(&mut world, 0, 0xC01F) && !may_use(&mut world, 0, 0xC00F)
+    );
+    assert!(world.domain(0).io.may_bind(LINE.into()) && !world.hv.given.is_kept_from(0, FIRST));
+    assert_eq!(write(&mut world, 0, 4, 2, 7), 0);
+    assert_eq!(dom0(&mut world, &ports(0xC000, 1, 1)), 0);
+}
+
+/// What the end of the domain in `slot` takes from it.
+fn end(world: &mut World, slot: usize) {
+    begin_taking_all(&mut world.hv, &world.machine, slot);
+    assert_eq!(finish_taking_all(&mut world.hv, &world.machine, slot), Ok(()));
+    io_rights::take_all(&mut world.hv, &world.machine, slot);
 }
 
 #[test]
@@ -224,6 +386,7 @@ fn what_cannot_be_given_gives_nothing() {
     refused(&mut world, &access(7, PLACE, 1), Errno::Srch);
     refused(&mut world, &access(0, PLACE, 1), Errno::Inval);
     refused(&mut world, &access(5, PLACE, 2), Errno::Inval);
+    refused(&mut world, &access(5, PLACE, 4), Errno::Inval);
     for (place, error) in [
         (bridge, Errno::Perm),
         (header, Errno::Perm),
@@ -235,6 +398,8 @@ fn what_cannot_be_given_gives_nothing() {
     }
     allow(&mut world, &access(5, PLACE, 1));
     refused(&mut world, &access(6, PLACE, 1), Errno::Busy);
+    refused(&mut world, &access(5, PLACE, 1), Errno::Busy);
+    refused(&mut world, &access(5, PLACE, 3), Errno::Busy);
     // Not the holder: nothing is taken from anybody.
     allow(&mut world, &access(6, PLACE, 0));
     assert_eq!(world.domain(1).io.functions.len(), 1);
@@ -243,10 +408,72 @@ fn what_cannot_be_given_gives_nothing() {
 #[test]
 fn a_holder_that_dies_leaves_the_device_quiet_and_free() {
     let mut world = world();
-    allow(&mut world, &access(5, PLACE, 1));
+    allow(&mut world, &access(5, PLACE, 3));
     assert_eq!(write(&mut world, 1, 4, 2, 7), 0);
-    take_all(&mut world.hv, &world.machine, 1);
+    end(&mut world, 1);
     assert_eq!(read(&mut world, 0, PLACE, 4, 2), (0, 0x400));
+    allow(&mut world, &access(6, PLACE, 1));
+}
+
+/// Lets the device of [`world`] reset itself, with messages on.
+fn with_reset(world: &mut World) {
+    let function = Function::new(PLACE[0], PLACE[1], PLACE[2]).expect("a function");
+    let mut functions = world.machine.devices.functions.borrow_mut();
+    let registers = functions.get_mut(&function.raw()).expect("it is there");
+    for (at, byte) in [
+        (6, 0x10),
+        (0x34, 0x40),
+        (0x40, 5),
+        (0x41, EXPRESS as u8),
+        (0x42, 1),
+        (EXPRESS, 0x10),
+        (EXPRESS + 1, 0x60),
+        (EXPRESS + 7, 0x10),
+        (0x60, 0x11),
+        (0x63, 0x80),
+    ] {
+        registers[at] = byte;
+    }
+}
+
+#[test]
+fn a_device_that_can_be_reset_is_and_nobody_has_it_meanwhile() {
+    let mut world = world();
+    with_reset(&mut world);
+    let before = world.machine.devices.functions.borrow().clone();
+    allow(&mut world, &access(5, PLACE, 3));
+    assert_eq!(read(&mut world, 0, PLACE, 0x42, 1), (0, 0), "no messages");
+    assert_eq!(read(&mut world, 0, PLACE, 0x63, 1), (0, 0));
+    assert_eq!(write(&mut world, 1, 4, 2, 7), 0);
+    world.hv.current = 0;
+    world.write(ARGS, &Dom0Op::new(&access(5, PLACE, 0)));
+    let pause = |world: &mut World| world.call_once(7, [ARGS, 0, 0, 0, 0]);
+    assert!(matches!(pause(&mut world), Ok(Outcome::Again(_))));
+    assert_eq!(world.machine.devices.resets.get(), 1);
+    // It is nobody's: not the old holder's, not Domain0's, and not to be given.
+    assert_eq!(write(&mut world, 1, 4, 2, 7), Errno::Perm.to_eax());
+    assert_eq!(write(&mut world, 0, 4, 2, 7), Errno::Perm.to_eax());
+    assert!(!world.domain(1).io.may_map(FIRST) && !world.domain(1).io.may_bind(LINE.into()));
+    assert!(world.hv.given.is_kept_from(0, FIRST) && !may_use(&mut world, 1, 0xC000));
+    refused(&mut world, &access(6, PLACE, 1), Errno::Busy);
+    let now = world.machine.now_ns.get();
+    world.write(ARGS, &Dom0Op::new(&access(5, PLACE, 0)));
+    world.machine.now_ns.set(now + 99_999_999);
+    assert!(matches!(pause(&mut world), Ok(Outcome::Again(_))));
+    world.machine.now_ns.set(now + 100_000_000);
+    assert_eq!(pause(&mut world), Ok(Outcome::Return(0)));
+    assert_eq!(world.machine.devices.resets.get(), 1);
+    // Where it was, and quiet.
+    let function = Function::new(PLACE[0], PLACE[1], PLACE[2])
+        .expect("a function")
+        .raw();
+    let (before, after) = (
+        &before[&function],
+        world.machine.devices.functions.borrow()[&function].clone(),
+    );
+    assert_eq!((&after[0x10..0x28], after[0x3C]), (&before[0x10..0x28], LINE));
+    assert_eq!(after[4..6], [0, 4]);
+    assert!(!world.hv.given.is_kept_from(0, FIRST));
     allow(&mut world, &access(6, PLACE, 1));
 }
 

@@ -2,6 +2,7 @@
 
 mod bench;
 mod commands;
+mod devices;
 mod life;
 mod machine;
 mod random;
@@ -47,7 +48,7 @@ fn checks_come_in_their_order() {
     world.write(ARGS, &block);
     world.refused(7, [ARGS, 0, 0, 0, 0], Errno::Access);
     refused(&mut world, &PauseDomain::default(), Errno::Inval);
-    for cmd in [0, 1, 14, 16, 25, 26, 31, 32, 33, 35, 41, u32::MAX] {
+    for cmd in [0, 1, 14, 16, 25, 26, 31, 32, 33, 35, 42, u32::MAX] {
         block = Dom0Op::new(&PauseDomain::default());
         block.cmd = Dom0Cmd::new(cmd);
         world.write(ARGS, &block);
