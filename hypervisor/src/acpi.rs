@@ -1,4 +1,5 @@
-//! The firmware's ACPI tables: where the power registers, the timer and the reset register are.
+//! The firmware's ACPI tables: where the power registers, the timer, the reset register and PCI's
+//! configuration space are.
 //!
 //! The layouts are those of the `acpi` crate. The tables are read here, because the crate's own walk believes
 //! every length and address: a table counts only when its header and all it says to contain lie inside memory
@@ -11,6 +12,7 @@
 
 use acpi::address::{AddressSpace, GenericAddress};
 use acpi::sdt::{SdtHeader, fadt::Fadt};
+use arrayvec::ArrayVec;
 use core::mem::{MaybeUninit, size_of};
 use hv_arch::{pm_timer::PmTimer, power::SoftOff};
 use hv_bootinfo::{multiboot1::Reader, rsdp::Rsdp};
@@ -49,6 +51,8 @@ pub struct Firmware {
     pub reset: Option<(ResetPlace, u8)>,
     /// The clock's register for the century.
     pub century: Option<u8>,
+    /// Frames by which PCI configuration space is reached like memory.
+    pub config_windows: ArrayVec<(u64, u64), 4>,
 }
 
 /// Reads the tables. `None` where there is no usable FADT.
@@ -62,8 +66,16 @@ pub fn read(root: &Rsdp, memory: &Reader<'_>) -> Option<Firmware> {
         soft_off: soft_off(&fadt, root, memory),
         reset: reset(&fadt),
         century: Some(fadt.century).filter(|&register| register != 0),
+        config_windows: config_windows(root, memory),
     };
     Some(firmware)
+}
+
+fn config_windows(root: &Rsdp, memory: &Reader<'_>) -> ArrayVec<(u64, u64), 4> {
+    let table = tables(root, memory).find(|table| table.starts_with(b"MCFG"));
+    let body = table.and_then(|table| table.get(size_of::<SdtHeader>()..));
+    let windows = body.into_iter().flat_map(hv_core::firmware::config_windows);
+    windows.take(4).collect()
 }
 
 fn pm_timer(fadt: &Fadt) -> Option<PmTimer> {

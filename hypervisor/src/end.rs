@@ -53,7 +53,13 @@ pub fn find_ways(firmware: Option<&Firmware>, root: Root, frames: &mut impl Tabl
         soft_off: firmware.and_then(|f| f.soft_off),
         reset,
     });
-    state::lock().denied_ports = own_ports(ways);
+    let mut hv = state::lock();
+    hv.denied_ports = own_ports(ways);
+    // Whoever reached configuration space like memory could move any device, those of others included.
+    let windows = firmware
+        .into_iter()
+        .flat_map(|f| f.config_windows.iter().copied());
+    hv.mm.rules.denied_io.extend(windows);
 }
 
 /// Ports by which the machine ends: no domain is given one, Domain0 neither, which asks the hypervisor. Boot only.

@@ -53,6 +53,7 @@ impl InterruptLines for Machine {
 /// Lets the console's lines through and its devices interrupt.
 pub fn start_console() {
     console::attach_keyboard();
+    state::lock().denied_ports.extend(console::ports());
     let lines = console::interrupt_lines();
     (0..16).filter(|line| lines >> line & 1 != 0).for_each(open_own);
     console::start_interrupts();

@@ -71,9 +71,38 @@ fn integer(code: &[u8]) -> Option<(u32, &[u8])> {
     ))
 }
 
+/// Frames by which configuration space can be reached like memory, from what follows the header of an MCFG table: whoever maps them can
+/// move every device.
+///
+/// Source: PCI Firmware Specification 3.0, 4.1.2.
+pub fn config_windows(body: &[u8]) -> impl Iterator<Item = (u64, u64)> + '_ {
+    const RESERVED: usize = 8;
+    const ENTRY: usize = 16;
+    const FRAMES_PER_BUS: u64 = (1 << 20) / 4096;
+    let entries = body.get(RESERVED..).unwrap_or_default();
+    entries.chunks_exact(ENTRY).filter_map(|entry| {
+        let base = u64::from_le_bytes(entry[..8].try_into().ok()?) >> 12;
+        let (first, last) = (u64::from(entry[10]), u64::from(entry[11]));
+        (first <= last).then_some((base + first * FRAMES_PER_BUS, base + (last + 1) * FRAMES_PER_BUS))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn windows_of_configuration_space() {
+        let mut body = [0; 8 + 3 * 16 + 5];
+        body[8..16].copy_from_slice(&0xB000_0000_u64.to_le_bytes());
+        body[19] = 255;
+        body[24..32].copy_from_slice(&0x10_0000_0000_u64.to_le_bytes());
+        (body[34], body[35]) = (2, 3);
+        (body[50], body[51]) = (3, 2);
+        let found: std::vec::Vec<_> = config_windows(&body).collect();
+        assert_eq!(found, [(0xB_0000, 0xC_0000), (0x100_0200, 0x100_0400)]);
+        assert_eq!(config_windows(&body[..7]).count(), 0);
+    }
 
     /// As QEMU's q35 firmware has it: `Name (\_S5_, Package (4) { Zero, Zero, Zero, Zero })`.
     const QEMU: &[u8] = b"\x08\\_S5_\x12\x06\x04\x00\x00\x00\x00";

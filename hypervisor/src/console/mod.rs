@@ -14,6 +14,7 @@ mod keyboard;
 pub mod panic;
 mod serial;
 
+use arrayvec::ArrayVec;
 use core::ptr::NonNull;
 use heapless::{Deque, HistoryBuf};
 use hv_arch::{
@@ -239,6 +240,19 @@ pub fn interrupt_lines() -> u16 {
     let keyboard = console.keyboard.as_ref().map(|_| Keyboard::irq());
     let serial = console.serial.iter().filter_map(Serial::irq);
     serial.chain(keyboard).fold(0, |lines, irq| lines | 1 << irq)
+}
+
+/// Ports of the serial lines that it uses, first and last of each.
+pub fn ports() -> ArrayVec<(u16, u16), 2> {
+    /// Registers of a serial line.
+    const COUNT: u16 = 8;
+    let bases = CONSOLE
+        .lock()
+        .serial
+        .iter()
+        .filter_map(Serial::base)
+        .collect::<ArrayVec<u16, 2>>();
+    bases.into_iter().map(|base| (base, base + COUNT - 1)).collect()
 }
 
 /// Makes the keyboard an input, where a screen is an output.

@@ -55,6 +55,11 @@ impl Serial {
         self.uart.is_some()
     }
 
+    /// Its first port.
+    pub fn base(&self) -> Option<u16> {
+        self.uart.as_ref().map(|uart| uart.port().base())
+    }
+
     /// Its interrupt line at the 8259.
     pub fn irq(&self) -> Option<u8> {
         self.uart.as_ref().map(|uart| uart.port().irq())

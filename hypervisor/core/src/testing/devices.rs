@@ -108,7 +108,9 @@ impl PciConfig for Machine {
             let sizes = self.devices.sizes.borrow();
             let sizes = sizes.get(&function.raw()).copied().unwrap_or_default();
             for (base, size) in registers[0x10..0x28].chunks_exact_mut(4).zip(sizes) {
-                base.iter_mut().zip(size.to_le_bytes()).for_each(|(byte, writable)| *byte &= !writable);
+                base.iter_mut()
+                    .zip(size.to_le_bytes())
+                    .for_each(|(byte, writable)| *byte &= !writable);
             }
             registers[0x3C] = 0;
             registers[EXPRESS + 9] &= 0x7F;
