@@ -38,6 +38,8 @@ pub struct Machine {
     pub reactions: Vec<(String, String)>,
     /// Devices of QEMU beside the usual ones.
     pub devices: Vec<String>,
+    /// The file that a second serial port's output goes to; without it there is no such port.
+    pub second_serial: Option<PathBuf>,
 }
 
 impl Machine {
@@ -75,6 +77,7 @@ impl Default for Machine {
             monitor: Vec::new(),
             reactions: Vec::new(),
             devices: Vec::new(),
+            second_serial: None,
         }
     }
 }
@@ -140,6 +143,7 @@ impl Machine {
             monitor: Vec::new(),
             reactions: Vec::new(),
             devices: Vec::new(),
+            second_serial: None,
         })
     }
 

@@ -116,6 +116,12 @@ fn hardware(command: &mut Command, machine: &Machine) {
     } else {
         command.args(["-serial", "none"]);
     }
+    if let Some(file) = &machine.second_serial {
+        command.args([
+            "-serial",
+            &format!("file:{}", doubled_commas(&file.display().to_string())),
+        ]);
+    }
     if machine.icount {
         command.args(["-icount", "shift=0,sleep=off"]);
     }

@@ -37,7 +37,7 @@ macro_rules! plain {
 
 plain! {
     SchedCtl AdjustDom CreateDomain DestroyDomain PauseDomain UnpauseDomain Msr SetTime GetPageFrameInfo PinCpuDomain
-    GetTbufs PhysInfo PciDevAccess GetSchedId SetDomainInitialMem SetDomainMaxMem SetDomainVmAssist AddMemType
+    GetTbufs PhysInfo PciDevAccess PciDevHolder GetSchedId SetDomainInitialMem SetDomainMaxMem SetDomainVmAssist AddMemType
     DelMemType ReadMemType IoPortPermission IoMemPermission IrqPermission GetCrash
 }
 

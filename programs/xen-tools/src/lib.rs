@@ -22,6 +22,7 @@ extern crate alloc;
 pub mod builder;
 pub mod config;
 pub mod context;
+pub mod devices;
 pub mod errno;
 pub mod key;
 #[cfg(test)]

@@ -152,6 +152,9 @@ const SETTINGS: &[(&[&str], &str)] = &[
     (&["name"], "name"),
     (&["disk"], "disk"),
     (&["vif"], "vif"),
+    (&["ioport"], "ioports"),
+    (&["irq"], "irqs"),
+    (&["pci"], "pci"),
     (&["on-poweroff"], "on_poweroff"),
     (&["on-reboot"], "on_reboot"),
     (&["on-crash"], "on_crash"),
@@ -171,10 +174,13 @@ impl<'a> Create<'a> {
                 Word::Option("console" | "c") => create.console = true,
                 Word::Option("dry-run" | "n") => create.dry_run = true,
                 Word::Option("no-initrd") => create.no_ramdisk = true,
-                Word::Option("show") => {
-                    create
-                        .statements
-                        .push((dashed("show"), "console_show", Value::Number(1)));
+                Word::Option(flag @ ("show" | "unsafe-dma")) => {
+                    let key = if flag == "show" {
+                        "console_show"
+                    } else {
+                        "unsafe_dma"
+                    };
+                    create.statements.push((dashed(flag), key, Value::Number(1)));
                 }
                 Word::Option(option) => {
                     let key = SETTINGS.iter().find(|(names, _)| names.contains(&option));

@@ -98,8 +98,8 @@ macro_rules! plain {
 }
 
 plain! {
-    AdjustDom CreateDomain DestroyDomain GetCrash GetSchedId PauseDomain PhysInfo SchedCtl SetDomainMaxMem SetDomainVmAssist
-    UnpauseDomain
+    AdjustDom CreateDomain DestroyDomain GetCrash GetSchedId IoPortPermission IrqPermission PauseDomain PciDevAccess PciDevHolder
+    PhysInfo SchedCtl SetDomainMaxMem SetDomainVmAssist UnpauseDomain
 }
 
 /// What may be done with a mapping.

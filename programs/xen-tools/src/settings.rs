@@ -12,6 +12,7 @@
 //! | `disk` | a list of `"DISK"` or `"DISK,DEVICE"` or `"DISK,DEVICE,r"`: Domain0's name for the disk, the domain's (`xvda` to `xvdz`), only to be read | none |
 //! | `vif` | a list of `"KEY=VALUE,…"`: network interfaces, see [`crate::vif`] | none |
 //! | `console_show` | 1: its lines appear on Domain0's terminal, its name before each | 0 |
+//! | `ioports`, `irqs`, `pci`, `unsafe_dma` | devices that are its alone: see [`crate::devices`] | none |
 //!
 //! Keys that say what is so anyway are accepted (`type = "pv"`, `vcpus = 1`, empty `vif`); other keys are
 //! errors, so that a misspelt one is not silently without effect.
@@ -24,6 +25,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{self, Value};
+use crate::devices::Devices;
 use crate::size;
 use crate::vif::Vif;
 use crate::weight;
@@ -184,6 +186,9 @@ pub struct Settings {
     /// Its network interfaces.
     #[serde(default)]
     pub vifs: Vec<Vif>,
+    /// Devices that are its alone.
+    #[serde(default, skip_serializing_if = "Devices::is_empty")]
+    pub devices: Devices,
 }
 
 impl Settings {
@@ -203,6 +208,7 @@ impl Settings {
             console_show: false,
             disks: Vec::new(),
             vifs: Vec::new(),
+            devices: Devices::default(),
         }
     }
 
@@ -235,6 +241,9 @@ impl Settings {
 
     /// Takes one statement.
     pub(crate) fn set(&mut self, key: &str, value: &Value) -> Result<(), String> {
+        if let Some(set) = self.devices.set(key, value) {
+            return set;
+        }
         match (key, value) {
             ("name", Value::Text(text)) => self.name.clone_from(text),
             ("kernel", Value::Text(text)) => self.kernel.clone_from(text),
@@ -280,7 +289,7 @@ impl Settings {
             _ => {
                 return Err(
                     "no such key; there are name, kernel, ramdisk, extra, cmdline, root, memory, maxmem, cpu_weight, \
-                     on_poweroff, on_reboot, on_crash, console_show, disk, vif"
+                     on_poweroff, on_reboot, on_crash, console_show, disk, vif, ioports, irqs, pci, unsafe_dma"
                         .into(),
                 );
             }
@@ -351,13 +360,14 @@ fn kib(value: &Value) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::devices::{Function, Ports};
 
     #[test]
     fn a_file_says_everything() {
         let text = "name = 'web'\nkernel = \"mini-guest\"\nramdisk = \"/boot/a.cpio\"\nroot = '/dev/ram'\n\
                     extra = 'quiet'\nmemory = 24\nmaxmem = '32M'\ncpu_weight = 512\non_crash = 'restart'\n\
                     on_reboot = 'preserve'\non_poweroff = 'preserve'\nconsole_show = 1\ntype = 'pv'\nvcpus = 1\nvif = [ 'bridge=x,mac=00:16:3e:00:00:09', '' ]\n\
-                    disk = [ 'ram0:4', 'phy:vda1,xvdb,w' ]";
+                    disk = [ 'ram0:4', 'phy:vda1,xvdb,w' ]\nioports = ['2f8-2ff']; irqs = [3]\npci = ['00:04.0']";
         let settings = Settings::from_config(text, "file").unwrap();
         let expected = Settings {
             ramdisk: Ramdisk::File("/boot/a.cpio".into()),
@@ -369,6 +379,12 @@ mod tests {
             on_reboot: Action::Preserve,
             on_crash: Action::Restart,
             console_show: true,
+            devices: Devices {
+                ports: vec![Ports::parse("2f8-2ff").unwrap()],
+                lines: vec![3],
+                functions: vec![Function::parse("00:04.0").unwrap()],
+                unsafe_dma: false,
+            },
             disks: [("ram0:4", None, false), ("vda1", Some("xvdb"), true)]
                 .map(|(disk, device, is_read_only)| Disk {
                     disk: disk.into(),
@@ -409,6 +425,8 @@ mod tests {
             ("type = 'hvm'", "paravirtual"),
             ("disk = [ 'ram0:4,sda' ]", "line 1: disk: `sda` is no name"),
             ("disk = [ 5 ]", "line 1: disk: the value is a list"),
+            ("irqs = [ 16 ]", "line 1: irqs: an interrupt line is"),
+            ("pci = [ '4' ]", "line 1: pci: `4` is no PCI function"),
             ("disk = [ ',xvda' ]", "names no disk"),
             ("vif = [ 'color=x' ]", "line 1: vif: `color` is no key"),
             ("vif = [ 5 ]", "line 1: vif: the value is a list"),

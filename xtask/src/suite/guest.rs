@@ -15,6 +15,7 @@
 //! //! prints: some text        the log must hold this; may be repeated
 //! //! monitor: nmi             a command that QEMU's monitor gets when the guest prints `monitor: nmi`; may be repeated
 //! //! device: edu              a device of QEMU beside the usual ones; may be repeated
+//! //! second serial: text     there is a second serial port, and this text must come out of it; may be repeated
 //! //! mutant: mutant-name      a feature of the hypervisor that removes a check this guest attacks; may be repeated
 //! ```
 //!
@@ -56,6 +57,7 @@ pub struct Guest {
     prints: Vec<String>,
     monitor: Vec<String>,
     devices: Vec<String>,
+    second_serial: Vec<String>,
 }
 
 impl Guest {
@@ -79,6 +81,7 @@ impl Guest {
             prints: Vec::new(),
             monitor: Vec::new(),
             devices: Vec::new(),
+            second_serial: Vec::new(),
         };
         for line in source.lines().map_while(|line| line.strip_prefix("//!")) {
             if let Some((key, value)) = line.trim().split_once(": ") {
@@ -130,6 +133,7 @@ impl Guest {
             "prints" => self.prints.push(value.into()),
             "monitor" => self.monitor.push(value.into()),
             "device" => self.devices.push(value.into()),
+            "second serial" => self.second_serial.push(value.into()),
             "mutant" => self.mutants.push(value.into()),
             _ => {}
         }
@@ -185,8 +189,16 @@ impl Guest {
         } else {
             self.limit
         };
-        let record = fixture::boot(test, &self.machine(emulator), &image, Keyboard::idle(), limit)?;
+        let machine = Machine {
+            second_serial: self.has_second_serial().then(|| second_serial(test)),
+            ..self.machine(emulator)
+        };
+        let record = fixture::boot(test, &machine, &image, Keyboard::idle(), limit)?;
         Ok(record)
+    }
+
+    fn has_second_serial(&self) -> bool {
+        !self.second_serial.is_empty()
     }
 
     /// Runs the guest as a test.
@@ -213,8 +225,25 @@ impl Guest {
                 fixture::tail(&record.text)
             );
         }
+        if self.has_second_serial() {
+            let said = std::fs::read(second_serial(test)).map_err(anyhow::Error::from)?;
+            let said = String::from_utf8_lossy(&said);
+            for text in &self.second_serial {
+                check!(
+                    said.contains(text),
+                    "the second serial line lacks {text:?}: {said:?}"
+                );
+            }
+        }
         Ok(())
     }
+}
+
+/// Where the output of a test's second serial port is kept.
+fn second_serial(test: &str) -> PathBuf {
+    workspace::root()
+        .join("target/test-logs")
+        .join(format!("{}.second-serial", test.replace("::", "-")))
 }
 
 /// All test guests of this tree.

@@ -105,7 +105,10 @@ pub fn start(host: &Host, mut settings: Settings, paused: bool, quick_ends: u32)
     };
     let disks = record.settings.disks.iter();
     let vifs = record.settings.vifs.iter();
-    let begun = keys::write(&record)
+    let devices = &record.settings.devices;
+    let begun = devices
+        .give(host, built.id)
+        .and_then(|()| keys::write(&record))
         .and_then(|()| disks.map(|disk| block::add(record.id, disk)).collect())
         .and_then(|()| vifs.map(|vif| network::add(record.id, vif)).collect())
         .and_then(|()| state::write(&record))

@@ -6,7 +6,7 @@ use alloc::string::String;
 use programs::{eprintln, print};
 
 use crate::{
-    Outcome, block, console, create, daemon, dmesg, info, life, listing, network, requests, sched, top,
+    Outcome, block, console, create, daemon, dmesg, info, life, listing, network, pci, requests, sched, top,
 };
 
 /// A command.
@@ -51,6 +51,9 @@ const COMMANDS: &[Command] = &[
             "--on-poweroff ACTION, --on-reboot ACTION, --on-crash ACTION   destroy, restart or preserve",
             "--disk DISK[,DEVICE[,r|w]]   a disk, as for block-attach; several are possible",
             "--vif [KEY=VALUE,...]  a network interface, as for network-attach; several are possible",
+            "--ioport FIRST-LAST, --irq N, --pci BUS:DEV.FN   devices that are taken from here and are its alone",
+            "--unsafe-dma           those PCI functions may write to memory by themselves: to all of it, for nothing",
+            "                       translates their addresses. Without it the hypervisor keeps them from doing so",
             "--show                 its console's lines appear here, its name before each",
             "--paused, -p           leave it paused",
             "--console, -c          go to its console at once",
@@ -198,6 +201,13 @@ const COMMANDS: &[Command] = &[
         does: "Ends the backend of a network interface and begins another one",
         more: &["After STEPS steps of its work, for tests."],
         run: network::restart,
+    },
+    Command {
+        names: &["pci-list"],
+        takes: "",
+        does: "Lists PCI functions and the domains that have them",
+        more: &["dma: the function may write to memory by itself."],
+        run: pci::list,
     },
     Command {
         names: &["top"],

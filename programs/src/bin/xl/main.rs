@@ -8,6 +8,7 @@
 //! | [`keys`] | what the store says of domains |
 //! | [`block`] | disks of domains |
 //! | [`network`] | network interfaces of domains |
+//! | [`pci`] | who has which PCI function |
 //! | [`domains`] | all domains with what is known of them; finding one by name or number |
 //! | [`create`], [`life`], [`requests`] | making domains, ending them, asking them to do something |
 //! | [`listing`], [`info`], [`top`], [`sched`], [`dmesg`] | what there is to see |
@@ -32,6 +33,7 @@ mod keys;
 mod life;
 mod listing;
 mod network;
+mod pci;
 mod requests;
 mod sched;
 mod state;
