@@ -6,7 +6,7 @@ use crate::net::{MAX_CARDS, Net};
 use crate::status::{Ending, Verdict};
 use anyhow::{Result, ensure};
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
 
 /// A machine: its hardware and what it boots.

@@ -99,7 +99,7 @@ mod tests {
         body[24..32].copy_from_slice(&0x10_0000_0000_u64.to_le_bytes());
         (body[34], body[35]) = (2, 3);
         (body[50], body[51]) = (3, 2);
-        let found: std::vec::Vec<_> = config_windows(&body).collect();
+        let found: Vec<_> = config_windows(&body).collect();
         assert_eq!(found, [(0xB_0000, 0xC_0000), (0x100_0200, 0x100_0400)]);
         assert_eq!(config_windows(&body[..7]).count(), 0);
     }

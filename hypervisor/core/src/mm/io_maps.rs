@@ -54,7 +54,7 @@ impl<P_: Platform> Mmu<'_, P_> {
             let is_table = !owner.is_free() && word.kind() == Kind::L1 && word.is_held();
             // A dying domain never runs again.
             if is_table && looks_at(owner.owner()) && self.hv.slot_of(owner.owner()).is_some() {
-                self.find_in_table(mfn, &is_one, &mut from.index)?;
+                self.find_in_table(mfn, is_one, &mut from.index)?;
                 if usize::from(from.index) < 512 {
                     return Ok(true);
                 }

@@ -2,16 +2,18 @@
 
 use super::{
     bench::{Bench, context},
-    steps::{event, let_go},
+    steps::{access, add_device, command, event, let_go, map_device},
 };
 use crate::{
     domain::DomId,
+    io_rights::given::Given,
     life::Building,
     mm::pte::{P, RW},
     testing::{Guest, Work, entry},
 };
 use guest_abi::{
     domain::DomId as WireId,
+    domctl::PciDevAccess,
     event_channel::{AllocUnbound, BindInterdomain},
     mmu::MmuUpdate,
 };
@@ -26,6 +28,9 @@ enum Act {
     Bind(u16),
     Map(u16),
     Unmap,
+    Give(u16, bool),
+    Take(u16),
+    MapDevice(u16, bool),
     Destroy(u16),
 }
 
@@ -39,6 +44,9 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         id().prop_map(Act::Bind),
         id().prop_map(Act::Map),
         Just(Act::Unmap),
+        (id(), any::<bool>()).prop_map(|(id, has_dma)| Act::Give(id, has_dma)),
+        id().prop_map(Act::Take),
+        (id(), any::<bool>()).prop_map(|(id, is_mapped)| Act::MapDevice(id, is_mapped)),
         id().prop_map(Act::Destroy),
     ];
     prop::collection::vec(act, 1..24)
@@ -50,8 +58,11 @@ proptest! {
     fn whatever_is_made_and_ended_in_whatever_order_nothing_is_lost(acts in acts(), is_busy: bool) {
         let mut bench = Bench::new();
         bench.world.machine.work.set(if is_busy { Work::Always } else { Work::Never });
+        add_device(&mut bench);
         let free = bench.free();
         let mut guests: Vec<Guest> = Vec::new();
+        // Who has the device, and whether he has it mapped.
+        let (mut holder, mut is_mapped) = (None, false);
         for act in acts {
             match act {
                 Act::Create(id, pages) => {
@@ -95,12 +106,38 @@ proptest! {
                     }
                 }
                 Act::Unmap => let_go(&mut bench),
+                Act::Give(id, has_dma) => {
+                    let exists = bench.hv().slot_of(DomId(id)).is_some();
+                    let is_free = holder.is_none();
+                    let allow = if has_dma { PciDevAccess::GIVE_WITH_DMA } else { PciDevAccess::GIVE };
+                    let given = bench.op(&access(WireId::new(id), allow)).is_ok();
+                    prop_assert!(!given || exists && is_free);
+                    holder = if given { Some(id) } else { holder };
+                }
+                Act::Take(id) => {
+                    let taken = bench.op(&access(WireId::new(id), PciDevAccess::TAKE)).is_ok();
+                    prop_assert!(taken || is_mapped || bench.hv().slot_of(DomId(id)).is_none());
+                    holder = holder.filter(|&holder| !taken || holder != id);
+                }
+                Act::MapDevice(id, on) => {
+                    if let Some(guest) = guests.iter().find(|guest| guest.id == DomId(id)).cloned()
+                        && bench.domain(id).is_built()
+                    {
+                        let done = map_device(&mut bench, &guest, on);
+                        prop_assert_eq!(done, !on || holder == Some(id));
+                        is_mapped = if holder == Some(id) { on } else { is_mapped };
+                    }
+                }
                 Act::Destroy(id) => {
                     // As above.
                     prop_assert!(bench.op(&guest_abi::domctl::PhysInfo::default()).is_ok());
                     let exists = bench.hv().slot_of_any(DomId(id)).is_some();
                     prop_assert_eq!(bench.destroy(id).is_ok(), exists);
                     guests.retain(|guest| guest.id != DomId(id));
+                    if holder == Some(id) {
+                        (holder, is_mapped) = (None, false);
+                        prop_assert_eq!(command(&bench) & 4, 0);
+                    }
                 }
             }
             bench.assert_sound();
@@ -112,5 +149,6 @@ proptest! {
         prop_assert!(bench.op(&guest_abi::domctl::PhysInfo::default()).is_ok());
         bench.assert_sound();
         prop_assert_eq!(bench.free(), free);
+        prop_assert_eq!(&bench.hv().given, &Given::NOTHING);
     }
 }

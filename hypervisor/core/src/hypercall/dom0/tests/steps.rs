@@ -4,14 +4,19 @@ use super::bench::{Bench, context};
 use crate::{
     domain::DomId,
     hypercall::dom0::tests::bench::{BLOCK, BUFFER},
+    io_rights::given::Given,
     mm::pte::{P, RW},
     outcome::Outcome,
+    pci::Register,
     testing::{Guest, Work, entry},
 };
 use guest_abi::{
     addr::GuestVirt,
     domain::DomId as WireId,
-    domctl::{BuildDomain, CreateDomain, DestroyDomain, Dom0Op, Personality, SetDomainInitialMem},
+    domctl::{
+        BuildDomain, CreateDomain, DestroyDomain, Dom0Op, IoMemPermission, IoPortPermission, IrqPermission,
+        PciDevAccess, Personality, SetDomainInitialMem,
+    },
     event_channel::{AllocUnbound, BindInterdomain, EvtchnArgs, EvtchnOp},
     mmu::MmuUpdate,
 };
@@ -31,6 +36,55 @@ pub fn event<A: EvtchnArgs>(bench: &mut Bench, args: &A) -> A {
     bench.write(BLOCK, &EvtchnOp::new(args));
     assert_eq!(bench.world.call(16, [BLOCK, 0, 0, 0, 0]), Ok(Outcome::Return(0)));
     bench.read::<EvtchnOp>(BLOCK).args()
+}
+
+/// A device of 8 KiB and 16 ports, on a line.
+const DEVICE: [u32; 3] = [0, 2, 0];
+const DEVICE_FRAME: u32 = 0xF0000;
+const LINE: u8 = 11;
+
+pub fn add_device(bench: &mut Bench) {
+    let devices = &bench.world.machine.devices;
+    let bytes = [
+        (4, 3),
+        (0x13, 0xF0),
+        (0x14, 1),
+        (0x15, 0xC0),
+        (0x3C, LINE),
+        (0x3D, 1),
+    ];
+    devices.add(DEVICE, &bytes);
+    devices.set_sizes(DEVICE, [0xFFFF_E000, 0xFFFF_FFF0, 0, 0, 0, 0]);
+    bench.world.hv.pci_buses = [1, 0, 0, 0, 0, 0, 0, 0];
+    bench.domain(0).io.lines = u16::MAX;
+}
+
+pub fn access(domain: WireId, allow: u32) -> PciDevAccess {
+    let [bus, dev, func] = DEVICE;
+    PciDevAccess {
+        domain,
+        pad: 0,
+        bus,
+        dev,
+        func,
+        allow,
+    }
+}
+
+/// The command register of the device.
+pub fn command(bench: &Bench) -> u8 {
+    bench.world.machine.devices.functions.borrow()[&(2 << 3)][4]
+}
+
+/// The guest maps a frame of the device in its own table, or unmaps it.
+pub fn map_device(bench: &mut Bench, guest: &Guest, is_mapped: bool) -> bool {
+    let owner = bench.world.owner(guest.slot);
+    let val = if is_mapped {
+        entry(guest_abi::addr::Mfn::new(DEVICE_FRAME + 1), P | RW)
+    } else {
+        0
+    };
+    bench.world.mmu().update_l1(guest.l1(), 300, val, owner).is_ok()
 }
 
 /// One life by its steps; the machine is full of work, so every step is as short as can be. Says whether step `last` was
@@ -115,6 +169,37 @@ fn live_until(bench: &mut Bench, last: usize) -> bool {
         pad: 0,
         ctxt: GuestVirt::new(BUFFER)
     });
+    pausing!(access(CHILD, PciDevAccess::GIVE));
+    pausing!(access(CHILD, PciDevAccess::TAKE));
+    pausing!(access(CHILD, PciDevAccess::GIVE_WITH_DMA));
+    pausing!(IoMemPermission {
+        domain: CHILD,
+        allow: 1,
+        pad: 0,
+        first_frame: guest_abi::addr::Mfn::new(0xE0000),
+        nr_frames: 3,
+    });
+    pausing!(IoPortPermission {
+        domain: CHILD,
+        allow: 1,
+        pad: 0,
+        first_port: 0x200,
+        nr_ports: 0x40
+    });
+    pausing!(IrqPermission {
+        domain: CHILD,
+        allow: 1,
+        pad: 0,
+        irq: 3
+    });
+    whole!({
+        assert!(map_device(bench, &guest, true));
+        let (hv, machine) = (&mut bench.world.hv, &bench.world.machine);
+        let held = &mut hv.domain_at(guest.slot).expect("there").io.functions[0];
+        let register = Register::new(4, 2).expect("the command register");
+        assert_eq!(held.write(machine, register, 7), Ok(()));
+        assert_eq!(command(bench), 7);
+    });
     whole!(assert_eq!(bench.unpause(1), Ok(())));
     pausing!(DestroyDomain {
         domain: CHILD,
@@ -143,6 +228,7 @@ fn a_domain_can_be_ended_at_every_step_of_its_life() {
     loop {
         let mut bench = Bench::new();
         bench.world.machine.work.set(Work::Always);
+        add_device(&mut bench);
         let free = bench.free();
         let is_alive = live_until(&mut bench, step);
         bench.assert_sound();
@@ -156,6 +242,9 @@ fn a_domain_can_be_ended_at_every_step_of_its_life() {
         assert_eq!(bench.hv().slot_of_any(DomId(1)), None);
         let table = u32::from(bench.domain(0).events.frame().is_some());
         assert_eq!(bench.free() + table, free, "step {step}");
+        // All devices are Domain0's again, and none is master of the bus.
+        assert_eq!(bench.hv().given, Given::NOTHING, "step {step}");
+        assert_eq!((bench.domain(0).io.lines, command(&bench) & 4), (u16::MAX, 0));
         bench.assert_sound();
         if !is_alive {
             break;
