@@ -918,6 +918,7 @@ _Static_assert(offsetof(struct xl_physdev_irq_status_query, flags) == 4, "IrqSta
 #define XL_DOM0_IOMEM_PERMISSION (38)
 #define XL_DOM0_IRQ_PERMISSION (39)
 #define XL_DOM0_GETCRASH (40)
+#define XL_DOM0_PCIDEV_HOLDER (41)
 #define XL_PERSONALITY_V2 (2)
 #define XL_PERFC_RESET (1)
 #define XL_PERFC_QUERY (2)
@@ -1284,6 +1285,21 @@ _Static_assert(offsetof(struct xl_dom0_pci_dev_access, bus) == 4, "PciDevAccess"
 _Static_assert(offsetof(struct xl_dom0_pci_dev_access, dev) == 8, "PciDevAccess");
 _Static_assert(offsetof(struct xl_dom0_pci_dev_access, func) == 12, "PciDevAccess");
 _Static_assert(offsetof(struct xl_dom0_pci_dev_access, allow) == 16, "PciDevAccess");
+
+/* PciDevHolder: 16 bytes */
+struct xl_dom0_pci_dev_holder {
+    uint32_t bus;
+    uint32_t dev;
+    uint32_t func;
+    xl_dom_id_t domain;
+    uint16_t has_dma;
+};
+_Static_assert(sizeof(struct xl_dom0_pci_dev_holder) == 16, "PciDevHolder");
+_Static_assert(offsetof(struct xl_dom0_pci_dev_holder, bus) == 0, "PciDevHolder");
+_Static_assert(offsetof(struct xl_dom0_pci_dev_holder, dev) == 4, "PciDevHolder");
+_Static_assert(offsetof(struct xl_dom0_pci_dev_holder, func) == 8, "PciDevHolder");
+_Static_assert(offsetof(struct xl_dom0_pci_dev_holder, domain) == 12, "PciDevHolder");
+_Static_assert(offsetof(struct xl_dom0_pci_dev_holder, has_dma) == 14, "PciDevHolder");
 
 /* IoPortPermission: 12 bytes */
 struct xl_dom0_io_port_permission {
