@@ -367,7 +367,7 @@ mod tests {
         let text = "name = 'web'\nkernel = \"mini-guest\"\nramdisk = \"/boot/a.cpio\"\nroot = '/dev/ram'\n\
                     extra = 'quiet'\nmemory = 24\nmaxmem = '32M'\ncpu_weight = 512\non_crash = 'restart'\n\
                     on_reboot = 'preserve'\non_poweroff = 'preserve'\nconsole_show = 1\ntype = 'pv'\nvcpus = 1\nvif = [ 'bridge=x,mac=00:16:3e:00:00:09', '' ]\n\
-                    disk = [ 'ram0:4', 'phy:vda1,xvdb,w' ]\nioports = ['2f8-2ff']; irqs = [3]\npci = ['00:04.0']";
+                    disk = [ 'ram0:4', 'phy:vda1,xvdb,r' ]\nioports = ['2f8-2ff']; irqs = [3]\npci = ['00:04.0']";
         let settings = Settings::from_config(text, "file").unwrap();
         let expected = Settings {
             ramdisk: Ramdisk::File("/boot/a.cpio".into()),
