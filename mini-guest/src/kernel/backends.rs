@@ -343,7 +343,7 @@ impl Backends {
             .is_ok_and(|mode| mode == "w");
         let error = format!("{directory}/error");
         // Said once: writing it is a change, which would have us look again.
-        let mut refuse = |keys: &mut dyn Keys, why: &str| {
+        let refuse = |keys: &mut dyn Keys, why: &str| {
             if keys.read(&error).is_ok_and(|said| said == why) {
                 return;
             }

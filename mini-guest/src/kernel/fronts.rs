@@ -265,7 +265,7 @@ impl Fronts {
     }
 
     /// Begins anew with network interfaces whose rings make no sense; tells which came and went.
-    pub(super) fn network_news(&mut self) -> alloc::vec::Vec<netfront::News> {
+    pub(super) fn network_news(&mut self) -> Vec<netfront::News> {
         let mut keys = Session {
             client: &mut self.client,
             transport: &mut self.ring,

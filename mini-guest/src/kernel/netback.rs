@@ -201,13 +201,14 @@ impl Vifs {
     pub fn look(&mut self, keys: &mut dyn Keys, hub: &Hub, interfaces: &mut Interfaces) {
         self.must_look = false;
         let found = directories(keys);
-        let gone = self
-            .served
-            .extract_if(.., |directory, _| !found.contains(directory));
-        for (directory, served) in gone {
-            let _ = keys.unwatch(&served.back.frontend, &directory);
-            interfaces.remove(&served.name);
-        }
+        self.served.retain(|directory, served| {
+            let stays = found.contains(directory);
+            if !stays {
+                let _ = keys.unwatch(&served.back.frontend, directory);
+                interfaces.remove(&served.name);
+            }
+            stays
+        });
         for directory in found {
             if !self.served.contains_key(&directory) {
                 self.begin(keys, &directory, hub, interfaces);

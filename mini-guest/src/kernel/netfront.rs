@@ -207,10 +207,14 @@ impl Vifs {
     /// Looks at the directories: new ones begin, ones that are gone end, the others do their next step.
     pub fn look(&mut self, keys: &mut dyn Keys, grants: &Rc<Grants>) {
         let found = keys.list(ROOT).unwrap_or_default();
-        for (_, (_, mut half)) in self.vifs.extract_if(.., |number, _| !found.contains(number)) {
-            half.give_up();
-            self.news.append(&mut half.news);
-        }
+        self.vifs.retain(|number, (_, half)| {
+            let stays = found.contains(number);
+            if !stays {
+                half.give_up();
+                self.news.append(&mut half.news);
+            }
+            stays
+        });
         for number in found {
             if !self.vifs.contains_key(&number) {
                 // Somebody is still writing it, or it makes no sense.

@@ -187,7 +187,11 @@ impl Lan {
 
     /// A turn of each card; whether there is more.
     pub fn work(&mut self) -> bool {
-        self.cards.iter_mut().fold(false, |any, card| card.turn() || any)
+        let mut has_more = false;
+        for card in &mut self.cards {
+            has_more |= card.turn();
+        }
+        has_more
     }
 }
 

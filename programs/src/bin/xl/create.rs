@@ -103,14 +103,14 @@ pub fn start(host: &Host, mut settings: Settings, paused: bool, quick_ends: u32)
         quick_ends,
         settings,
     };
-    let disks = record.settings.disks.iter();
-    let vifs = record.settings.vifs.iter();
-    let devices = &record.settings.devices;
+    let Settings {
+        disks, vifs, devices, ..
+    } = &record.settings;
     let begun = devices
         .give(host, built.id)
         .and_then(|()| keys::write(&record))
-        .and_then(|()| disks.map(|disk| block::add(record.id, disk)).collect())
-        .and_then(|()| vifs.map(|vif| network::add(record.id, vif)).collect())
+        .and_then(|()| disks.iter().try_for_each(|disk| block::add(record.id, disk)))
+        .and_then(|()| vifs.iter().try_for_each(|vif| network::add(record.id, vif)))
         .and_then(|()| state::write(&record))
         .and_then(|()| name.give(record.id))
         .and_then(|()| if paused { Ok(()) } else { unpause(host, built) });
