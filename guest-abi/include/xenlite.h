@@ -1509,6 +1509,17 @@ _Static_assert(offsetof(struct xl_netif_tx_request, flags) == 6, "TxRequest");
 _Static_assert(offsetof(struct xl_netif_tx_request, id) == 8, "TxRequest");
 _Static_assert(offsetof(struct xl_netif_tx_request, size) == 10, "TxRequest");
 
+/* ExtraInfo: 8 bytes */
+struct xl_netif_extra_info {
+    uint8_t kind;
+    uint8_t flags;
+    uint8_t data[6];
+};
+_Static_assert(sizeof(struct xl_netif_extra_info) == 8, "ExtraInfo");
+_Static_assert(offsetof(struct xl_netif_extra_info, kind) == 0, "ExtraInfo");
+_Static_assert(offsetof(struct xl_netif_extra_info, flags) == 1, "ExtraInfo");
+_Static_assert(offsetof(struct xl_netif_extra_info, data) == 2, "ExtraInfo");
+
 /* TxResponse: 4 bytes */
 struct xl_netif_tx_response {
     uint16_t id;

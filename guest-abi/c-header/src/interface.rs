@@ -284,6 +284,7 @@ fn rings(out: &mut Header) {
     flags!(out; "NETTXF" = io::netif::TxFlags, "NETRXF" = io::netif::RxFlags);
     structures!(out;
         io::netif::TxRequest,
+        io::netif::ExtraInfo,
         io::netif::TxResponse,
         io::netif::RxRequest,
         io::netif::RxResponse,
