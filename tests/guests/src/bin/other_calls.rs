@@ -42,7 +42,7 @@ fn main(start_info: &'static StartInfo) -> ! {
         "Xen 2.0's own layout"
     );
     poke32(page.0 + 4, guest_abi::domctl::DOM0_INTERFACE_VERSION);
-    for command in [0, 1, 14, 16, 25, 31, 35, 41, u32::MAX] {
+    for command in [0, 1, 14, 16, 25, 31, 35, 42, u32::MAX] {
         poke32(page.0, command);
         check_eq!(
             call(CallNumber::DOM0_OP, &[page.0]),
