@@ -9,6 +9,7 @@ mod domains;
 mod endings;
 mod keyboard;
 mod keys;
+mod nets;
 mod programs;
 mod session;
 mod split;
@@ -70,6 +71,7 @@ pub fn tests(launcher: &Path) -> Vec<Test> {
     tests.extend(crowd::tests());
     tests.extend(disks::tests());
     tests.extend(stack::tests());
+    tests.extend(nets::tests(&launcher));
     tests.extend(cards::tests());
     tests.extend(split::tests(&launcher));
     for program in programs::CHECKERS {

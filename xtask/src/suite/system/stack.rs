@@ -18,7 +18,7 @@ use std::time::Duration;
 /// Bytes that go to the guest and come back.
 const LONG: usize = 300_000;
 /// Between two attempts to reach a machine that is still starting, and before an answer is given up.
-const PAUSE: Duration = Duration::from_millis(200);
+pub(super) const PAUSE: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The tests.
@@ -34,7 +34,7 @@ fn long_text() -> Vec<u8> {
 }
 
 /// A port of the host that nothing has.
-fn free_port() -> Result<u16, Stop> {
+pub(super) fn free_port() -> Result<u16, Stop> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
@@ -53,12 +53,12 @@ fn finish(mut stream: TcpStream, request: &str) -> std::io::Result<Vec<u8>> {
     Ok(answer)
 }
 
-fn ask(port: u16, request: &str) -> std::io::Result<Vec<u8>> {
+pub(super) fn ask(port: u16, request: &str) -> std::io::Result<Vec<u8>> {
     finish(connect(port)?, request)
 }
 
 /// The body of an answer with `status`.
-fn body(answer: &[u8], status: &str) -> Result<Vec<u8>, String> {
+pub(super) fn body(answer: &[u8], status: &str) -> Result<Vec<u8>, String> {
     let text = String::from_utf8_lossy(answer);
     let Some((head, _)) = text.split_once("\r\n\r\n") else {
         return Err(format!("no answer: {text:?}"));
