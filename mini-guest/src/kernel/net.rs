@@ -111,7 +111,11 @@ impl Kernel {
 
     /// Takes the interface away from the stack.
     pub fn detach_network(&mut self) {
-        self.net.stack.borrow_mut().detach();
+        let mut stack = self.net.stack.borrow_mut();
+        stack.detach();
+        // That there is none any more was said by whoever took it.
+        let _ = stack.take_new_address();
+        drop(stack);
         if let Some(name) = self.net.name.take() {
             self.devices.interfaces.remove(&name);
         }

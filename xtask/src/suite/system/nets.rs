@@ -84,7 +84,7 @@ fn reach(launcher: &Path) -> Outcome {
     let finished = finished.expect_status(0)?;
     let seen = fixture::tail(&finished.output);
     let finished =
-        finished.expect_output(&["list-0", "rate-0", "detach-0", "gone-0", "`color` is no key"])?;
+        finished.expect_output(&["list-0", "rate-0", "`color` is no key", "detach-0", "gone-0"])?;
     let listed = |domain: &str| {
         finished
             .output
