@@ -12,6 +12,8 @@
 //! * Requests that are there together are sorted by sector, and neighbours become one for the device: they may be done in any order, since the frontend has
 //!   no answer to any of them. Nothing moves across a flush.
 //! * The device reads and writes the granted frames themselves: no byte is copied here.
+//! * It has a limited number of frames mapped at a time. A request for which that leaves no room stays in the ring: so there is always room for
+//!   other domains' requests, however many this one has.
 //! * Nonsense in one request is that request's error. An index that makes no sense is the end of this ring.
 
 use alloc::boxed::Box;
@@ -27,6 +29,9 @@ use guest_abi::io::ring::BackRing;
 use super::judge::{Piece, Wanted, judge};
 use super::ring::{Layout, RingPage};
 use crate::block::{BlockError, Client, Completion, Device, Op, Request, Segment};
+
+/// Frames of all requests that a ring can hold.
+const MOST_MAPPED: usize = MAX_SEGMENTS * SLOTS as usize;
 
 /// A granted frame, mapped.
 pub trait Mapping {
@@ -169,6 +174,9 @@ pub struct Backend<G: Guest> {
     gathered: VecDeque<Vec<Taken<G::Mapping>>>,
     under_way: BTreeMap<u64, Vec<Taken<G::Mapping>>>,
     last_id: u64,
+    /// Frames that are mapped for the requests above, and how many may be.
+    mapped: usize,
+    limit: usize,
     /// The device takes no more before something of its is done.
     is_full: bool,
     is_broken: bool,
@@ -192,6 +200,8 @@ impl<G: Guest> Backend<G> {
             gathered: VecDeque::new(),
             under_way: BTreeMap::new(),
             last_id: 0,
+            mapped: 0,
+            limit: MOST_MAPPED,
             is_full: false,
             is_broken: false,
             is_killed: false,
@@ -229,6 +239,11 @@ impl<G: Guest> Backend<G> {
         self.point
     }
 
+    /// Has at most `frames` mapped from now on, but always room for one request. Nothing is unmapped for that.
+    pub fn set_limit(&mut self, frames: usize) {
+        self.limit = frames.clamp(MAX_SEGMENTS, MOST_MAPPED);
+    }
+
     /// The device may take more now: something of it is done, perhaps somebody else's.
     pub fn device_has_room(&mut self) {
         self.is_full = false;
@@ -245,21 +260,29 @@ impl<G: Guest> Backend<G> {
         if self.is_broken {
             return Step::Broken;
         }
-        match self.ring.take_request(self.page.indices()) {
-            Err(_) => {
-                self.is_broken = true;
-                return Step::Broken;
+        // What it will need is not known before it is copied.
+        let has_room = self.mapped + MAX_SEGMENTS <= self.limit;
+        if has_room {
+            match self.ring.take_request(self.page.indices()) {
+                Err(_) => {
+                    self.is_broken = true;
+                    return Step::Broken;
+                }
+                Ok(Some(slot)) => {
+                    self.point = Point::Took;
+                    self.take(slot);
+                    return Step::More;
+                }
+                Ok(None) => {}
             }
-            Ok(Some(slot)) => {
-                self.point = Point::Took;
-                self.take(slot);
-                return Step::More;
-            }
-            Ok(None) => {}
         }
         if !self.is_full && self.submit() {
             self.point = Point::Submitted;
             return Step::More;
+        }
+        if !has_room {
+            // There will be when the device has done something.
+            return Step::Idle;
         }
         match self.ring.check_requests(self.page.indices()) {
             Ok(true) => Step::More,
@@ -287,6 +310,7 @@ impl<G: Guest> Backend<G> {
             self.counters.bad_grants += 1;
             return self.answer(&[(request.id, request.operation)], BlkStatus::ERROR);
         };
+        self.mapped += mappings.len();
         let taken = Taken {
             id: request.id,
             operation: request.operation,
@@ -363,8 +387,7 @@ impl<G: Guest> Backend<G> {
             return;
         };
         if self.is_killed {
-            let mappings = parts.into_iter().map(|part| part.mappings);
-            mappings.for_each(|mappings| self.guest.unmap(mappings));
+            parts.into_iter().for_each(|part| self.unmap(part.mappings));
             return;
         }
         match completion.result {
@@ -388,11 +411,16 @@ impl<G: Guest> Backend<G> {
     fn finish(&mut self, parts: Vec<Taken<G::Mapping>>, status: BlkStatus) {
         let mut answers = ArrayVec::<_, { SLOTS as usize }>::new();
         for part in parts {
-            self.guest.unmap(part.mappings);
+            self.unmap(part.mappings);
             // A request has a slot, and there are no more slots.
             answers.push((part.id, part.operation));
         }
         self.answer(&answers, status);
+    }
+
+    fn unmap(&mut self, mappings: Vec<G::Mapping>) {
+        self.mapped -= mappings.len();
+        self.guest.unmap(mappings);
     }
 
     fn answer(&mut self, requests: &[(u64, BlkOp)], status: BlkStatus) {
@@ -426,7 +454,7 @@ impl<G: Guest> Drop for Backend<G> {
         let gathered = core::mem::take(&mut self.gathered).into_iter().flatten();
         let under_way = core::mem::take(&mut self.under_way).into_values().flatten();
         for taken in gathered.chain(under_way) {
-            self.guest.unmap(taken.mappings);
+            self.unmap(taken.mappings);
         }
     }
 }

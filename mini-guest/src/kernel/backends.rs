@@ -11,6 +11,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use guest_abi::domain::DomId;
+use guest_abi::io::blkif::MAX_SEGMENTS;
 
 use crate::blkif::judge::Piece;
 use crate::blkif::{Backend, Counters, Guest, Point, Step};
@@ -18,12 +19,17 @@ use crate::block::exports::Refusal;
 use crate::block::{Device, Info};
 use crate::events;
 use crate::mm::granted::GrantedPage;
+use crate::mm::layout::WINDOW_PAGES;
 use crate::store::Error;
 use crate::xenbus::vbd::{Back, BackActions, Details};
 use crate::xenbus::{Client, Keys};
 
 /// Where the directories are.
 const ROOT: &str = "/local/domain/0/backend/vbd";
+/// Frames of the window that all backends together have mapped for requests; each has an equal part of them. The others are for rings and consoles.
+const SHARED_FRAMES: usize = WINDOW_PAGES as usize / 3 * 2;
+/// Most backends: each has room for one request.
+const MOST: usize = SHARED_FRAMES / MAX_SEGMENTS;
 /// Steps of one backend in its turn.
 const STEPS: usize = 16;
 
@@ -349,6 +355,9 @@ impl Backends {
             }
             let _ = keys.write(&error, why);
         };
+        if self.served.len() >= MOST {
+            return refuse(keys, "there are as many disks of domains as there can be");
+        }
         let disk = match disks.open(directory, &name, writes) {
             Ok(disk) => disk,
             Err(Refusal::Wait) => return,
@@ -371,7 +380,12 @@ impl Backends {
         if !core::mem::take(&mut self.may_work) {
             return;
         }
+        let live = self.served.values().filter(|served| served.live.is_some());
+        let limit = SHARED_FRAMES / live.count().max(1);
         for served in self.served.values_mut() {
+            if let Some(backend) = &mut served.live {
+                backend.set_limit(limit);
+            }
             self.may_work |= served.turn(STEPS);
             self.must_look |= served.was_killed;
         }

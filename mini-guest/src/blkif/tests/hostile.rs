@@ -60,6 +60,35 @@ fn run(backend: &mut Backend<Between>, disk: &TestDisk) -> Step {
     panic!("it never comes to rest");
 }
 
+/// Thirty-two requests of eleven frames, and room for so many frames that two of them fit.
+#[test]
+fn who_may_map_little_has_its_requests_done_one_after_the_other() {
+    let between = Between::new(32);
+    let disk = Rc::new(TestDisk::new(64));
+    let good = between.grant(0, false).unwrap();
+    for (limit, most) in [(0, 11), (32, 22), (33, 33), (usize::MAX, 352)] {
+        let (mut backend, page) = backend(&between, &disk);
+        backend.set_limit(limit);
+        for id in 0..32 {
+            post(&page, request(BlkOp::WRITE, id, 0, &[(good, 0, 0); 11]));
+        }
+        let mut mapped = 0;
+        loop {
+            let step = backend.step();
+            mapped = mapped.max(between.mapped());
+            if step != Step::More && !disk.finish(0) {
+                break;
+            }
+        }
+        assert_eq!(mapped, most, "limit {limit}");
+        let mut ids: Vec<u64> = answers(&page).iter().map(|answer| answer.0).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, Vec::from_iter(0..32));
+        assert!(answers(&page).iter().all(|answer| answer.1 == BlkStatus::OKAY));
+        assert_eq!(between.mapped(), 0);
+    }
+}
+
 #[test]
 fn nonsense_is_answered_and_the_next_request_is_done() {
     let between = Between::new(4);
