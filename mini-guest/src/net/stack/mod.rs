@@ -11,7 +11,7 @@
 //! |---|---|
 //! | [`address`] | how the interface gets its address |
 //! | `device` | frames in and out; the loop, 127.0.0.1 |
-//! | [`file`] | a socket as an open file has it |
+//! | [`mod@file`] | a socket as an open file has it |
 //! | [`socket`] | what all sockets have: the table, ports, addresses |
 //! | [`tcp`], `listen` | connections; waiting for them |
 //! | `datagram` | UDP, and ICMP for `ping` |
