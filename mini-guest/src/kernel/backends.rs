@@ -22,7 +22,7 @@ use crate::mm::granted::GrantedPage;
 use crate::mm::layout::WINDOW_PAGES;
 use crate::store::Error;
 use crate::xenbus::vbd::{Back, BackActions, Details};
-use crate::xenbus::{Client, Keys};
+use crate::xenbus::{Client, Keys, devices};
 
 /// Where the directories are.
 const ROOT: &str = "/local/domain/0/backend/vbd";
@@ -153,7 +153,7 @@ impl Served {
 
     /// Says in the key `counters` what was done so far, where the key `count` asks for it.
     fn tell_counters(&self, keys: &mut dyn Keys) {
-        let directory = &self.back.directory;
+        let directory = &self.back.half.directory;
         let key = format!("{directory}/count");
         // Removing what is not there is no error, and each change has us look again.
         if keys.read(&key).is_err() {
@@ -169,7 +169,7 @@ impl Served {
 
     /// Does what the key `restart` asks for.
     fn obey(&mut self, keys: &mut dyn Keys) {
-        let key = format!("{}/restart", self.back.directory);
+        let key = format!("{}/restart", self.back.half.directory);
         let Ok(order) = keys.read(&key) else {
             return;
         };
@@ -194,7 +194,7 @@ impl Served {
         };
         let [taken, submitted, answered] = after;
         let text = format!("{done}: taken {taken}, submitted {submitted}, answered {answered}");
-        let _ = keys.write(&format!("{}/kills", self.back.directory), &text);
+        let _ = keys.write(&format!("{}/kills", self.back.half.directory), &text);
     }
 }
 
@@ -278,7 +278,7 @@ impl Backends {
 
     /// Looks at the directories: new ones begin, ones that are gone end, the others do their next step.
     pub fn look(&mut self, keys: &mut dyn Keys, disks: &mut dyn DiskSource) {
-        let found = directories(keys);
+        let found = devices(keys, ROOT);
         let gone: Vec<String> = self
             .served
             .keys()
@@ -287,7 +287,7 @@ impl Backends {
             .collect();
         for directory in gone {
             if let Some(served) = self.served.remove(&directory) {
-                let _ = keys.unwatch(&served.back.frontend, &directory);
+                let _ = keys.unwatch(&served.back.half.other, &directory);
                 end(&mut self.ending, &directory, served.live);
             }
         }
@@ -330,7 +330,7 @@ impl Backends {
                 before: &mut served.before,
                 ending: &mut self.ending,
                 disk: &served.disk,
-                domain: DomId::new(served.back.domain),
+                domain: DomId::new(served.back.half.domain),
                 directory,
             };
             // What the store refuses is seen at the next look.
@@ -368,7 +368,7 @@ impl Backends {
         match Back::start(keys, directory) {
             Ok(back) => {
                 let _ = keys.remove(&error);
-                let _ = keys.watch(&back.frontend, directory);
+                let _ = keys.watch(&back.half.other, directory);
                 self.served.insert(directory.into(), Served::new(back, disk));
             }
             Err(_) => refuse(keys, "the keys do not say whose it is"),
@@ -420,14 +420,4 @@ fn kill(ending: &mut Vec<(String, Backend<Peer>)>, directory: &str, backend: Opt
 /// Lets a backend do some steps; whether there is more.
 fn turn(backend: &mut Backend<Peer>) -> bool {
     (0..STEPS).all(|_| backend.step() == Step::More)
-}
-
-fn directories(keys: &mut dyn Keys) -> Vec<String> {
-    let mut found = Vec::new();
-    for domain in keys.list(ROOT).unwrap_or_default() {
-        let below = format!("{ROOT}/{domain}");
-        let devices = keys.list(&below).unwrap_or_default();
-        found.extend(devices.into_iter().map(|device| format!("{below}/{device}")));
-    }
-    found
 }

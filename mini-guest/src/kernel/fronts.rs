@@ -249,7 +249,7 @@ impl Fronts {
                 let (front, mut actions) = device.actions(is_used);
                 // What the store refuses is seen at the next look.
                 let _ = front.look(&mut self.keys(), &mut actions);
-                let backend = front.backend.clone();
+                let backend = front.half.other.clone();
                 self.is_closing |= is_used && state(&mut self.keys(), &backend) == XenbusState::CLOSING;
                 device.has_failed =
                     device.disk.is_none() && self.keys().read(&format!("{backend}/error")).is_ok();
@@ -279,10 +279,10 @@ impl Fronts {
         let device: u32 = xenbus::number(&mut self.keys(), &format!("{directory}/virtual-device")).ok()?;
         let name = name(device)?;
         let front = Front::start(&mut self.keys(), &directory).ok()?;
-        let _ = self.keys().watch(&front.backend, number);
+        let _ = self.keys().watch(&front.half.other, number);
         let peer = Peer {
             grants: self.grants.clone(),
-            domain: DomId::new(front.domain),
+            domain: DomId::new(front.half.domain),
             port: Rc::default(),
         };
         Some(Fronted {
@@ -312,7 +312,7 @@ impl Fronts {
     fn are_settled(&self) -> bool {
         let is_there = |device: &Fronted| {
             device.has_failed
-                || device.front.state() == XenbusState::CLOSED
+                || device.front.half.state() == XenbusState::CLOSED
                 || device.is_known && self.scans.iter().all(|(name, _)| *name != device.name)
         };
         self.devices.values().all(is_there)

@@ -23,7 +23,7 @@ use crate::net::netif::{Backend, Guest, Rate, Step};
 use crate::net::registry::Interfaces;
 use crate::store::Error;
 use crate::xenbus::vif::{Back, BackActions, Details};
-use crate::xenbus::{Keys, number};
+use crate::xenbus::{Keys, devices, number};
 use crate::{events, hypercall, time};
 
 /// Where the directories are.
@@ -200,11 +200,11 @@ impl Vifs {
     /// Looks at the directories: new ones begin, ones that are gone end, the others do their next step.
     pub fn look(&mut self, keys: &mut dyn Keys, hub: &Hub, interfaces: &mut Interfaces) {
         self.must_look = false;
-        let found = directories(keys);
+        let found = devices(keys, ROOT);
         self.served.retain(|directory, served| {
             let stays = found.contains(directory);
             if !stays {
-                let _ = keys.unwatch(&served.back.frontend, directory);
+                let _ = keys.unwatch(&served.back.half.other, directory);
                 interfaces.remove(&served.name);
             }
             stays
@@ -262,7 +262,7 @@ impl Vifs {
             interfaces.remove(&name);
             return Err("another interface has the address, or the keys do not say whose it is");
         };
-        let _ = keys.watch(&back.frontend, directory);
+        let _ = keys.watch(&back.half.other, directory);
         let served = Served {
             back,
             port,
@@ -308,7 +308,7 @@ fn read_rate(keys: &mut dyn Keys, directory: &str) -> Result<Option<Rate>, &'sta
 
 impl Served {
     fn look(&mut self, keys: &mut dyn Keys) -> Result<(), Error> {
-        let directory = self.back.directory.clone();
+        let directory = self.back.half.directory.clone();
         // A rate that makes no sense changes nothing.
         if let Ok(rate) = read_rate(keys, &directory) {
             self.rate = rate;
@@ -332,7 +332,7 @@ impl Served {
         }
         let mut actions = Actions {
             live: &mut self.live,
-            domain: DomId::new(self.back.domain),
+            domain: DomId::new(self.back.half.domain),
             rate: self.rate,
         };
         self.back.look(keys, &mut actions)
@@ -361,14 +361,4 @@ impl Served {
         }
         Step::More
     }
-}
-
-fn directories(keys: &mut dyn Keys) -> Vec<String> {
-    let mut found = Vec::new();
-    for domain in keys.list(ROOT).unwrap_or_default() {
-        let below = format!("{ROOT}/{domain}");
-        let devices = keys.list(&below).unwrap_or_default();
-        found.extend(devices.into_iter().map(|device| format!("{below}/{device}")));
-    }
-    found
 }

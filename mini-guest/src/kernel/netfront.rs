@@ -221,7 +221,7 @@ impl Vifs {
                 let Ok(front) = Front::start(keys, &format!("{ROOT}/{number}")) else {
                     continue;
                 };
-                let _ = keys.watch(&front.backend, &format!("vif{number}"));
+                let _ = keys.watch(&front.half.other, &format!("vif{number}"));
                 let half = Half {
                     name: format!("eth{number}"),
                     mac: front.mac,

@@ -3,6 +3,7 @@
 //! | module | one line |
 //! |---|---|
 //! | [`client`] | requests and their answers, events that come in between |
+//! | [`half`] | what every half has, and what a backend does next |
 //! | [`vbd`] | the states of a block device's two halves |
 //! | [`vif`] | those of a network interface's |
 //!
@@ -19,6 +20,7 @@ use guest_abi::io::xenbus::XenbusState;
 use crate::store::Error;
 
 pub mod client;
+pub mod half;
 pub mod vbd;
 pub mod vif;
 
@@ -69,6 +71,17 @@ pub trait Keys {
 /// [`Error::NoEntry`]; [`Error::Invalid`]: no number.
 pub fn number<T: core::str::FromStr>(keys: &mut dyn Keys, path: &str) -> Result<T, Error> {
     keys.read(path)?.trim().parse().map_err(|_| Error::Invalid)
+}
+
+/// The directories of all devices below a backend domain's `root`, which has one for each domain that has devices.
+pub fn devices(keys: &mut dyn Keys, root: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for domain in keys.list(root).unwrap_or_default() {
+        let below = alloc::format!("{root}/{domain}");
+        let devices = keys.list(&below).unwrap_or_default();
+        found.extend(devices.iter().map(|device| alloc::format!("{below}/{device}")));
+    }
+    found
 }
 
 /// The state of a half: [`XenbusState::UNKNOWN`] where there is none.

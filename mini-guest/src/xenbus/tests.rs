@@ -238,8 +238,8 @@ impl World {
 
     fn states(&self) -> (XenbusState, XenbusState) {
         (
-            self.back.as_ref().unwrap().0.state(),
-            self.front.as_ref().unwrap().0.state(),
+            self.back.as_ref().unwrap().0.half.state(),
+            self.front.as_ref().unwrap().0.half.state(),
         )
     }
 }
@@ -336,7 +336,7 @@ fn a_domain_that_is_gone_leaves_nothing_connected() {
     world.zero.keys().remove("/local/domain/5").unwrap();
     world.settle();
     let (back, log) = world.back.as_ref().unwrap();
-    assert_eq!((back.state(), log.connected), (XenbusState::CLOSED, None));
+    assert_eq!((back.half.state(), log.connected), (XenbusState::CLOSED, None));
 }
 
 #[test]
@@ -364,7 +364,11 @@ fn keys_that_make_no_sense_are_an_error_and_nothing_is_mapped() {
         world.five.keys().write(&format!("{FRONT}/state"), "3").unwrap();
         world.settle();
         let (back, log) = world.back.as_ref().unwrap();
-        assert_eq!((back.state(), log.connects), (XenbusState::CLOSING, 0), "{key}");
+        assert_eq!(
+            (back.half.state(), log.connects),
+            (XenbusState::CLOSING, 0),
+            "{key}"
+        );
         let error = world.zero.keys().read(&format!("{BACK}/error"));
         assert!(error.is_ok_and(|error| error.contains("no sense")));
     }

@@ -11,17 +11,19 @@
 //! A backend that comes again after it was killed goes to InitWait; a frontend that sees that, whatever its own state, makes a fresh ring
 //! and goes to Initialised. So it does not matter when the old one went.
 
-use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 
 use guest_abi::io::xenbus::XenbusState;
 
-use super::{Keys, number, set_state, state};
+use super::half::{Half, Next};
+use super::{Keys, number, state};
 use crate::blkif::frontend::Properties;
 use crate::blkif::ring::Layout;
 use crate::block::Info;
 use crate::store::Error;
 
+/// What a backend offers.
+const FEATURES: [(&str, &str); 2] = [("feature-flush-cache", "1"), ("feature-barrier", "0")];
 /// Bit of `info`: writes are refused.
 const READ_ONLY: u32 = guest_abi::io::blkif::info::READ_ONLY;
 
@@ -51,13 +53,8 @@ pub trait BackActions {
 /// The backend's half of one device.
 #[derive(Clone, Debug)]
 pub struct Back {
-    /// Its directory.
-    pub directory: String,
-    /// The other half's.
-    pub frontend: String,
-    /// The other half's domain.
-    pub domain: u16,
-    state: XenbusState,
+    /// Directories and state.
+    pub half: Half,
 }
 
 impl Back {
@@ -66,39 +63,9 @@ impl Back {
     /// # Errors
     /// [`Error::NoEntry`], [`Error::Invalid`]: the directory does not say it.
     pub fn start(keys: &mut dyn Keys, directory: &str) -> Result<Self, Error> {
-        let domain = number(keys, &format!("{directory}/frontend-id"))?;
-        let frontend = keys.read(&format!("{directory}/frontend"))?;
-        // Nobody but Domain0 writes there; a path elsewhere would be somebody else's device.
-        if !frontend.starts_with(&format!("/local/domain/{domain}/")) {
-            return Err(Error::Invalid);
-        }
-        let mut back = Self {
-            directory: directory.into(),
-            frontend,
-            domain,
-            state: XenbusState::INITIALISING,
-        };
-        back.wait(keys)?;
-        Ok(back)
-    }
-
-    /// Its state.
-    #[must_use]
-    pub fn state(&self) -> XenbusState {
-        self.state
-    }
-
-    fn wait(&mut self, keys: &mut dyn Keys) -> Result<(), Error> {
-        for (feature, value) in [("feature-flush-cache", "1"), ("feature-barrier", "0")] {
-            keys.write(&format!("{}/{feature}", self.directory), value)?;
-        }
-        self.go(keys, XenbusState::INIT_WAIT)
-    }
-
-    fn go(&mut self, keys: &mut dyn Keys, state: XenbusState) -> Result<(), Error> {
-        set_state(keys, &self.directory, state)?;
-        self.state = state;
-        Ok(())
+        let mut half = Half::of_backend(keys, directory)?;
+        half.offer(keys, &FEATURES)?;
+        Ok(Self { half })
     }
 
     /// Looks at the other half and does the next step.
@@ -106,14 +73,8 @@ impl Back {
     /// # Errors
     /// What the store answers.
     pub fn look(&mut self, keys: &mut dyn Keys, actions: &mut dyn BackActions) -> Result<(), Error> {
-        let is_told = state(keys, &self.directory) == XenbusState::CLOSING;
-        if is_told && matches!(self.state, XenbusState::CONNECTED | XenbusState::INIT_WAIT) {
-            // By whoever detaches the device. The frontend sees it too, and goes when it is ready.
-            self.state = XenbusState::CLOSING;
-        }
-        let other = state(keys, &self.frontend);
-        match (self.state, other) {
-            (XenbusState::INIT_WAIT, XenbusState::INITIALISED) => {
+        match self.half.next(keys, XenbusState::INITIALISED) {
+            Next::Connect => {
                 let connected = self
                     .details(keys)
                     .map_err(|_| "the frontend's keys make no sense")
@@ -122,40 +83,31 @@ impl Back {
                     Ok(info) => {
                         self.describe(keys, &info)?;
                         // There may be one of a frontend before.
-                        let _ = keys.remove(&format!("{}/error", self.directory));
-                        self.go(keys, XenbusState::CONNECTED)
+                        let _ = keys.remove(&self.half.key("error"));
+                        self.half.go(keys, XenbusState::CONNECTED)
                     }
-                    Err(what) => {
-                        keys.write(&format!("{}/error", self.directory), what)?;
-                        self.go(keys, XenbusState::CLOSING)
-                    }
+                    Err(what) => self.half.fail(keys, what),
                 }
             }
-            (
-                XenbusState::CONNECTED | XenbusState::INIT_WAIT | XenbusState::CLOSING,
-                XenbusState::CLOSED | XenbusState::UNKNOWN,
-            )
-            | (XenbusState::CONNECTED, XenbusState::CLOSING | XenbusState::INITIALISING) => {
+            Next::End => {
                 actions.disconnect();
-                self.go(keys, XenbusState::CLOSED)
+                self.half.go(keys, XenbusState::CLOSED)
             }
-            // The frontend's domain began anew.
-            (XenbusState::CLOSED, XenbusState::INITIALISING) => self.wait(keys),
-            _ => Ok(()),
+            Next::Begin => self.half.offer(keys, &FEATURES),
+            Next::Rest => Ok(()),
         }
     }
 
     fn details(&self, keys: &mut dyn Keys) -> Result<Details, Error> {
-        let frontend = &self.frontend;
-        let layout = match keys.read(&format!("{frontend}/protocol")) {
+        let layout = match keys.read(&self.half.others_key("protocol")) {
             Ok(name) => Layout::from_name(&name).ok_or(Error::Invalid)?,
             // Not said: the backend's own.
             Err(Error::NoEntry) => Layout::X86_32,
             Err(error) => return Err(error),
         };
         Ok(Details {
-            ring: number(keys, &format!("{frontend}/ring-ref"))?,
-            port: number(keys, &format!("{frontend}/event-channel"))?,
+            ring: number(keys, &self.half.others_key("ring-ref"))?,
+            port: number(keys, &self.half.others_key("event-channel"))?,
             layout,
         })
     }
@@ -169,7 +121,7 @@ impl Back {
             ("physical-sector-size", sector_size.to_string()),
             ("info", flags.to_string()),
         ] {
-            keys.write(&format!("{}/{key}", self.directory), &value)?;
+            keys.write(&self.half.key(key), &value)?;
         }
         Ok(())
     }
@@ -199,13 +151,8 @@ pub trait FrontActions {
 /// The frontend's half of one device.
 #[derive(Clone, Debug)]
 pub struct Front {
-    /// Its directory.
-    pub directory: String,
-    /// The other half's.
-    pub backend: String,
-    /// The other half's domain.
-    pub domain: u16,
-    state: XenbusState,
+    /// Directories and state.
+    pub half: Half,
 }
 
 impl Front {
@@ -214,26 +161,8 @@ impl Front {
     /// # Errors
     /// [`Error::NoEntry`], [`Error::Invalid`]: the directory does not say it.
     pub fn start(keys: &mut dyn Keys, directory: &str) -> Result<Self, Error> {
-        let front = Self {
-            directory: directory.into(),
-            backend: keys.read(&format!("{directory}/backend"))?,
-            domain: number(keys, &format!("{directory}/backend-id"))?,
-            state: XenbusState::INITIALISING,
-        };
-        set_state(keys, directory, XenbusState::INITIALISING)?;
-        Ok(front)
-    }
-
-    /// Its state.
-    #[must_use]
-    pub fn state(&self) -> XenbusState {
-        self.state
-    }
-
-    fn go(&mut self, keys: &mut dyn Keys, state: XenbusState) -> Result<(), Error> {
-        set_state(keys, &self.directory, state)?;
-        self.state = state;
-        Ok(())
+        let half = Half::of_frontend(keys, directory)?;
+        Ok(Self { half })
     }
 
     /// Looks at the other half and does the next step.
@@ -241,29 +170,29 @@ impl Front {
     /// # Errors
     /// What the store answers; [`Error::NoSpace`]: no page or port for a ring.
     pub fn look(&mut self, keys: &mut dyn Keys, actions: &mut dyn FrontActions) -> Result<(), Error> {
-        if self.state == XenbusState::CLOSED {
+        if self.half.state() == XenbusState::CLOSED {
             return Ok(());
         }
-        match state(keys, &self.backend) {
-            XenbusState::INIT_WAIT if self.state != XenbusState::INITIALISED => {
+        match state(keys, &self.half.other) {
+            XenbusState::INIT_WAIT if self.half.state() != XenbusState::INITIALISED => {
                 actions.disconnect();
                 self.offer(keys, actions)
             }
-            XenbusState::CONNECTED if self.state == XenbusState::INITIALISED => {
+            XenbusState::CONNECTED if self.half.state() == XenbusState::INITIALISED => {
                 let properties = self.properties(keys)?;
                 actions.connect(properties);
-                self.go(keys, XenbusState::CONNECTED)
+                self.half.go(keys, XenbusState::CONNECTED)
             }
             // Looked at again when nobody uses it any more.
             XenbusState::CLOSING if actions.is_in_use() => Ok(()),
             XenbusState::CLOSING => {
                 actions.give_up();
-                self.go(keys, XenbusState::CLOSED)
+                self.half.go(keys, XenbusState::CLOSED)
             }
-            XenbusState::CLOSED | XenbusState::UNKNOWN if self.state == XenbusState::CONNECTED => {
+            XenbusState::CLOSED | XenbusState::UNKNOWN if self.half.state() == XenbusState::CONNECTED => {
                 // It may come again; until then the requests wait. Ready for a new one.
                 actions.disconnect();
-                self.go(keys, XenbusState::INITIALISING)
+                self.half.go(keys, XenbusState::INITIALISING)
             }
             _ => Ok(()),
         }
@@ -275,11 +204,11 @@ impl Front {
     /// What the store answers.
     pub fn restart(&mut self, keys: &mut dyn Keys, actions: &mut dyn FrontActions) -> Result<(), Error> {
         actions.disconnect();
-        self.go(keys, XenbusState::INITIALISING)
+        self.half.go(keys, XenbusState::INITIALISING)
     }
 
     fn offer(&mut self, keys: &mut dyn Keys, actions: &mut dyn FrontActions) -> Result<(), Error> {
-        let details = actions.prepare(self.domain)?;
+        let details = actions.prepare(self.half.domain)?;
         let protocol = match details.layout {
             Layout::X86_32 => guest_abi::io::blkif::PROTOCOL_X86_32,
             Layout::X86_64 => guest_abi::io::blkif::PROTOCOL_X86_64,
@@ -289,18 +218,17 @@ impl Front {
             ("event-channel", details.port.to_string()),
             ("protocol", protocol.to_string()),
         ] {
-            keys.write(&format!("{}/{key}", self.directory), &value)?;
+            keys.write(&self.half.key(key), &value)?;
         }
-        self.go(keys, XenbusState::INITIALISED)
+        self.half.go(keys, XenbusState::INITIALISED)
     }
 
     fn properties(&self, keys: &mut dyn Keys) -> Result<Properties, Error> {
-        let backend = &self.backend;
-        let flags: u32 = number(keys, &format!("{backend}/info"))?;
-        let flush = number::<u32>(keys, &format!("{backend}/feature-flush-cache"));
+        let flags: u32 = number(keys, &self.half.others_key("info"))?;
+        let flush = number::<u32>(keys, &self.half.others_key("feature-flush-cache"));
         Ok(Properties {
-            sectors: number(keys, &format!("{backend}/sectors"))?,
-            sector_size: number(keys, &format!("{backend}/sector-size"))?,
+            sectors: number(keys, &self.half.others_key("sectors"))?,
+            sector_size: number(keys, &self.half.others_key("sector-size"))?,
             is_read_only: flags & READ_ONLY != 0,
             has_flush: flush == Ok(1),
         })

@@ -19,7 +19,8 @@ use alloc::string::{String, ToString};
 
 use guest_abi::io::xenbus::XenbusState;
 
-use super::{Keys, number, set_state, state};
+use super::half::{Half, Next};
+use super::{Keys, number, state};
 use crate::net::Mac;
 use crate::store::Error;
 
@@ -67,13 +68,8 @@ pub trait BackActions {
 /// The backend's half of one interface.
 #[derive(Clone, Debug)]
 pub struct Back {
-    /// Its directory.
-    pub directory: String,
-    /// The other half's.
-    pub frontend: String,
-    /// The other half's domain.
-    pub domain: u16,
-    state: XenbusState,
+    /// Directories and state.
+    pub half: Half,
 }
 
 impl Back {
@@ -82,43 +78,13 @@ impl Back {
     /// # Errors
     /// [`Error::NoEntry`], [`Error::Invalid`]: the directory does not say it.
     pub fn start(keys: &mut dyn Keys, directory: &str) -> Result<Self, Error> {
-        let domain = number(keys, &format!("{directory}/frontend-id"))?;
-        let frontend = keys.read(&format!("{directory}/frontend"))?;
-        // Nobody but Domain0 writes there; a path elsewhere would be somebody else's device.
-        if !frontend.starts_with(&format!("/local/domain/{domain}/")) {
-            return Err(Error::Invalid);
-        }
-        let mut back = Self {
-            directory: directory.into(),
-            frontend,
-            domain,
-            state: XenbusState::INITIALISING,
-        };
-        if state(keys, &back.frontend) == XenbusState::CONNECTED {
-            back.go(keys, XenbusState::CLOSED)?;
+        let mut half = Half::of_backend(keys, directory)?;
+        if state(keys, &half.other) == XenbusState::CONNECTED {
+            half.go(keys, XenbusState::CLOSED)?;
         } else {
-            back.wait(keys)?;
+            half.offer(keys, &FEATURES)?;
         }
-        Ok(back)
-    }
-
-    /// Its state.
-    #[must_use]
-    pub fn state(&self) -> XenbusState {
-        self.state
-    }
-
-    fn wait(&mut self, keys: &mut dyn Keys) -> Result<(), Error> {
-        for (feature, value) in FEATURES {
-            keys.write(&format!("{}/{feature}", self.directory), value)?;
-        }
-        self.go(keys, XenbusState::INIT_WAIT)
-    }
-
-    fn go(&mut self, keys: &mut dyn Keys, state: XenbusState) -> Result<(), Error> {
-        set_state(keys, &self.directory, state)?;
-        self.state = state;
-        Ok(())
+        Ok(Self { half })
     }
 
     /// Looks at the other half and does the next step.
@@ -126,34 +92,20 @@ impl Back {
     /// # Errors
     /// What the store answers.
     pub fn look(&mut self, keys: &mut dyn Keys, actions: &mut dyn BackActions) -> Result<(), Error> {
-        let is_told = state(keys, &self.directory) == XenbusState::CLOSING;
-        if is_told && matches!(self.state, XenbusState::CONNECTED | XenbusState::INIT_WAIT) {
-            // By whoever detaches the interface. The frontend sees it too, and goes when it is ready.
-            self.state = XenbusState::CLOSING;
-        }
-        let other = state(keys, &self.frontend);
-        match (self.state, other) {
-            (XenbusState::INIT_WAIT, XenbusState::CONNECTED) => {
-                let connected = self.details(keys).and_then(|details| actions.connect(details));
-                match connected {
-                    Ok(()) => {
-                        keys.write(&format!("{}/hotplug-status", self.directory), "connected")?;
-                        self.go(keys, XenbusState::CONNECTED)
-                    }
-                    Err(what) => self.fail(keys, what),
+        match self.half.next(keys, XenbusState::CONNECTED) {
+            Next::Connect => match self.details(keys).and_then(|details| actions.connect(details)) {
+                Ok(()) => {
+                    keys.write(&self.half.key("hotplug-status"), "connected")?;
+                    self.half.go(keys, XenbusState::CONNECTED)
                 }
-            }
-            (
-                XenbusState::CONNECTED | XenbusState::INIT_WAIT | XenbusState::CLOSING,
-                XenbusState::CLOSED | XenbusState::UNKNOWN,
-            )
-            | (XenbusState::CONNECTED, XenbusState::CLOSING | XenbusState::INITIALISING) => {
+                Err(what) => self.half.fail(keys, what),
+            },
+            Next::End => {
                 actions.disconnect();
-                self.go(keys, XenbusState::CLOSED)
+                self.half.go(keys, XenbusState::CLOSED)
             }
-            // The frontend, or its domain, began anew.
-            (XenbusState::CLOSED, XenbusState::INITIALISING) => self.wait(keys),
-            _ => Ok(()),
+            Next::Begin => self.half.offer(keys, &FEATURES),
+            Next::Rest => Ok(()),
         }
     }
 
@@ -162,14 +114,12 @@ impl Back {
     /// # Errors
     /// What the store answers.
     pub fn fail(&mut self, keys: &mut dyn Keys, what: &str) -> Result<(), Error> {
-        keys.write(&format!("{}/error", self.directory), what)?;
-        self.go(keys, XenbusState::CLOSING)
+        self.half.fail(keys, what)
     }
 
     fn details(&self, keys: &mut dyn Keys) -> Result<Details, &'static str> {
         let mut key = |name: &str| {
-            number::<u32>(keys, &format!("{}/{name}", self.frontend))
-                .map_err(|_| "the frontend's keys make no sense")
+            number::<u32>(keys, &self.half.others_key(name)).map_err(|_| "the frontend's keys make no sense")
         };
         for (name, _) in &WISHES[..2] {
             if key(name) != Ok(1) {
@@ -205,17 +155,12 @@ pub trait FrontActions {
 /// The frontend's half of one interface.
 #[derive(Clone, Debug)]
 pub struct Front {
-    /// Its directory.
-    pub directory: String,
-    /// The other half's.
-    pub backend: String,
-    /// The other half's domain.
-    pub domain: u16,
+    /// Directories and state.
+    pub half: Half,
     /// The interface's address.
     pub mac: Mac,
     /// The internet address that its domain is to have there, if that is said.
     pub ip: Option<String>,
-    state: XenbusState,
     is_served: bool,
 }
 
@@ -226,30 +171,19 @@ impl Front {
     /// [`Error::NoEntry`], [`Error::Invalid`]: the directory does not say it.
     pub fn start(keys: &mut dyn Keys, directory: &str) -> Result<Self, Error> {
         let mac = keys.read(&format!("{directory}/mac"))?;
-        let front = Self {
-            directory: directory.into(),
-            backend: keys.read(&format!("{directory}/backend"))?,
-            domain: number(keys, &format!("{directory}/backend-id"))?,
-            mac: mac.trim().parse().map_err(|_| Error::Invalid)?,
-            ip: keys.read(&format!("{directory}/ip")).ok(),
-            state: XenbusState::INITIALISING,
+        let mac = mac.trim().parse().map_err(|_| Error::Invalid)?;
+        let ip = keys.read(&format!("{directory}/ip")).ok();
+        Ok(Self {
+            half: Half::of_frontend(keys, directory)?,
+            mac,
+            ip,
             is_served: false,
-        };
-        set_state(keys, directory, XenbusState::INITIALISING)?;
-        Ok(front)
-    }
-
-    /// Its state.
-    #[must_use]
-    pub fn state(&self) -> XenbusState {
-        self.state
+        })
     }
 
     fn go(&mut self, keys: &mut dyn Keys, state: XenbusState) -> Result<(), Error> {
-        set_state(keys, &self.directory, state)?;
-        self.state = state;
         self.is_served = false;
-        Ok(())
+        self.half.go(keys, state)
     }
 
     /// Looks at the other half and does the next step.
@@ -257,10 +191,10 @@ impl Front {
     /// # Errors
     /// What the store answers; [`Error::NoSpace`]: no page or port for rings.
     pub fn look(&mut self, keys: &mut dyn Keys, actions: &mut dyn FrontActions) -> Result<(), Error> {
-        if self.state == XenbusState::CLOSED {
+        if self.half.state() == XenbusState::CLOSED {
             return Ok(());
         }
-        match (state(keys, &self.backend), self.state) {
+        match (state(keys, &self.half.other), self.half.state()) {
             (XenbusState::INIT_WAIT, XenbusState::INITIALISING) => self.offer(keys, actions),
             (XenbusState::CONNECTED, XenbusState::CONNECTED) => {
                 if !core::mem::replace(&mut self.is_served, true) {
@@ -290,16 +224,16 @@ impl Front {
     }
 
     fn offer(&mut self, keys: &mut dyn Keys, actions: &mut dyn FrontActions) -> Result<(), Error> {
-        let details = actions.prepare(self.domain)?;
+        let details = actions.prepare(self.half.domain)?;
         for (key, value) in [
             ("tx-ring-ref", details.tx),
             ("rx-ring-ref", details.rx),
             ("event-channel", details.port),
         ] {
-            keys.write(&format!("{}/{key}", self.directory), &value.to_string())?;
+            keys.write(&self.half.key(key), &value.to_string())?;
         }
         for (key, value) in WISHES {
-            keys.write(&format!("{}/{key}", self.directory), value)?;
+            keys.write(&self.half.key(key), value)?;
         }
         self.go(keys, XenbusState::CONNECTED)
     }

@@ -131,8 +131,8 @@ impl World {
 
     fn states(&self) -> (Option<XenbusState>, Option<XenbusState>) {
         (
-            self.back.as_ref().map(|(back, _)| back.state()),
-            self.front.as_ref().map(|(front, _)| front.state()),
+            self.back.as_ref().map(|(back, _)| back.half.state()),
+            self.front.as_ref().map(|(front, _)| front.half.state()),
         )
     }
 
@@ -278,7 +278,11 @@ fn keys_that_make_no_sense_are_an_error_and_nothing_is_mapped() {
         world.five.keys().write(&format!("{FRONT}/state"), "4").unwrap();
         world.settle();
         let (back, log) = world.back.as_ref().unwrap();
-        assert_eq!((back.state(), log.served), (XenbusState::CLOSING, None), "{key}");
+        assert_eq!(
+            (back.half.state(), log.served),
+            (XenbusState::CLOSING, None),
+            "{key}"
+        );
         assert!(world.zero.keys().read(&format!("{BACK}/error")).is_ok());
     }
     let mut world = World::new();
