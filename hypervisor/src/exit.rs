@@ -3,7 +3,7 @@
 use crate::{end, interrupts, machine::Machine, state};
 use hv_arch::{
     cpu,
-    percpu::{self, todo},
+    percpu::{self, due},
 };
 use hv_core::{
     exit::{BeforeGuest, before_guest, before_guest_quickly},
@@ -14,9 +14,9 @@ use hv_core::{
 /// Does all that is due, sleeps while nobody can run, and comes back with the registers of who runs next.
 #[unsafe(no_mangle)]
 extern "sysv64" fn exit_work(regs: &mut UserRegs) {
-    let reasons = percpu::take_todo();
-    if reasons & todo::NMI == 0 && state::with(regs, before_guest_quickly) {
-        percpu::clear_todo(todo::WORK);
+    let reasons = percpu::take_due();
+    if reasons & due::NMI == 0 && state::with(regs, before_guest_quickly) {
+        percpu::clear_due(due::WORK);
     } else {
         work_thoroughly(regs, reasons);
     }
@@ -26,20 +26,20 @@ extern "sysv64" fn exit_work(regs: &mut UserRegs) {
 #[inline(never)]
 fn work_thoroughly(regs: &mut UserRegs, mut reasons: u32) {
     loop {
-        if reasons & todo::NMI != 0 {
+        if reasons & due::NMI != 0 {
             interrupts::report_nmi();
         }
         match state::with(regs, before_guest) {
             BeforeGuest::Go => {
                 // What was due is done; an NMI that came meanwhile keeps its mark.
-                percpu::clear_todo(todo::WORK);
+                percpu::clear_due(due::WORK);
                 return;
             }
             BeforeGuest::Idle if scrub() => cpu::take_interrupts(),
             BeforeGuest::Idle => cpu::wait_for_interrupt(),
             BeforeGuest::End(how) => end::machine(how),
         }
-        reasons = percpu::take_todo();
+        reasons = percpu::take_due();
     }
 }
 

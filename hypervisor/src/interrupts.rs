@@ -7,7 +7,7 @@ use crate::{clock, console, keys, machine::Machine, state, timer};
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use hv_arch::{
     apic, nmi,
-    percpu::{self, todo},
+    percpu::{self, due},
     pic::{Acknowledged, LINES, Pic, VECTOR_BASE},
     pit,
 };
@@ -94,7 +94,7 @@ fn give_to_owners(line: u8) {
 fn timer_fired() {
     clock::timer_fired();
     state::lock().time.has_fired = true;
-    percpu::raise_todo(todo::WORK);
+    percpu::raise_due(due::WORK);
 }
 
 fn input_arrived() {

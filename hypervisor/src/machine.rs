@@ -13,7 +13,7 @@ use guest_abi::addr::{GuestVirt, Mfn};
 use hv_arch::{
     cpu, gdt, idt, msr,
     paging::{AddressSpace, LDT_WINDOW},
-    percpu::{self, todo},
+    percpu::{self, due},
     tss, usercopy,
 };
 use hv_core::{
@@ -160,7 +160,7 @@ impl CpuControl for Machine {
 
     #[inline]
     fn request_exit_work(&self) {
-        percpu::raise_todo(todo::WORK);
+        percpu::raise_due(due::WORK);
     }
 }
 

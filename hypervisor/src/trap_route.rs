@@ -6,7 +6,7 @@ use hv_arch::{
     cpu,
     entry::{HostRegs, points},
     idt,
-    percpu::{self, todo},
+    percpu::{self, due},
     usercopy,
 };
 use hv_core::{
@@ -127,7 +127,7 @@ extern "sysv64" fn debug_from_hypervisor() {
 /// Takes no lock, touches no guest memory: leaves a mark for the exit path.
 #[unsafe(no_mangle)]
 extern "sysv64" fn nmi(_regs: &mut UserRegs) {
-    percpu::raise_todo(todo::NMI);
+    percpu::raise_due(due::NMI);
 }
 
 /// Machine checks end the machine: there is no telling what is damaged.

@@ -86,7 +86,7 @@ entry_hypercall:
 .global entry_return
 entry_return:
     mov rcx, [rsp + PERCPU + {upcall_flags}]
-    cmp dword ptr [rsp + PERCPU + {todo}], 0
+    cmp dword ptr [rsp + PERCPU + {due}], 0
     jne 3f
     cmp byte ptr [rcx], 0               # events pending?
     jne 5f

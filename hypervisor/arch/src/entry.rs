@@ -17,7 +17,7 @@ global_asm!(
     include_str!("entry.S"),
     block_size = const percpu::BLOCK_SIZE,
     last_call = const LAST_CALL,
-    todo = const percpu::TODO,
+    due = const percpu::DUE,
     upcall_flags = const percpu::UPCALL_FLAGS,
     fast_cs = const percpu::FAST_CS,
     fast_eip = const percpu::FAST_EIP,

@@ -1,7 +1,7 @@
 //! The per-CPU block: data and stacks in one aligned piece, so that masking any stack pointer finds the data.
 //!
 //! ```text
-//!  page  0       PerCpu (todo word, fast-trap target …)
+//!  page  0       PerCpu (due word, fast-trap target …)
 //!        1       guard
 //!        2       #DF stack      3  guard
 //!        4       NMI stack      5  guard
@@ -21,8 +21,8 @@ pub const GUARD_PAGES: [usize; 5] = [1, 3, 5, 7, 9];
 /// First page of the ordinary stack.
 pub const STACK_FIRST_PAGE: usize = 10;
 
-/// Bits of [`PerCpu::todo`]: reasons to leave the short way back to the guest.
-pub mod todo {
+/// Bits of [`PerCpu::due`]: reasons to leave the short way back to the guest.
+pub mod due {
     /// The hypervisor has to look at its state (an outcome that is no plain return, a reschedule, a timer).
     pub const WORK: u32 = 1 << 0;
     /// A non-maskable interrupt came.
@@ -35,7 +35,7 @@ pub mod todo {
 #[repr(C)]
 pub struct PerCpu {
     /// Non-zero: the exit path must call the slow half. Set from NMI context, hence atomic.
-    pub todo: AtomicU32,
+    pub due: AtomicU32,
     /// Selector the fast-trap handler runs with, as an 8-byte word ready to push.
     pub fast_cs: u64,
     /// Fast-trap handler.
@@ -93,21 +93,21 @@ pub fn stack_bounds(address: u64) -> Option<(u64, u64)> {
 }
 
 /// Asks the exit path to call its slow half before the guest runs again.
-pub fn raise_todo(bits: u32) {
-    // SAFETY: the block is static and `todo` is atomic.
-    unsafe { &(*this_cpu()).todo }.fetch_or(bits, core::sync::atomic::Ordering::Relaxed);
+pub fn raise_due(bits: u32) {
+    // SAFETY: the block is static and `due` is atomic.
+    unsafe { &(*this_cpu()).due }.fetch_or(bits, core::sync::atomic::Ordering::Relaxed);
 }
 
 /// Takes back reasons that have been dealt with.
-pub fn clear_todo(bits: u32) {
-    // SAFETY: as in `raise_todo`.
-    unsafe { &(*this_cpu()).todo }.fetch_and(!bits, core::sync::atomic::Ordering::Relaxed);
+pub fn clear_due(bits: u32) {
+    // SAFETY: as in `raise_due`.
+    unsafe { &(*this_cpu()).due }.fetch_and(!bits, core::sync::atomic::Ordering::Relaxed);
 }
 
 /// Takes all reasons raised so far.
-pub fn take_todo() -> u32 {
-    // SAFETY: as in `raise_todo`.
-    unsafe { &(*this_cpu()).todo }.swap(0, core::sync::atomic::Ordering::Relaxed)
+pub fn take_due() -> u32 {
+    // SAFETY: as in `raise_due`.
+    unsafe { &(*this_cpu()).due }.swap(0, core::sync::atomic::Ordering::Relaxed)
 }
 
 /// What the guest's upcall flags point at while no domain runs: nothing pending.
@@ -116,7 +116,7 @@ static NO_EVENTS: u16 = 0;
 /// Tells the exit path where the running domain's upcall flags are (`None`: no domain).
 pub fn set_upcall_flags(flags: Option<*const u16>) {
     let flags = flags.unwrap_or(&raw const NO_EVENTS);
-    // SAFETY: only this CPU reads or writes its block outside `todo`.
+    // SAFETY: only this CPU reads or writes its block outside `due`.
     unsafe { (*this_cpu()).upcall_flags = flags }
 }
 
@@ -125,7 +125,7 @@ pub fn set_upcall_flags(flags: Option<*const u16>) {
 /// Only while a domain runs: the flags that stand for none cannot be written.
 #[inline(always)]
 pub fn mask_upcalls() {
-    // SAFETY: only this CPU reads or writes its block outside `todo`.
+    // SAFETY: only this CPU reads or writes its block outside `due`.
     let flags = unsafe { (*this_cpu()).upcall_flags };
     let mask = flags.cast_mut().cast::<u8>().wrapping_add(1);
     // SAFETY: the flags of a running domain lie in the direct map of its shared page, which may be written; the mask is
@@ -135,7 +135,7 @@ pub fn mask_upcalls() {
 
 /// Sets the handler that the fast trap's stub leads to; see [`crate::entry`].
 pub fn set_fast_trap_target(vector: u8, cs: u16, eip: u32) {
-    // SAFETY: only this CPU reads or writes its block outside `todo`.
+    // SAFETY: only this CPU reads or writes its block outside `due`.
     let cpu = unsafe { &mut *this_cpu() };
     cpu.fast_slot = u64::from(vector) << 32;
     cpu.fast_cs = u64::from(cs);
@@ -151,8 +151,8 @@ pub fn set_fast_trap_stack(ss: u16, esp: u32) {
     cpu.fast_esp = u64::from(esp.wrapping_sub(20));
 }
 
-/// Offset of [`PerCpu::todo`] for the entry code.
-pub const TODO: usize = offset_of!(PerCpu, todo);
+/// Offset of [`PerCpu::due`] for the entry code.
+pub const DUE: usize = offset_of!(PerCpu, due);
 /// Offset of [`PerCpu::upcall_flags`].
 pub const UPCALL_FLAGS: usize = offset_of!(PerCpu, upcall_flags);
 /// Offset of [`PerCpu::fast_cs`].
