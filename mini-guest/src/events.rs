@@ -57,6 +57,39 @@ pub fn notify(port: u32) -> Result<(), Errno> {
     hypercall::event_channel_op(&Send { local_port: port }).map(drop)
 }
 
+/// Our end of a channel to another domain's port; closed when dropped.
+#[derive(Debug)]
+pub struct Channel(u32);
+
+impl Channel {
+    /// Binds a port to the one that `remote` of `domain` keeps for this domain.
+    ///
+    /// # Errors
+    /// As for [`bind_interdomain`].
+    pub fn bind(domain: DomId, remote: u32) -> Result<Self, Errno> {
+        bind_interdomain(domain, remote).map(|(port, _)| Self(port))
+    }
+
+    /// Our port.
+    #[must_use]
+    pub fn port(&self) -> u32 {
+        self.0
+    }
+
+    /// Tells the other side, if there still is one.
+    pub fn notify(&self) {
+        // A peer that is gone need not be told.
+        let _ = notify(self.0);
+    }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        // It is ours, so it is open.
+        let _ = close(self.0);
+    }
+}
+
 /// Lets a port fire. One that became pending while it was masked does so with the next [`poll`].
 pub fn unmask_port(port: u32) {
     shared::set_port_mask(port, false);

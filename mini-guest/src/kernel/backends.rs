@@ -17,7 +17,7 @@ use crate::blkif::judge::Piece;
 use crate::blkif::{Backend, Counters, Guest, Point, Step};
 use crate::block::exports::Refusal;
 use crate::block::{Device, Info};
-use crate::events;
+use crate::events::Channel;
 use crate::mm::granted::GrantedPage;
 use crate::mm::layout::WINDOW_PAGES;
 use crate::store::Error;
@@ -48,7 +48,7 @@ pub trait DiskSource {
 /// The frontend's domain, as a backend reaches it.
 struct Peer {
     domain: DomId,
-    port: u32,
+    channel: Channel,
 }
 
 impl Guest for Peer {
@@ -67,15 +67,7 @@ impl Guest for Peer {
     }
 
     fn notify(&mut self) {
-        // A peer that is gone need not be told.
-        let _ = events::notify(self.port);
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        // It is ours, so it is open.
-        let _ = events::close(self.port);
+        self.channel.notify();
     }
 }
 
@@ -228,11 +220,11 @@ impl BackActions for Actions<'_> {
         let pages = GrantedPage::map(self.domain, &[(details.ring, true)]);
         let page = pages.ok().and_then(|mut pages| pages.pop());
         let page = page.ok_or("the ring's page is not granted")?;
-        let (port, _) = events::bind_interdomain(self.domain, details.port)
-            .map_err(|_| "the port does not wait for this domain")?;
+        let channel =
+            Channel::bind(self.domain, details.port).map_err(|_| "the port does not wait for this domain")?;
         let peer = Peer {
             domain: self.domain,
-            port,
+            channel,
         };
         *self.live = Some(Backend::new(
             peer,
@@ -270,8 +262,11 @@ impl Backends {
     /// Whether a port is a backend's; then there is something to do.
     pub fn has_port(&mut self, port: u32) -> bool {
         let mut live = self.served.values().filter_map(|served| served.live.as_ref());
-        let is_ours = live.any(|backend| backend.guest.port == port)
-            || self.ending.iter().any(|(_, backend)| backend.guest.port == port);
+        let is_ours = live.any(|backend| backend.guest.channel.port() == port)
+            || self
+                .ending
+                .iter()
+                .any(|(_, backend)| backend.guest.channel.port() == port);
         self.may_work |= is_ours;
         is_ours
     }

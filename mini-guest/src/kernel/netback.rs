@@ -7,13 +7,13 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
-use alloc::vec::Vec;
 
 use arrayvec::ArrayVec;
 use guest_abi::domain::DomId;
 use guest_abi::grant_table::{CopyEnd, CopyFlags, GrantCmd, GrantCopy, GrantStatus};
 
 use super::switch::{Hub, Port};
+use crate::events::Channel;
 use crate::mm::frame_pool::{Frame, Slot};
 use crate::mm::granted::GrantedPage;
 use crate::net::Mac;
@@ -24,7 +24,7 @@ use crate::net::registry::Interfaces;
 use crate::store::Error;
 use crate::xenbus::vif::{Back, BackActions, Details};
 use crate::xenbus::{Keys, devices, number};
-use crate::{events, hypercall, time};
+use crate::{hypercall, time};
 
 /// Where the directories are.
 const ROOT: &str = "/local/domain/0/backend/vif";
@@ -34,7 +34,7 @@ const STEPS: usize = 4;
 /// The frontend's domain, as a backend reaches it.
 struct Peer {
     domain: DomId,
-    port: u32,
+    channel: Channel,
 }
 
 impl Peer {
@@ -117,15 +117,7 @@ impl Guest for Peer {
     }
 
     fn notify(&mut self) {
-        // A peer that is gone need not be told.
-        let _ = events::notify(self.port);
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        // It is ours, so it is open.
-        let _ = events::close(self.port);
+        self.channel.notify();
     }
 }
 
@@ -165,11 +157,11 @@ impl BackActions for Actions<'_> {
         let pages = GrantedPage::map(self.domain, &[(details.tx, true), (details.rx, true)]);
         let pages: Result<[GrantedPage; 2], _> = pages.unwrap_or_default().try_into();
         let [tx, rx] = pages.map_err(|_| "the rings' pages are not granted")?;
-        let (port, _) = events::bind_interdomain(self.domain, details.port)
-            .map_err(|_| "the port does not wait for this domain")?;
+        let channel =
+            Channel::bind(self.domain, details.port).map_err(|_| "the port does not wait for this domain")?;
         let peer = Peer {
             domain: self.domain,
-            port,
+            channel,
         };
         let now = time::now_ns();
         *self.live = Some(Backend::new(peer, Box::new(tx), Box::new(rx), self.rate, now));
@@ -194,7 +186,7 @@ impl Vifs {
     /// Whether a port is a backend's.
     pub fn has_port(&self, port: u32) -> bool {
         let mut live = self.served.values().filter_map(|served| served.live.as_ref());
-        live.any(|backend| backend.guest.port == port)
+        live.any(|backend| backend.guest.channel.port() == port)
     }
 
     /// Looks at the directories: new ones begin, ones that are gone end, the others do their next step.
@@ -222,12 +214,14 @@ impl Vifs {
     }
 
     fn begin(&mut self, keys: &mut dyn Keys, directory: &str, hub: &Hub, interfaces: &mut Interfaces) {
-        if keys.read(&format!("{directory}/error")).is_ok() {
-            return;
-        }
-        if let Err(what) = self.try_begin(keys, directory, hub, interfaces) {
-            let _ = keys.write(&format!("{directory}/error"), what);
-        }
+        let error = format!("{directory}/error");
+        let said = keys.read(&error).ok();
+        // Said once: each writing and removing is a change, which would have us look again.
+        let _ = match self.try_begin(keys, directory, hub, interfaces) {
+            Err(why) if said.as_deref() != Some(why) => keys.write(&error, why),
+            Ok(()) if said.is_some() => keys.remove(&error),
+            _ => Ok(()),
+        };
     }
 
     fn try_begin(
