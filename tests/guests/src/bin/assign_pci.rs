@@ -12,13 +12,10 @@ use guest_abi::addr::{MachAddr, Mfn};
 use guest_abi::domain::DomId;
 use guest_abi::domctl::{IoMemPermission, IrqPermission, PciDevAccess, PciDevHolder};
 use guest_abi::errno::Errno;
-use guest_abi::event_channel::BindPirq;
 use guest_abi::hypercall::CallNumber;
 use guest_abi::mmu::{Pte, PteFlags};
 use guest_abi::physdev::{IrqUnmaskNotify, PciConfigRead, PciConfigWrite, PhysdevArgs, PhysdevOp};
-use guest_abi::shared_info::offset;
 use guest_abi::start_info::StartInfo;
-use guest_abi::version::INTERFACE_VERSION;
 use test_guests::pages::{Page, WRITABLE, peek32, poke32};
 use test_guests::puppet::{Ended, Puppet};
 use test_guests::raw::remap;
@@ -122,31 +119,6 @@ fn peek(puppet: Puppet, register: u32) -> u32 {
     puppet.run(get).eax().unwrap_or(u32::MAX)
 }
 
-fn bind(puppet: Puppet, pirq: u32) -> Result<u32, Errno> {
-    let args = BindPirq {
-        pirq,
-        flags: 0,
-        port: 0,
-    };
-    let port = puppet.event_op(&args)?.port;
-    let mask = puppet.shared().0 + offset::EVTCHN_MASK as u32 + port / 32 * 4;
-    poke32(mask, peek32(mask) & !(1 << (port % 32)));
-    Ok(port)
-}
-
-/// Whether an event is at the puppet's port, or comes within so many calls; takes it.
-fn comes(puppet: Puppet, port: u32) -> bool {
-    let at = puppet.shared().0 + offset::EVTCHN_PENDING as u32 + port / 32 * 4;
-    let bit = 1 << (port % 32);
-    let found = (0..10_000).any(|_| {
-        // Calls, so that the emulator looks at its devices.
-        check_eq!(hypercall::xen_version(), Ok(INTERFACE_VERSION));
-        peek32(at) & bit != 0
-    });
-    poke32(at, peek32(at) & !bit);
-    found
-}
-
 fn notify(puppet: Puppet) {
     check_eq!(ask(puppet, &IrqUnmaskNotify {}).0, Ok(0));
 }
@@ -235,7 +207,7 @@ fn begin(puppet: Puppet, dev: u32) -> u32 {
     check_eq!(write(puppet, dev, COMMAND, 2, MEMORY), Ok(()));
     check_eq!(puppet.remap(6, registers(frame)), Ok(()));
     check_eq!(peek(puppet, IDENTITY), 0x0100_00ED);
-    let port = bind(puppet, line).unwrap_or(0);
+    let port = puppet.bind_line(line).unwrap_or(0);
     check!(port != 0);
     port
 }
@@ -311,20 +283,26 @@ fn main(start_info: &'static StartInfo) -> ! {
     check_eq!(access(other.id, second, PciDevAccess::GIVE_WITH_DMA), Ok(()));
     check_eq!(of(second), Ok((other.id, 1)));
     let port_2 = begin(other, second);
-    check!(!comes(one, port) && !comes(other, port_2), "nobody has asked");
+    check!(
+        !one.event_comes(port) && !other.event_comes(port_2),
+        "nobody has asked"
+    );
     poke(one, ASK, 1);
-    check!(comes(one, port), "the interrupt does not come");
-    check!(!comes(other, port_2), "it is not the other's");
+    check!(one.event_comes(port), "the interrupt does not come");
+    check!(!other.event_comes(port_2), "it is not the other's");
     // The first never answers; the second's go on.
     for _ in 0..3 {
         poke(other, ASK, 1);
-        check!(comes(other, port_2), "held up by a domain that does not answer");
+        check!(
+            other.event_comes(port_2),
+            "held up by a domain that does not answer"
+        );
         poke(other, STOP, 1);
         notify(other);
     }
-    check!(!comes(one, port), "it comes twice");
+    check!(!one.event_comes(port), "it comes twice");
     notify(one);
-    check!(comes(one, port), "a level is forgotten");
+    check!(one.event_comes(port), "a level is forgotten");
     // Who may be master reaches memory: that of anybody.
     check_eq!(write(other, second, COMMAND, 2, MEMORY | MASTER), Ok(()));
     copy_to(other, target);
@@ -340,15 +318,15 @@ fn main(start_info: &'static StartInfo) -> ! {
     check_eq!(access(next.id, first, PciDevAccess::GIVE), Ok(()));
     attack(next, other, first, window);
     let port = begin(next, first);
-    check!(comes(next, port), "it asks since before");
+    check!(next.event_comes(port), "it asks since before");
     poke(next, STOP, 1);
     notify(next);
-    check!(!comes(next, port));
+    check!(!next.event_comes(port));
     // Taken from who lives, when he lets go of it.
     check_eq!(next.remap(6, Pte::from_raw(0)), Ok(()));
     check_eq!(access(next.id, first, PciDevAccess::TAKE), Ok(()));
     check!(next.remap(6, registers(frame)).is_err() && read(next, first, 0, 4).is_err());
-    check_eq!(bind(next, line), Err(Errno::Perm));
+    check_eq!(next.bind_line(line), Err(Errno::Perm));
     // The other ends while its device is master of the bus.
     other.end();
     check_eq!(own_read(second, COMMAND, 2) & 0x407, 0x400);

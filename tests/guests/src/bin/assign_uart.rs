@@ -14,10 +14,7 @@ use guest_abi::errno::Errno;
 use guest_abi::event_channel::BindPirq;
 use guest_abi::hypercall::CallNumber;
 use guest_abi::physdev::{IrqUnmaskNotify, PhysdevOp};
-use guest_abi::shared_info::offset;
 use guest_abi::start_info::StartInfo;
-use guest_abi::version::INTERFACE_VERSION;
-use test_guests::pages::{peek32, poke32};
 use test_guests::puppet::{Ended, Puppet};
 use test_guests::small_domain::op;
 use test_guests::tables::Space;
@@ -88,31 +85,6 @@ fn own(port: u32, value: u8) -> bool {
     catch(|| unsafe { asm!("out dx, al", in("dx") port as u16, in("al") value) }).is_ok()
 }
 
-fn bind(puppet: Puppet) -> Result<u32, Errno> {
-    let args = BindPirq {
-        pirq: LINE,
-        flags: 0,
-        port: 0,
-    };
-    let port = puppet.event_op(&args)?.port;
-    let mask = puppet.shared().0 + offset::EVTCHN_MASK as u32 + port / 32 * 4;
-    poke32(mask, peek32(mask) & !(1 << (port % 32)));
-    Ok(port)
-}
-
-/// Whether an event is at the puppet's port, or comes within so many calls; takes it.
-fn comes(puppet: Puppet, port: u32) -> bool {
-    let at = puppet.shared().0 + offset::EVTCHN_PENDING as u32 + port / 32 * 4;
-    let bit = 1 << (port % 32);
-    let found = (0..10_000).any(|_| {
-        // Calls, so that the emulator looks at its devices.
-        check_eq!(hypercall::xen_version(), Ok(INTERFACE_VERSION));
-        peek32(at) & bit != 0
-    });
-    poke32(at, peek32(at) & !bit);
-    found
-}
-
 fn notify(puppet: Puppet) {
     let block = puppet.put(&PhysdevOp::new(&IrqUnmaskNotify {}));
     check_eq!(puppet.call(CallNumber::PHYSDEV_OP, &[block]), Ok(0));
@@ -154,7 +126,7 @@ fn attack(holder: Puppet, other: Puppet) {
     check!(!out(other, UART - 8, 0), "nothing was given");
     check_eq!(line(other.id, LINE, 1), Err(Errno::Busy));
     check_eq!(line(DomId::DOM0, LINE, 1), Err(Errno::Busy));
-    check_eq!(bind(other), Err(Errno::Perm));
+    check_eq!(other.bind_line(LINE), Err(Errno::Perm));
     let args = BindPirq {
         pirq: LINE,
         flags: 1,
@@ -200,14 +172,17 @@ fn main(start_info: &'static StartInfo) -> ! {
     check_eq!(line(one.id, LINE, 1), Ok(()));
     attack(one, other);
     say(one, "one has it.\n");
-    let port = bind(one).unwrap_or(0);
-    check!(port != 0 && !comes(one, port), "nobody has asked");
+    let port = one.bind_line(LINE).unwrap_or(0);
+    check!(port != 0 && !one.event_comes(port), "nobody has asked");
     check!(out(one, ENABLE, TRANSMITTER));
-    check!(comes(one, port), "the interrupt does not come");
-    check!(!comes(one, port), "it comes twice");
+    check!(one.event_comes(port), "the interrupt does not come");
+    check!(!one.event_comes(port), "it comes twice");
     check!(input(one, CAUSE).is_some() && out(one, ENABLE, 0));
     notify(one);
-    check!(out(one, ENABLE, TRANSMITTER) && comes(one, port), "the next one");
+    check!(
+        out(one, ENABLE, TRANSMITTER) && one.event_comes(port),
+        "the next one"
+    );
     attack(one, other);
 
     // Never answered, and its domain ends.
@@ -217,12 +192,12 @@ fn main(start_info: &'static StartInfo) -> ! {
     check_eq!(line(other.id, LINE, 1), Ok(()));
     let next = Puppet::at(pages.0, pages.1, |_| ());
     attack(other, next);
-    let port = bind(other).unwrap_or(0);
-    let _ = comes(other, port);
+    let port = other.bind_line(LINE).unwrap_or(0);
+    let _ = other.event_comes(port);
     notify(other);
     say(other, "now the other.\n");
     check!(
-        out(other, ENABLE, TRANSMITTER) && comes(other, port),
+        out(other, ENABLE, TRANSMITTER) && other.event_comes(port),
         "the line was left open to the next"
     );
     check!(out(other, ENABLE, 0));

@@ -20,6 +20,7 @@ mod calls;
 mod code;
 mod commands;
 mod grants;
+mod lines;
 
 use guest_abi::addr::{Mfn, PAGE_SIZE};
 use guest_abi::domain::DomId;
