@@ -14,27 +14,13 @@ use xen_tools::settings::{Disk, device_name, device_number};
 use crate::Outcome;
 use crate::domains;
 use crate::host::Host;
+use crate::split::{self, Class, PATIENCE_MS, STEP_MS};
 
-/// How long a domain may take to let go of a disk.
-const PATIENCE_MS: u32 = 5_000;
-/// Between two looks.
-const STEP_MS: u32 = 20;
-/// How often a transaction is begun again.
-const ATTEMPTS: u32 = 100;
-/// State of a half that has ended.
-const CLOSED: &str = "6";
+const DISK: Class = Class("vbd");
 /// State of a half that works.
 const CONNECTED: &[u8] = b"4";
 /// State of a backend that nobody has looked at yet.
 const INITIALISING: &[u8] = b"1";
-
-fn backends(domain: u16) -> String {
-    format!("/local/domain/0/backend/vbd/{domain}")
-}
-
-fn frontends(domain: u16) -> String {
-    format!("/local/domain/{domain}/device/vbd")
-}
 
 /// `block-attach NAME DISK [DEVICE [r|w]]`.
 pub fn attach(words: &[&str]) -> Outcome {
@@ -64,23 +50,18 @@ pub fn add(domain: u16, disk: &Disk) -> Outcome {
     };
     let wanted = disk.device.as_deref().map(device_number).transpose()?;
     let mut store = Store::open().map_err(failed)?;
-    let mut attempts = ATTEMPTS;
-    let number = loop {
-        match store.transaction(|store| write(store, domain, disk, wanted)) {
-            Err(Errno::EAGAIN) if attempts > 0 => attempts -= 1,
-            answer => break answer.map_err(failed)?,
-        }
-    };
+    let number =
+        split::transaction(&mut store, |store| write(store, domain, disk, wanted)).map_err(failed)?;
     let refused = opened(&mut store, domain, number);
     if refused.is_err() {
-        remove(&mut store, domain, number).map_err(failed)?;
+        DISK.remove(&mut store, domain, number).map_err(failed)?;
     }
     refused.map_err(|why| format!("{}: {why}", disk.disk))
 }
 
 /// Waits until the backend has its disk, or has said why not.
 fn opened(store: &mut Store, domain: u16, number: u32) -> Outcome {
-    let back = format!("{}/{number}", backends(domain));
+    let back = DISK.backend(domain, number);
     for _ in 0..PATIENCE_MS / STEP_MS {
         if let Ok(why) = store.read(&format!("{back}/error")) {
             return Err(String::from_utf8_lossy(&why).into_owned());
@@ -93,23 +74,8 @@ fn opened(store: &mut Store, domain: u16, number: u32) -> Outcome {
     Err("Domain0's kernel does not take it".into())
 }
 
-fn remove(store: &mut Store, domain: u16, number: u32) -> Result<()> {
-    for directory in [backends(domain), frontends(domain)] {
-        store.remove(&format!("{directory}/{number}"))?;
-    }
-    Ok(())
-}
-
-fn numbers(store: &mut Store, domain: u16) -> Result<Vec<u32>> {
-    let names = match store.list(&backends(domain)) {
-        Err(Errno::ENOENT) => Vec::new(),
-        answer => answer?,
-    };
-    Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
-}
-
 fn write(store: &mut Store, domain: u16, disk: &Disk, wanted: Option<u32>) -> Result<u32> {
-    let taken = numbers(store, domain)?;
+    let taken = DISK.numbers(store, domain)?;
     let all = ('a'..='z').filter_map(|letter| device_number(&format!("xvd{letter}")).ok());
     let number = match wanted {
         Some(number) if taken.contains(&number) => return Err(Errno::EEXIST),
@@ -119,60 +85,23 @@ fn write(store: &mut Store, domain: u16, disk: &Disk, wanted: Option<u32>) -> Re
             .find(|number| !taken.contains(number))
             .ok_or(Errno::ENOSPC)?,
     };
-    let (back, front) = (
-        format!("{}/{number}", backends(domain)),
-        format!("{}/{number}", frontends(domain)),
-    );
-    let (domain_text, number_text) = (domain.to_string(), number.to_string());
     let name = device_name(number).unwrap_or_default();
-    for (directory, perms, keys) in [
-        (
-            &front,
-            format!("n{domain}\0"),
-            &[
-                ("backend", back.as_str()),
-                ("backend-id", "0"),
-                ("virtual-device", &number_text),
-                ("device-type", "disk"),
-                ("state", "1"),
-            ][..],
-        ),
-        (
-            &back,
-            format!("n0\0r{domain}\0"),
-            &[
-                ("frontend", front.as_str()),
-                ("frontend-id", &domain_text),
-                ("dev", &name),
-                ("mode", if disk.is_read_only { "r" } else { "w" }),
-                ("online", "1"),
-                ("state", "1"),
-                ("params", &disk.disk),
-            ],
-        ),
-    ] {
-        store.write(directory, b"")?;
-        store.set_perms(directory, &perms)?;
-        for (key, value) in keys {
-            let path = format!("{directory}/{key}");
-            store.write(&path, value.as_bytes())?;
-            store.set_perms(&path, &perms)?;
-        }
-    }
+    DISK.write(
+        store,
+        (domain, number),
+        &[("virtual-device", &number.to_string()), ("device-type", "disk")],
+        &[
+            ("dev", &name),
+            ("mode", if disk.is_read_only { "r" } else { "w" }),
+            ("params", &disk.disk),
+        ],
+    )?;
     Ok(number)
 }
 
 /// `block-detach [--force] NAME DEVICE`.
 pub fn detach(words: &[&str]) -> Outcome {
-    let (mut force, mut plain) = (false, Vec::new());
-    let mut words = Words::new(words);
-    while let Some(word) = words.take()? {
-        match word {
-            Word::Option("force" | "f") => force = true,
-            Word::Option(option) => return Err(unknown(option)),
-            Word::Plain(word) => plain.push(word),
-        }
-    }
+    let (force, plain) = split::forced(words)?;
     let [name, device] = plain[..] else {
         return Err("two words are needed: the domain, and the device".into());
     };
@@ -180,27 +109,13 @@ pub fn detach(words: &[&str]) -> Outcome {
     let number = device.parse().or_else(|_| device_number(device))?;
     let failed = |error: Errno| format!("keys of the disk: {error}");
     let mut store = Store::open().map_err(failed)?;
-    if !numbers(&mut store, domain).map_err(failed)?.contains(&number) {
+    let numbers = DISK.numbers(&mut store, domain).map_err(failed)?;
+    if !numbers.contains(&number) {
         return Err(format!(
             "{name} has no disk `{device}`; `block-list` shows those there are"
         ));
     }
-    let state = format!("{}/{number}/state", backends(domain));
-    let mut is_closed = store.read(&state).map_err(failed)? == CLOSED.as_bytes();
-    if !is_closed && !force {
-        store.write(&state, b"5").map_err(failed)?;
-        for _ in 0..PATIENCE_MS / STEP_MS {
-            is_closed = store.read(&state).map_err(failed)? == CLOSED.as_bytes();
-            if is_closed {
-                break;
-            }
-            clock::sleep_ms(STEP_MS);
-        }
-        if !is_closed {
-            return Err(format!("{name} does not let go of it; --force takes it"));
-        }
-    }
-    remove(&mut store, domain, number).map_err(failed)
+    DISK.detach(&mut store, (domain, number), name, force, failed)
 }
 
 /// `block-restart [--kills COUNT] [NAME [DEVICE]]`.
@@ -232,9 +147,9 @@ pub fn restart(words: &[&str]) -> Outcome {
     let mut asked = Vec::new();
     for domain in known {
         let id = domain.id().raw();
-        let numbers = numbers(&mut store, id).map_err(failed)?.into_iter();
+        let numbers = DISK.numbers(&mut store, id).map_err(failed)?.into_iter();
         for number in numbers.filter(|number| device.is_none_or(|device| device == *number)) {
-            let back = format!("{}/{number}", backends(id));
+            let back = DISK.backend(id, number);
             let _ = store.remove(&format!("{back}/kills"));
             store
                 .write(&format!("{back}/restart"), kills.to_string().as_bytes())
@@ -307,14 +222,10 @@ pub fn list(words: &[&str]) -> Outcome {
     );
     for domain in known {
         let id = domain.id().raw();
-        for number in numbers(&mut store, id).map_err(failed)? {
-            let back = format!("{}/{number}", backends(id));
-            let mut key = |name: &str| {
-                let value = store.read(&format!("{back}/{name}")).unwrap_or_default();
-                String::from_utf8(value).unwrap_or_default()
-            };
-            let state = key("state").parse().map(guest_abi::io::xenbus::XenbusState::new);
-            let state = state.ok().and_then(|state| state.name()).unwrap_or("?");
+        for number in DISK.numbers(&mut store, id).map_err(failed)? {
+            let back = DISK.backend(id, number);
+            let mut key = |name: &str| split::key(&mut store, &format!("{back}/{name}"));
+            let state = split::state_name(&key("state"));
             let error = key("error");
             println!(
                 "{:<20} {:<6} {number:>6} {state:<13} {:>10}  {}{}{error}",

@@ -6,6 +6,7 @@
 //! | [`host`] | Domain0's devices behind the traits of `xen-tools` |
 //! | [`state`] | names and settings of running domains, as files |
 //! | [`keys`] | what the store says of domains |
+//! | [`split`] | devices that Domain0 serves to domains, of any kind |
 //! | [`block`] | disks of domains |
 //! | [`network`] | network interfaces of domains |
 //! | [`pci`] | who has which PCI function |
@@ -36,6 +37,7 @@ mod network;
 mod pci;
 mod requests;
 mod sched;
+mod split;
 mod state;
 mod top;
 

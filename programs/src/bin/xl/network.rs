@@ -5,36 +5,19 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use guest_abi::domain::DomId;
-use guest_abi::io::xenbus::XenbusState;
 use programs::errno::{Errno, Result};
+use programs::println;
 use programs::xen::Store;
-use programs::{clock, println};
-use xen_tools::options::{Word, Words, unknown};
 use xen_tools::vif::{Rate, Vif};
 
 use crate::Outcome;
 use crate::domains;
 use crate::host::Host;
+use crate::split::{self, Class, key};
 
-/// How long a domain may take to let go of an interface.
-const PATIENCE_MS: u32 = 5_000;
-/// Between two looks.
-const STEP_MS: u32 = 20;
-/// How often a transaction is begun again.
-const ATTEMPTS: u32 = 100;
+const INTERFACE: Class = Class("vif");
 /// Most interfaces of a domain.
 const MOST: u8 = 16;
-/// States of a half that ends, and of one that has ended.
-const CLOSING: &str = "5";
-const CLOSED: &str = "6";
-
-fn backends(domain: u16) -> String {
-    format!("/local/domain/0/backend/vif/{domain}")
-}
-
-fn frontends(domain: u16) -> String {
-    format!("/local/domain/{domain}/device/vif")
-}
 
 fn failed(error: Errno) -> String {
     match error {
@@ -66,84 +49,33 @@ pub fn attach(words: &[&str]) -> Outcome {
 /// One line.
 pub fn add(domain: u16, vif: &Vif) -> Outcome {
     let mut store = Store::open().map_err(failed)?;
-    for _ in 0..ATTEMPTS {
-        match store.transaction(|store| write(store, domain, vif)) {
-            Err(Errno::EAGAIN) => {}
-            answer => return answer.map_err(failed),
-        }
-    }
-    Err(failed(Errno::EAGAIN))
-}
-
-fn numbers(store: &mut Store, domain: u16) -> Result<Vec<u8>> {
-    let names = match store.list(&backends(domain)) {
-        Err(Errno::ENOENT) => Vec::new(),
-        answer => answer?,
-    };
-    Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+    split::transaction(&mut store, |store| write(store, domain, vif)).map_err(failed)
 }
 
 fn write(store: &mut Store, domain: u16, vif: &Vif) -> Result<()> {
-    let taken = numbers(store, domain)?;
+    let taken = INTERFACE.numbers(store, domain)?;
     let number = (0..MOST)
-        .find(|number| !taken.contains(number))
+        .find(|number| !taken.contains(&u32::from(*number)))
         .ok_or(Errno::ENOSPC)?;
-    let (back, front) = (
-        format!("{}/{number}", backends(domain)),
-        format!("{}/{number}", frontends(domain)),
-    );
-    let (domain_text, number_text) = (domain.to_string(), number.to_string());
+    let handle = number.to_string();
     let mac = vif.mac_of(domain, number);
-    let mut front_keys = Vec::from([
-        ("backend", back.clone()),
-        ("backend-id", "0".into()),
-        ("handle", number_text.clone()),
-        ("mac", mac.clone()),
-        ("state", "1".into()),
-    ]);
-    let mut back_keys = Vec::from([
-        ("frontend", front.clone()),
-        ("frontend-id", domain_text),
-        ("handle", number_text),
-        ("bridge", "xenbr0".into()),
-        ("online", "1".into()),
-        ("state", "1".into()),
-    ]);
-    if let Some(ip) = &vif.ip {
-        front_keys.push(("ip", ip.clone()));
-        back_keys.push(("ip", ip.clone()));
-    }
-    if let Some(rate) = vif.rate {
-        back_keys.push(("rate", rate.to_key()));
-    }
-    if vif.permit {
-        back_keys.push(("permit", "1".into()));
-    }
-    back_keys.push(("mac", mac));
-    for (directory, perms, keys) in [
-        (&front, format!("n{domain}\0"), front_keys),
-        (&back, format!("n0\0r{domain}\0"), back_keys),
-    ] {
-        store.write(directory, b"")?;
-        store.set_perms(directory, &perms)?;
-        for (key, value) in keys {
-            let path = format!("{directory}/{key}");
-            store.write(&path, value.as_bytes())?;
-            store.set_perms(&path, &perms)?;
-        }
-    }
-    Ok(())
-}
-
-fn key(store: &mut Store, path: &str) -> String {
-    String::from_utf8(store.read(path).unwrap_or_default()).unwrap_or_default()
+    let rate = vif.rate.map(Rate::to_key);
+    let ip = vif.ip.as_deref().map(|ip| ("ip", ip));
+    let mut front = Vec::from([("handle", handle.as_str()), ("mac", &mac)]);
+    front.extend(ip);
+    let mut back = Vec::from([("handle", handle.as_str()), ("bridge", "xenbr0")]);
+    back.extend(ip);
+    back.extend(rate.as_deref().map(|rate| ("rate", rate)));
+    back.extend(vif.permit.then_some(("permit", "1")));
+    back.push(("mac", &mac));
+    INTERFACE.write(store, (domain, number.into()), &front, &back)
 }
 
 /// The interface that `word` means: a number or an address.
-fn find(store: &mut Store, domain: u16, word: &str) -> core::result::Result<u8, String> {
-    let numbers = numbers(store, domain).map_err(failed)?;
+fn find(store: &mut Store, domain: u16, word: &str) -> core::result::Result<u32, String> {
+    let numbers = INTERFACE.numbers(store, domain).map_err(failed)?;
     let found = numbers.into_iter().find(|number| {
-        let mac = key(store, &format!("{}/{number}/mac", backends(domain)));
+        let mac = key(store, &format!("{}/mac", INTERFACE.backend(domain, *number)));
         word.parse() == Ok(*number) || word.eq_ignore_ascii_case(&mac)
     });
     found.ok_or_else(|| format!("there is no such interface, `{word}`; `network-list` shows those there are"))
@@ -151,46 +83,14 @@ fn find(store: &mut Store, domain: u16, word: &str) -> core::result::Result<u8, 
 
 /// `network-detach [--force] NAME NUMBER|MAC`.
 pub fn detach(words: &[&str]) -> Outcome {
-    let (mut force, mut plain) = (false, Vec::new());
-    let mut words = Words::new(words);
-    while let Some(word) = words.take()? {
-        match word {
-            Word::Option("force" | "f") => force = true,
-            Word::Option(option) => return Err(unknown(option)),
-            Word::Plain(word) => plain.push(word),
-        }
-    }
+    let (force, plain) = split::forced(words)?;
     let [name, device] = plain[..] else {
         return Err("two words are needed: the domain, and the interface's number or address".into());
     };
     let domain = other_domain(name)?;
     let mut store = Store::open().map_err(failed)?;
     let number = find(&mut store, domain, device)?;
-    let (back, front) = (
-        format!("{}/{number}", backends(domain)),
-        format!("{}/{number}", frontends(domain)),
-    );
-    let state = format!("{back}/state");
-    if !force {
-        let mut is_closed = key(&mut store, &state) == CLOSED;
-        if !is_closed {
-            store.write(&state, CLOSING.as_bytes()).map_err(failed)?;
-        }
-        for _ in 0..PATIENCE_MS / STEP_MS {
-            is_closed = is_closed || key(&mut store, &state) == CLOSED;
-            if is_closed {
-                break;
-            }
-            clock::sleep_ms(STEP_MS);
-        }
-        if !is_closed {
-            return Err(format!("{name} does not let go of it; --force takes it"));
-        }
-    }
-    for path in [&back, &front] {
-        store.remove(path).map_err(failed)?;
-    }
-    Ok(())
+    INTERFACE.detach(&mut store, (domain, number), name, force, failed)
 }
 
 /// `network-list [NAME…]`.
@@ -204,11 +104,10 @@ pub fn list(words: &[&str]) -> Outcome {
     );
     for domain in known {
         let id = domain.id().raw();
-        for number in numbers(&mut store, id).map_err(failed)? {
-            let back = format!("{}/{number}", backends(id));
+        for number in INTERFACE.numbers(&mut store, id).map_err(failed)? {
+            let back = INTERFACE.backend(id, number);
             let mut key = |name: &str| key(&mut store, &format!("{back}/{name}"));
-            let state = key("state").parse().map(XenbusState::new);
-            let state = state.ok().and_then(|state| state.name()).unwrap_or("?");
+            let state = split::state_name(&key("state"));
             let rate =
                 Rate::from_key(&key("rate")).map_or("-".into(), |rate| rate.kb_per_second().to_string());
             let (ip, error) = (key("ip"), key("error"));
@@ -262,6 +161,6 @@ fn tell(name: &str, device: &str, what: &str, value: &str) -> Outcome {
     let domain = other_domain(name)?;
     let mut store = Store::open().map_err(failed)?;
     let number = find(&mut store, domain, device)?;
-    let path = format!("{}/{number}/{what}", backends(domain));
+    let path = format!("{}/{what}", INTERFACE.backend(domain, number));
     store.write(&path, value.as_bytes()).map_err(failed)
 }
