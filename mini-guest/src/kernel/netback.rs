@@ -69,6 +69,10 @@ fn copy(records: &mut ArrayVec<GrantCopy, BATCH>) {
 impl Guest for Peer {
     type Frame = Frame;
 
+    fn bytes(frame: &mut Frame) -> Option<&mut [u8]> {
+        frame.bytes()
+    }
+
     fn fetch(&mut self, frames: &mut [Fetch<Frame>]) {
         let mut records = ArrayVec::<GrantCopy, BATCH>::new();
         let mut slots = ArrayVec::<Slot, BATCH>::new();

@@ -92,6 +92,13 @@ impl Frame {
     pub fn place(&self) -> (Mfn, u16) {
         self.0.place()
     }
+
+    /// Its bytes, to be changed while nobody else holds it.
+    pub fn bytes(&mut self) -> Option<&mut [u8]> {
+        let slot = Rc::get_mut(&mut self.0)?;
+        let len = slot.len;
+        Some(&mut slot.buffer()[..len])
+    }
 }
 
 impl From<Slot> for Frame {

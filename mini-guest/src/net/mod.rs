@@ -7,6 +7,7 @@
 use alloc::boxed::Box;
 
 pub mod bridge;
+pub mod checksum;
 pub mod mac;
 pub mod netif;
 pub mod registry;

@@ -24,13 +24,13 @@ use super::{Keys, number, state};
 use crate::net::Mac;
 use crate::store::Error;
 
-/// What a backend offers: frames in one piece, with their checksums, copied to where the frontend wants them.
-const FEATURES: [(&str, &str); 7] = [
+/// What a backend offers: frames in one piece, copied to where the frontend wants them. That it fills in checksums is not to be said:
+/// only a frontend may be without that.
+const FEATURES: [(&str, &str); 6] = [
     ("feature-rx-copy", "1"),
     ("feature-rx-flip", "0"),
     ("feature-sg", "0"),
     ("feature-gso-tcpv4", "0"),
-    ("feature-no-csum-offload", "1"),
     ("feature-split-event-channels", "0"),
     ("multi-queue-max-queues", "1"),
 ];

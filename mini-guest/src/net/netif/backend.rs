@@ -1,7 +1,7 @@
 //! The backend: from the rings to the bridge and back.
 //!
 //! ```text
-//! sending    slots ─► copied once, judged, paid for ─► fetched (one call) ─► passed on, answered (one event)
+//! sending    slots ─► copied once, judged, paid for ─► fetched (one call), checksums filled in ─► passed on, answered (one event)
 //! receiving  Switch ─► frames with a buffer each ────► delivered (one call) ─► answered (one event)
 //! ```
 //!
@@ -17,13 +17,16 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use guest_abi::io::netif::{NetStatus, RX_SLOTS, RxFlags, RxResponse, TX_SLOTS, TxRequest, TxResponse};
+use guest_abi::io::netif::{
+    NetStatus, RX_SLOTS, RxFlags, RxResponse, TX_SLOTS, TxFlags, TxRequest, TxResponse,
+};
 use guest_abi::io::ring::{BackRing, RingError};
 
 use super::bucket::{Bucket, Rate};
 use super::judge::{Follows, Slot};
 use super::slots::{Rx, Slots, Tx};
 use crate::blkif::RingPage;
+use crate::net::checksum;
 
 /// Most frames of a step.
 pub const BATCH: usize = 16;
@@ -37,8 +40,22 @@ pub struct Fetch<F> {
     pub offset: u16,
     /// How many.
     pub len: u16,
+    /// Its sender has left a checksum to us.
+    pub is_blank: bool,
     /// What came of it.
     pub frame: Result<F, NotFetched>,
+}
+
+impl<F> Fetch<F> {
+    /// The frame as it goes to others: with its checksum.
+    fn completed<G: Guest<Frame = F>>(self) -> Result<F, NotFetched> {
+        let mut frame = self.frame?;
+        if self.is_blank {
+            let bytes = G::bytes(&mut frame).ok_or(NotFetched::Memory)?;
+            checksum::fill(bytes).map_err(|_| NotFetched::Checksum)?;
+        }
+        Ok(frame)
+    }
 }
 
 /// Why there is no frame.
@@ -50,6 +67,8 @@ pub enum NotFetched {
     Grant,
     /// There is no memory for it.
     Memory,
+    /// Its sender has left a checksum to us, and there is none to compute.
+    Checksum,
 }
 
 /// A frame to be copied into a granted page, at its beginning.
@@ -67,6 +86,9 @@ pub struct Deliver<F> {
 pub trait Guest {
     /// A frame in memory of its own domain.
     type Frame: AsRef<[u8]>;
+
+    /// The bytes of a frame that was just fetched, which nobody else has yet.
+    fn bytes(frame: &mut Self::Frame) -> Option<&mut [u8]>;
 
     /// Copies frames out of granted pages.
     fn fetch(&mut self, frames: &mut [Fetch<Self::Frame>]);
@@ -278,6 +300,7 @@ impl<G: Guest> Backend<G> {
                 gref: request.gref,
                 offset: request.offset,
                 len: request.size,
+                is_blank: request.flags.contains(TxFlags::CSUM_BLANK),
                 frame: Err(NotFetched::Untried),
             });
             self.fetched.push(Answer {
@@ -323,12 +346,16 @@ impl<G: Guest> Backend<G> {
             let Some(answer) = answers.next() else {
                 break;
             };
-            match fetch.frame {
+            match fetch.completed::<G>() {
                 Ok(frame) => answer.frame = Some(frame),
                 Err(NotFetched::Memory) => {
                     self.counters.no_memory += 1;
                     // Nothing was wrong with it.
                     answer.status = NetStatus::DROPPED;
+                }
+                Err(NotFetched::Checksum) => {
+                    self.counters.refused += 1;
+                    answer.status = NetStatus::ERROR;
                 }
                 Err(NotFetched::Grant | NotFetched::Untried) => {
                     self.counters.bad_grants += 1;

@@ -1,6 +1,6 @@
 //! What a request to send asks for, or why it is refused.
 //!
-//! The backend offers no frames of several pieces, no segmentation and no checksums that are still to be computed. Whoever uses them all the same gets an
+//! The backend offers no frames of several pieces and no segmentation. Whoever uses them all the same gets an
 //! error for each slot, and it is known which slots those are ([`Follows`]), so the requests behind them are done.
 
 use guest_abi::addr::PAGE_SIZE;
@@ -12,7 +12,7 @@ use zerocopy::{FromBytes, IntoBytes};
 pub enum Refusal {
     /// A flag that means nothing.
     Flags,
-    /// Something that was not offered: several pieces, extra information, a checksum that is still to be computed.
+    /// Something that was not offered: several pieces, extra information.
     NotOffered,
     /// Too short or too long for a frame.
     Length,
@@ -78,7 +78,7 @@ impl Follows {
 }
 
 fn check(request: &TxRequest) -> Result<(), Refusal> {
-    let not_offered = TxFlags::CSUM_BLANK | TxFlags::MORE_DATA | TxFlags::EXTRA_INFO;
+    let not_offered = TxFlags::MORE_DATA | TxFlags::EXTRA_INFO;
     if TxFlags::from_bits(request.flags.bits()).is_none() {
         Err(Refusal::Flags)
     } else if request.flags.intersects(not_offered) {
@@ -118,7 +118,8 @@ mod tests {
             (0, 4096 - 60, 60, None),
             (0, 4096 - 59, 60, Some(Refusal::BeyondPage)),
             (0, 0xFFFF, 60, Some(Refusal::BeyondPage)),
-            (1, 0, 60, Some(Refusal::NotOffered)),
+            (1, 0, 60, None),
+            (3, 0, 60, None),
             (4, 0, 60, Some(Refusal::NotOffered)),
             (8, 0, 60, Some(Refusal::NotOffered)),
             (16, 0, 60, Some(Refusal::Flags)),

@@ -5,13 +5,13 @@ use core::sync::atomic::Ordering;
 use guest_abi::io::netif::{NetStatus, RxFlags, RxRequest, RxResponse, TxFlags, TxRequest, TxResponse};
 
 /// A frontend that writes what it likes.
-struct Raw {
-    world: World,
+pub(super) struct Raw {
+    pub(super) world: World,
     posted: u32,
 }
 
 impl Raw {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let world = World::new();
         // Fresh rings, with nothing in them.
         world.tx.indices().init();
@@ -19,7 +19,7 @@ impl Raw {
         Self { world, posted: 0 }
     }
 
-    fn back(self) -> Self {
+    pub(super) fn back(self) -> Self {
         let World { between, tx, rx, .. } = &self.world;
         let back = Backend::new(
             between.clone(),
@@ -34,7 +34,7 @@ impl Raw {
         }
     }
 
-    fn send(&mut self, request: TxRequest) {
+    pub(super) fn send(&mut self, request: TxRequest) {
         Tx::put_request(&*self.world.tx, self.posted % Tx::COUNT, request);
         self.posted += 1;
         self.world
@@ -54,7 +54,7 @@ impl Raw {
             .store(index + 1, Ordering::Release);
     }
 
-    fn answers(&self, from: u32) -> Vec<(u16, NetStatus)> {
+    pub(super) fn answers(&self, from: u32) -> Vec<(u16, NetStatus)> {
         let until = self.world.tx.indices().rsp_prod.load(Ordering::Acquire);
         (from..until)
             .map(|index| Tx::response(&*self.world.tx, index % Tx::COUNT))
@@ -63,7 +63,8 @@ impl Raw {
     }
 }
 
-fn good(id: u16) -> TxRequest {
+/// A request like any other.
+pub(super) fn good(id: u16) -> TxRequest {
     TxRequest {
         gref: FIRST_REFERENCE + 70,
         offset: 0,

@@ -15,6 +15,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
+mod blank;
 mod hostile;
 mod kills;
 mod rings;
@@ -76,6 +77,10 @@ pub type TestFrame = Rc<[u8]>;
 
 impl Guest for Between {
     type Frame = TestFrame;
+
+    fn bytes(frame: &mut TestFrame) -> Option<&mut [u8]> {
+        Rc::get_mut(frame)
+    }
 
     fn fetch(&mut self, frames: &mut [Fetch<TestFrame>]) {
         assert!(!frames.is_empty() && frames.len() <= BATCH);
