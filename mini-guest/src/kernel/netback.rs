@@ -18,7 +18,8 @@ use crate::mm::frame_pool::{Frame, Slot};
 use crate::mm::granted::GrantedPage;
 use crate::net::Mac;
 use crate::net::bridge::Source;
-use crate::net::netif::backend::{BATCH, Deliver, Fetch, NotFetched};
+use crate::net::netif::backend::{BATCH, BATCH_PIECES};
+use crate::net::netif::guest::{Deliver, Fetch, NotFetched};
 use crate::net::netif::{Backend, Guest, Rate, Step};
 use crate::net::registry::Interfaces;
 use crate::store::Error;
@@ -56,7 +57,7 @@ fn own((frame, offset): (guest_abi::addr::Mfn, u16)) -> CopyEnd {
 }
 
 /// Has the hypervisor copy; what it does not answer has not been copied.
-fn copy(records: &mut ArrayVec<GrantCopy, BATCH>) {
+fn copy(records: &mut [GrantCopy]) {
     // SAFETY: our ends lie in half pages that are nobody else's, or are only read; the records are of the command's type.
     let answer = unsafe { hypercall::grant_table_op(GrantCmd::COPY.raw(), records) };
     if answer.is_err() {
@@ -74,29 +75,40 @@ impl Guest for Peer {
     }
 
     fn fetch(&mut self, frames: &mut [Fetch<Frame>]) {
-        let mut records = ArrayVec::<GrantCopy, BATCH>::new();
+        let mut records = ArrayVec::<GrantCopy, BATCH_PIECES>::new();
         let mut slots = ArrayVec::<Slot, BATCH>::new();
         for fetch in frames.iter() {
             let Some(slot) = Slot::take(fetch.len.into()) else {
                 break;
             };
-            records.push(GrantCopy {
-                source: self.granted(fetch.gref, fetch.offset),
-                dest: own(slot.place()),
-                len: fetch.len,
-                flags: CopyFlags::SOURCE_GREF,
-                status: GrantStatus::GENERAL_ERROR,
-                pad: 0,
-            });
+            let (frame, mut offset) = slot.place();
+            for piece in &fetch.pieces {
+                records.push(GrantCopy {
+                    source: self.granted(piece.gref, piece.offset),
+                    dest: own((frame, offset)),
+                    len: piece.size,
+                    flags: CopyFlags::SOURCE_GREF,
+                    status: GrantStatus::GENERAL_ERROR,
+                    pad: 0,
+                });
+                offset += piece.size;
+            }
             slots.push(slot);
         }
         copy(&mut records);
-        let mut copied = records.iter().zip(slots);
+        let (mut copied, mut slots) = (records.iter(), slots.into_iter());
         for fetch in frames {
-            fetch.frame = match copied.next() {
+            fetch.frame = match slots.next() {
                 None => Err(NotFetched::Memory),
-                Some((record, slot)) if record.status == GrantStatus::OKAY => Ok(slot.into()),
-                Some(_) => Err(NotFetched::Grant),
+                Some(slot) => {
+                    let pieces = copied.by_ref().take(fetch.pieces.len());
+                    let failed = pieces.filter(|record| record.status != GrantStatus::OKAY).count();
+                    if failed == 0 {
+                        Ok(slot.into())
+                    } else {
+                        Err(NotFetched::Grant)
+                    }
+                }
             };
         }
     }

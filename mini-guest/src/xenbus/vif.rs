@@ -24,12 +24,12 @@ use super::{Keys, number, state};
 use crate::net::Mac;
 use crate::store::Error;
 
-/// What a backend offers: frames in one piece, copied to where the frontend wants them. That it fills in checksums is not to be said:
-/// only a frontend may be without that.
+/// What a backend offers: frames in pieces, copied to where the frontend wants them. That it fills in checksums is not to be said:
+/// only a frontend may be without that. Linux's frontend drops, without a word, what crosses a page's end if pieces are not offered.
 const FEATURES: [(&str, &str); 6] = [
     ("feature-rx-copy", "1"),
     ("feature-rx-flip", "0"),
-    ("feature-sg", "0"),
+    ("feature-sg", "1"),
     ("feature-gso-tcpv4", "0"),
     ("feature-split-event-channels", "0"),
     ("multi-queue-max-queues", "1"),

@@ -17,100 +17,20 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use guest_abi::io::netif::{
-    NetStatus, RX_SLOTS, RxFlags, RxResponse, TX_SLOTS, TxFlags, TxRequest, TxResponse,
-};
+use arrayvec::ArrayVec;
+use guest_abi::io::netif::{NetStatus, RX_SLOTS, RxFlags, RxResponse, TX_SLOTS, TxFlags, TxResponse};
 use guest_abi::io::ring::{BackRing, RingError};
 
 use super::bucket::{Bucket, Rate};
-use super::judge::{Follows, Slot};
+use super::guest::{Deliver, Fetch, Guest, NotFetched, Switch};
+use super::judge::{Judge, MOST_PIECES, Pieces, Slot};
 use super::slots::{Rx, Slots, Tx};
 use crate::blkif::RingPage;
-use crate::net::checksum;
 
 /// Most frames of a step.
 pub const BATCH: usize = 16;
-
-/// A frame to be copied out of a granted page.
-#[derive(Debug)]
-pub struct Fetch<F> {
-    /// The page's grant.
-    pub gref: u32,
-    /// First byte in it; the bytes are inside the page.
-    pub offset: u16,
-    /// How many.
-    pub len: u16,
-    /// Its sender has left a checksum to us.
-    pub is_blank: bool,
-    /// What came of it.
-    pub frame: Result<F, NotFetched>,
-}
-
-impl<F> Fetch<F> {
-    /// The frame as it goes to others: with its checksum.
-    fn completed<G: Guest<Frame = F>>(self) -> Result<F, NotFetched> {
-        let mut frame = self.frame?;
-        if self.is_blank {
-            let bytes = G::bytes(&mut frame).ok_or(NotFetched::Memory)?;
-            checksum::fill(bytes).map_err(|_| NotFetched::Checksum)?;
-        }
-        Ok(frame)
-    }
-}
-
-/// Why there is no frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotFetched {
-    /// Nobody tried.
-    Untried,
-    /// The page is not granted.
-    Grant,
-    /// There is no memory for it.
-    Memory,
-    /// Its sender has left a checksum to us, and there is none to compute.
-    Checksum,
-}
-
-/// A frame to be copied into a granted page, at its beginning.
-#[derive(Debug)]
-pub struct Deliver<F> {
-    /// The page's grant.
-    pub gref: u32,
-    /// The frame.
-    pub frame: F,
-    /// Whether it is there.
-    pub is_done: bool,
-}
-
-/// What the backend needs of the domains.
-pub trait Guest {
-    /// A frame in memory of its own domain.
-    type Frame: AsRef<[u8]>;
-
-    /// The bytes of a frame that was just fetched, which nobody else has yet.
-    fn bytes(frame: &mut Self::Frame) -> Option<&mut [u8]>;
-
-    /// Copies frames out of granted pages.
-    fn fetch(&mut self, frames: &mut [Fetch<Self::Frame>]);
-
-    /// Copies frames into granted pages.
-    fn deliver(&mut self, frames: &mut [Deliver<Self::Frame>]);
-
-    /// Tells the frontend that there are answers.
-    fn notify(&mut self);
-}
-
-/// The bridge's port.
-pub trait Switch<F> {
-    /// Takes a frame from the frontend.
-    fn pass(&mut self, frame: F);
-
-    /// Whether there is a frame for the frontend.
-    fn has_frames(&self) -> bool;
-
-    /// The next one.
-    fn take(&mut self) -> Option<F>;
-}
+/// Most pieces of a step's frames.
+pub const BATCH_PIECES: usize = BATCH - 1 + MOST_PIECES;
 
 /// What was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,9 +90,9 @@ impl Half {
     }
 }
 
-/// A slot's answer, and the frame that goes with it.
+/// The answer of a frame's slots, and the frame that goes with it.
 struct Answer<F> {
-    id: u16,
+    ids: ArrayVec<u16, { MOST_PIECES + 1 }>,
     status: NetStatus,
     frame: Option<F>,
 }
@@ -183,10 +103,10 @@ pub struct Backend<G: Guest> {
     pub guest: G,
     tx: Half,
     rx: Half,
-    follows: Follows,
+    judge: Judge,
     bucket: Bucket,
-    /// A request that was judged and waits for its turn by the rate.
-    unpaid: Option<TxRequest>,
+    /// A frame that was judged and waits for its turn by the rate.
+    unpaid: Option<Pieces>,
     /// When there is something in the bucket for it.
     paid_at: u64,
     fetched: Vec<Answer<G::Frame>>,
@@ -194,6 +114,16 @@ pub struct Backend<G: Guest> {
     sends_next: bool,
     is_broken: bool,
     counters: Counters,
+}
+
+impl<F> Answer<F> {
+    fn new(pieces: &Pieces, status: NetStatus) -> Self {
+        Self {
+            ids: pieces.iter().map(|piece| piece.id).collect(),
+            status,
+            frame: None,
+        }
+    }
 }
 
 impl<G: Guest> Backend<G> {
@@ -208,7 +138,7 @@ impl<G: Guest> Backend<G> {
             guest,
             tx: half(tx, TX_SLOTS),
             rx: half(rx, RX_SLOTS),
-            follows: Follows::default(),
+            judge: Judge::default(),
             bucket: Bucket::new(rate, now),
             unpaid: None,
             paid_at: 0,
@@ -279,34 +209,34 @@ impl<G: Guest> Backend<G> {
 
     /// Takes requests to send, and copies their frames; `false` where there was nothing to do.
     fn send(&mut self, now: u64) -> Result<bool, RingError> {
-        let mut wanted = Vec::new();
-        while self.fetched.len() < BATCH {
-            let request = match self.unpaid.take() {
-                Some(request) => request,
+        let (mut wanted, mut pieces_wanted) = (Vec::new(), 0);
+        while self.fetched.len() < BATCH && pieces_wanted < BATCH {
+            let pieces = match self.unpaid.take() {
+                Some(pieces) => pieces,
                 None => match self.next_frame()? {
-                    Some(request) => request,
+                    Some(pieces) => pieces,
                     None => break,
                 },
             };
-            if let Err(at) = self.bucket.take(request.size.into(), now) {
+            let len: u16 = pieces.iter().map(|piece| piece.size).sum();
+            if let Err(at) = self.bucket.take(len.into(), now) {
                 if self.paid_at != at {
                     self.counters.throttled += 1;
                 }
                 self.paid_at = at;
-                self.unpaid = Some(request);
+                self.unpaid = Some(pieces);
                 break;
             }
+            pieces_wanted += pieces.len();
+            self.fetched.push(Answer::new(&pieces, NetStatus::OKAY));
+            let is_blank = pieces
+                .first()
+                .is_some_and(|first| first.flags.contains(TxFlags::CSUM_BLANK));
             wanted.push(Fetch {
-                gref: request.gref,
-                offset: request.offset,
-                len: request.size,
-                is_blank: request.flags.contains(TxFlags::CSUM_BLANK),
+                pieces,
+                len,
+                is_blank,
                 frame: Err(NotFetched::Untried),
-            });
-            self.fetched.push(Answer {
-                id: request.id,
-                status: NetStatus::OKAY,
-                frame: None,
             });
         }
         if !wanted.is_empty() {
@@ -317,22 +247,25 @@ impl<G: Guest> Backend<G> {
         Ok(!self.fetched.is_empty())
     }
 
-    /// The next request that is to be done. Those before it that are not have their answers noted; `None` where there is none now.
-    fn next_frame(&mut self) -> Result<Option<TxRequest>, RingError> {
+    /// The next frame that is to be sent. Requests before it that are not to be done have their answers noted; `None` where there is none now.
+    fn next_frame(&mut self) -> Result<Option<Pieces>, RingError> {
         while self.fetched.len() < BATCH
             && let Some(slot) = self.tx.take()?
         {
             self.counters.requests += 1;
-            let (id, status) = match self.follows.judge(Tx::request(&*self.tx.page, slot)) {
-                Slot::Frame(request) => return Ok(Some(request)),
-                Slot::Refused(id, _) => {
-                    self.counters.refused += 1;
-                    (id, NetStatus::ERROR)
+            match self.judge.judge(Tx::request(&*self.tx.page, slot)) {
+                Slot::Frame(pieces) => return Ok(Some(pieces)),
+                Slot::Piece => {}
+                Slot::Refused(pieces, _) => {
+                    self.counters.refused += pieces.len() as u64;
+                    self.fetched.push(Answer::new(&pieces, NetStatus::ERROR));
                 }
-                Slot::Extra => (0, NetStatus::NULL),
-            };
-            let frame = None;
-            self.fetched.push(Answer { id, status, frame });
+                Slot::Extra => {
+                    let ids = [0].into_iter().collect();
+                    let (status, frame) = (NetStatus::NULL, None);
+                    self.fetched.push(Answer { ids, status, frame });
+                }
+            }
         }
         Ok(None)
     }
@@ -367,13 +300,15 @@ impl<G: Guest> Backend<G> {
 
     /// Passes frames on and answers.
     fn answer_sent(&mut self, switch: &mut impl Switch<G::Frame>) {
-        for Answer { id, status, frame } in core::mem::take(&mut self.fetched) {
+        for Answer { ids, status, frame } in core::mem::take(&mut self.fetched) {
             if let Some(frame) = frame {
                 self.counters.sent += 1;
                 switch.pass(frame);
             }
-            if let Some(slot) = self.tx.ring.respond() {
-                Tx::put_response(&*self.tx.page, slot, TxResponse { id, status });
+            for id in ids {
+                if let Some(slot) = self.tx.ring.respond() {
+                    Tx::put_response(&*self.tx.page, slot, TxResponse { id, status });
+                }
             }
         }
         let must_notify = self.tx.push();

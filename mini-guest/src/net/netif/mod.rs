@@ -14,6 +14,7 @@
 //! |---|---|
 //! | [`slots`] | the rings' slots |
 //! | [`judge`] | what a request to send asks for, or why it is refused |
+//! | [`guest`] | what the backend needs of the domains and of the bridge |
 //! | [`bucket`] | how much may be sent in a time |
 //! | [`backend`] | from the rings to the bridge and back |
 //! | [`frontend`] | an interface made of two rings |
@@ -23,12 +24,14 @@
 pub mod backend;
 pub mod bucket;
 pub mod frontend;
+pub mod guest;
 pub mod judge;
 pub mod slots;
 
-pub use backend::{Backend, Counters, Guest, Step, Switch};
+pub use backend::{Backend, Counters, Step};
 pub use bucket::Rate;
 pub use frontend::{Frontend, Host};
+pub use guest::{Guest, Switch};
 
 #[cfg(test)]
 mod tests;

@@ -173,7 +173,7 @@ fn they_connect_whoever_comes_first() {
         let mut key = |key: &str| world.five.keys().read(&format!("{BACK}/{key}")).unwrap();
         assert_eq!(
             [key("feature-rx-copy"), key("feature-sg"), key("hotplug-status")],
-            ["1", "0", "connected"]
+            ["1", "1", "connected"]
         );
     }
 }

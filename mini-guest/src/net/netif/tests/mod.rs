@@ -1,7 +1,8 @@
 //! Both halves, and what a hostile one does to the other.
 
-use super::backend::{BATCH, Deliver, Fetch, NotFetched};
+use super::backend::{BATCH, BATCH_PIECES};
 use super::frontend::{PAGES, RX_BUFFERS, TX_BUFFERS};
+use super::guest::{Deliver, Fetch, NotFetched};
 use super::slots::{Rx, Slots, Tx};
 use super::*;
 use crate::blkif::RingPage;
@@ -18,6 +19,7 @@ use core::cell::{Cell, RefCell};
 mod blank;
 mod hostile;
 mod kills;
+mod pieces;
 mod rings;
 
 /// From a page of the pool to its grant.
@@ -85,14 +87,27 @@ impl Guest for Between {
     fn fetch(&mut self, frames: &mut [Fetch<TestFrame>]) {
         assert!(!frames.is_empty() && frames.len() <= BATCH);
         self.copies.update(|count| count + 1);
+        assert!(frames.iter().map(|fetch| fetch.pieces.len()).sum::<usize>() <= BATCH_PIECES);
         for fetch in frames {
-            // What the hypervisor would refuse, and what the backend is to judge before.
-            let (offset, len) = (usize::from(fetch.offset), usize::from(fetch.len));
-            assert!(offset + len <= PAGE && (HEADER..=FRAME).contains(&len));
-            fetch.frame = match self.page(fetch.gref, false) {
-                None => Err(NotFetched::Grant),
-                Some(_) if !self.has_memory.get() => Err(NotFetched::Memory),
-                Some(page) => Ok(self.pages.borrow()[page][offset..offset + len].into()),
+            let mut bytes = vec![];
+            for piece in &fetch.pieces {
+                // What the hypervisor would refuse, and what the backend is to judge before.
+                let (offset, len) = (usize::from(piece.offset), usize::from(piece.size));
+                assert!(offset + len <= PAGE && len > 0);
+                let Some(page) = self.page(piece.gref, false) else {
+                    fetch.frame = Err(NotFetched::Grant);
+                    break;
+                };
+                bytes.extend_from_slice(&self.pages.borrow()[page][offset..offset + len]);
+            }
+            if fetch.frame == Err(NotFetched::Grant) {
+                continue;
+            }
+            assert!((HEADER..=FRAME).contains(&bytes.len()) && bytes.len() == usize::from(fetch.len));
+            fetch.frame = if self.has_memory.get() {
+                Ok(bytes.into())
+            } else {
+                Err(NotFetched::Memory)
             };
         }
     }
