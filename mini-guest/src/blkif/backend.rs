@@ -17,16 +17,17 @@
 //! * Nonsense in one request is that request's error. An index that makes no sense is the end of this ring.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::fmt;
 
 use arrayvec::ArrayVec;
 use guest_abi::io::blkif::{BlkOp, BlkStatus, MAX_SEGMENTS, Response64, SLOTS};
 use guest_abi::io::ring::BackRing;
 
-use super::judge::{Piece, Wanted, judge};
+use super::counters::Counters;
+use super::gather::{Gathered, Taken};
+use super::judge::{Piece, judge};
 use super::ring::{Layout, RingPage};
 use crate::block::{BlockError, Client, Completion, Device, Op, Request, Segment};
 
@@ -86,81 +87,6 @@ pub enum Point {
     Answered,
 }
 
-/// What a backend has done so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Requests taken from the ring.
-    pub requests: u64,
-    /// Of them, refused as nonsense.
-    pub refused: u64,
-    /// Of them, with grants that could not be mapped.
-    pub bad_grants: u64,
-    /// Of them, that the disk failed to do.
-    pub failed: u64,
-    /// Requests submitted to the disk.
-    pub submitted: u64,
-    /// Bytes read and written.
-    pub bytes: u64,
-    /// Bytes that were copied on the way.
-    pub copied: u64,
-    /// Events sent.
-    pub notified: u64,
-}
-
-impl Counters {
-    /// Adds what another one has done.
-    pub fn add(&mut self, other: Self) {
-        self.requests += other.requests;
-        self.refused += other.refused;
-        self.bad_grants += other.bad_grants;
-        self.failed += other.failed;
-        self.submitted += other.submitted;
-        self.bytes += other.bytes;
-        self.copied += other.copied;
-        self.notified += other.notified;
-    }
-}
-
-impl fmt::Display for Counters {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} requests ({} refused, {} with bad grants, {} failed), {} to the disk, {} bytes ({} copied), {} events",
-            self.requests,
-            self.refused,
-            self.bad_grants,
-            self.failed,
-            self.submitted,
-            self.bytes,
-            self.copied,
-            self.notified
-        )
-    }
-}
-
-/// A request on its way.
-#[derive(Debug)]
-struct Taken<M> {
-    id: u64,
-    operation: BlkOp,
-    wanted: Wanted,
-    mappings: Vec<M>,
-    /// It failed together with others and is done alone now.
-    is_alone: bool,
-}
-
-impl<M: Mapping> Taken<M> {
-    fn segments(&self) -> impl Iterator<Item = Segment> {
-        let pieces = self.wanted.pieces.iter().zip(&self.mappings);
-        pieces.map(|(piece, mapping)| mapping.segment(piece.offset, piece.len))
-    }
-
-    fn end(&self) -> u64 {
-        // Judged not to wrap around.
-        self.wanted.sector.saturating_add(self.wanted.sectors())
-    }
-}
-
 /// One frontend's backend.
 pub struct Backend<G: Guest> {
     /// Maps, unmaps, tells.
@@ -170,8 +96,8 @@ pub struct Backend<G: Guest> {
     ring: BackRing,
     device: Rc<dyn Device>,
     client: Rc<Client>,
-    /// Not submitted yet, in groups that nothing moves between.
-    gathered: VecDeque<Vec<Taken<G::Mapping>>>,
+    /// Not submitted yet.
+    gathered: Gathered<G::Mapping>,
     under_way: BTreeMap<u64, Vec<Taken<G::Mapping>>>,
     last_id: u64,
     /// Frames that are mapped for the requests above, and how many may be.
@@ -197,7 +123,7 @@ impl<G: Guest> Backend<G> {
             ring,
             device,
             client: Client::new(),
-            gathered: VecDeque::new(),
+            gathered: Gathered::default(),
             under_way: BTreeMap::new(),
             last_id: 0,
             mapped: 0,
@@ -318,42 +244,18 @@ impl<G: Guest> Backend<G> {
             mappings,
             is_alone: false,
         };
-        self.gather(taken);
-    }
-
-    fn gather(&mut self, taken: Taken<G::Mapping>) {
-        let is_flush =
-            |group: &Vec<Taken<G::Mapping>>| group.iter().any(|other| other.wanted.op == Op::Flush);
-        match self.gathered.back_mut() {
-            Some(group) if taken.wanted.op != Op::Flush && !is_flush(group) => {
-                let at = group.partition_point(|other| other.wanted.sector <= taken.wanted.sector);
-                group.insert(at, taken);
-            }
-            _ => self.gathered.push_back(Vec::from([taken])),
-        }
+        self.gathered.add(taken);
     }
 
     /// Submits the next request with the neighbours that belong to it; `false` where there is none, or no room.
     fn submit(&mut self) -> bool {
-        let most = self.device.info().max_segments;
-        let Some(group) = self.gathered.front_mut() else {
+        let Some(run) = self.gathered.next(self.device.info().max_segments) else {
             return false;
         };
-        let mut count = 1;
-        let mut segments: Vec<Segment> = group[0].segments().collect();
-        while let [.., last, next] = &group[..group.len().min(count + 1)] {
-            let fits = segments.len() + next.wanted.pieces.len() <= most && count < group.len();
-            let is_neighbour = last.end() == next.wanted.sector && last.wanted.op == next.wanted.op;
-            if !fits || !is_neighbour || last.is_alone || next.is_alone {
-                break;
-            }
-            segments.extend(next.segments());
-            count += 1;
-        }
         let request = Box::new(Request {
-            op: group[0].wanted.op,
-            sector: group[0].wanted.sector,
-            segments,
+            op: run.op,
+            sector: run.sector,
+            segments: run.segments,
             id: self.last_id + 1,
             client: self.client.clone(),
         });
@@ -366,10 +268,7 @@ impl<G: Guest> Backend<G> {
             return false;
         }
         self.last_id += 1;
-        let parts: Vec<_> = group.drain(..count).collect();
-        if group.is_empty() {
-            self.gathered.pop_front();
-        }
+        let parts = self.gathered.take(run.count);
         match answer {
             Ok(()) => {
                 self.counters.submitted += 1;
@@ -397,11 +296,9 @@ impl<G: Guest> Backend<G> {
     }
 
     /// Requests that the device did not do. What failed together is tried alone, so that each has an answer of its own.
-    fn failed(&mut self, mut parts: Vec<Taken<G::Mapping>>, error: BlockError) {
+    fn failed(&mut self, parts: Vec<Taken<G::Mapping>>, error: BlockError) {
         if parts.len() > 1 && error != BlockError::Gone {
-            parts.iter_mut().for_each(|part| part.is_alone = true);
-            self.gathered.push_front(parts);
-            return;
+            return self.gathered.again_alone(parts);
         }
         self.counters.failed += parts.len() as u64;
         self.finish(parts, BlkStatus::ERROR);
@@ -451,7 +348,7 @@ impl<G: Guest> Drop for Backend<G> {
             0,
             "the device still has the frontend's memory"
         );
-        let gathered = core::mem::take(&mut self.gathered).into_iter().flatten();
+        let gathered = self.gathered.take_all();
         let under_way = core::mem::take(&mut self.under_way).into_values().flatten();
         for taken in gathered.chain(under_way) {
             self.unmap(taken.mappings);

@@ -15,16 +15,21 @@
 //! | [`ring`] | the ring's page, and its slots in both layouts |
 //! | [`judge`] | what a request asks for, or why it is refused |
 //! | [`backend`] | from the ring to the disk and back |
+//! | `gather` | what waits there, and which neighbours become one request |
+//! | [`counters`] | what a backend has done |
 //! | [`frontend`] | a disk made of a ring |
 //!
 //! Source: Xen 4.x, `public/io/blkif.h`; [`guest_abi::io::blkif`].
 
 pub mod backend;
+pub mod counters;
 pub mod frontend;
+mod gather;
 pub mod judge;
 pub mod ring;
 
-pub use backend::{Backend, Counters, Guest, Mapping, Point, Step};
+pub use backend::{Backend, Guest, Mapping, Point, Step};
+pub use counters::Counters;
 pub use frontend::{Frontend, Host};
 pub use ring::{Layout, RingPage};
 

@@ -1,0 +1,55 @@
+//! What a backend has done, in numbers.
+
+use core::fmt;
+
+/// What a backend has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Requests taken from the ring.
+    pub requests: u64,
+    /// Of them, refused as nonsense.
+    pub refused: u64,
+    /// Of them, with grants that could not be mapped.
+    pub bad_grants: u64,
+    /// Of them, that the disk failed to do.
+    pub failed: u64,
+    /// Requests submitted to the disk.
+    pub submitted: u64,
+    /// Bytes read and written.
+    pub bytes: u64,
+    /// Bytes that were copied on the way.
+    pub copied: u64,
+    /// Events sent.
+    pub notified: u64,
+}
+
+impl Counters {
+    /// Adds what another one has done.
+    pub fn add(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.refused += other.refused;
+        self.bad_grants += other.bad_grants;
+        self.failed += other.failed;
+        self.submitted += other.submitted;
+        self.bytes += other.bytes;
+        self.copied += other.copied;
+        self.notified += other.notified;
+    }
+}
+
+impl fmt::Display for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} requests ({} refused, {} with bad grants, {} failed), {} to the disk, {} bytes ({} copied), {} events",
+            self.requests,
+            self.refused,
+            self.bad_grants,
+            self.failed,
+            self.submitted,
+            self.bytes,
+            self.copied,
+            self.notified
+        )
+    }
+}
