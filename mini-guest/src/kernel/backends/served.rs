@@ -1,0 +1,160 @@
+//! What is behind one directory: a backend, the disk that it uses, and what the directory's keys order.
+
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+
+use guest_abi::domain::DomId;
+
+use crate::blkif::judge::Piece;
+use crate::blkif::{Backend, Counters, Guest, Point, Step};
+use crate::block::Device;
+use crate::events::Channel;
+use crate::mm::granted::GrantedPage;
+use crate::xenbus::Keys;
+use crate::xenbus::vbd::Back;
+
+/// The frontend's domain, as a backend reaches it.
+pub(super) struct Peer {
+    pub domain: DomId,
+    pub channel: Channel,
+}
+
+impl Guest for Peer {
+    type Mapping = GrantedPage;
+
+    fn map(&mut self, pieces: &[Piece], is_writable: bool) -> Result<Vec<GrantedPage>, ()> {
+        let wanted: Vec<(u32, bool)> = pieces
+            .iter()
+            .map(|piece| (piece.reference, is_writable))
+            .collect();
+        GrantedPage::map(self.domain, &wanted).map_err(drop)
+    }
+
+    fn unmap(&mut self, mappings: Vec<GrantedPage>) {
+        drop(mappings);
+    }
+
+    fn notify(&mut self) {
+        self.channel.notify();
+    }
+}
+
+/// What is behind one directory.
+pub(super) struct Served {
+    pub back: Back,
+    pub disk: Rc<dyn Device>,
+    pub live: Option<Backend<Peer>>,
+    /// It was killed: the next one begins from what the store says.
+    pub was_killed: bool,
+    /// Where it is to be killed.
+    kills: Option<Kills>,
+    /// Steps of each kind that it has done since it was connected: requests taken, given to the disk, answered.
+    pub steps: [u64; 3],
+    /// What those have done that are gone.
+    pub before: Counters,
+}
+
+/// Kills that were asked for: after the first request that a backend takes, the first that it gives to the disk, the first that it answers;
+/// then after the second of each kind, and so on.
+struct Kills {
+    done: u64,
+    wanted: u64,
+    /// How often after each kind of step: taken, submitted, answered.
+    after: [u64; 3],
+}
+
+impl Kills {
+    /// Whether the next one is to be now, at step number `count` of a kind.
+    fn is_due(&self, kind: usize, count: u64) -> bool {
+        self.done < self.wanted && self.done % 3 == kind as u64 && count > self.done / 3
+    }
+}
+
+impl Served {
+    pub fn new(back: Back, disk: Rc<dyn Device>) -> Self {
+        Self {
+            back,
+            disk,
+            live: None,
+            was_killed: false,
+            kills: None,
+            steps: [0; 3],
+            before: Counters::default(),
+        }
+    }
+
+    /// Does up to `count` steps; whether there is more.
+    pub fn turn(&mut self, count: usize) -> bool {
+        let Some(backend) = self.live.as_mut().filter(|_| !self.was_killed) else {
+            return false;
+        };
+        backend.device_has_room();
+        for _ in 0..count {
+            if backend.step() != Step::More {
+                return false;
+            }
+            let kind = match backend.point() {
+                Point::Begun | Point::Took => 0,
+                Point::Submitted => 1,
+                Point::Answered => 2,
+            };
+            self.steps[kind] += 1;
+            if let Some(kills) = &mut self.kills
+                && kills.is_due(kind, self.steps[kind])
+            {
+                kills.done += 1;
+                kills.after[kind] += 1;
+                self.was_killed = true;
+                return true;
+            }
+        }
+        true
+    }
+
+    /// Says in the key `counters` what was done so far, where the key `count` asks for it.
+    pub fn tell_counters(&self, keys: &mut dyn Keys) {
+        let directory = &self.back.half.directory;
+        let key = format!("{directory}/count");
+        // Removing what is not there is no error, and each change has us look again.
+        if keys.read(&key).is_err() {
+            return;
+        }
+        let _ = keys.remove(&key);
+        let mut counters = self.before;
+        if let Some(backend) = &self.live {
+            counters.add(backend.counters());
+        }
+        let _ = keys.write(&format!("{directory}/counters"), &format!("{counters}"));
+    }
+
+    /// Does what the key `restart` asks for.
+    pub fn obey(&mut self, keys: &mut dyn Keys) {
+        let key = format!("{}/restart", self.back.half.directory);
+        let Ok(order) = keys.read(&key) else {
+            return;
+        };
+        let _ = keys.remove(&key);
+        match order.parse() {
+            Ok(0) => self.was_killed = true,
+            Ok(wanted) => {
+                self.kills = Some(Kills {
+                    done: 0,
+                    wanted,
+                    after: [0; 3],
+                });
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Says how often it was killed, and after what.
+    pub fn tell_kills(&self, keys: &mut dyn Keys) {
+        let Some(Kills { done, after, .. }) = &self.kills else {
+            return;
+        };
+        let [taken, submitted, answered] = after;
+        let text = format!("{done}: taken {taken}, submitted {submitted}, answered {answered}");
+        let _ = keys.write(&format!("{}/kills", self.back.half.directory), &text);
+    }
+}
