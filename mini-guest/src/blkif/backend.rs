@@ -252,13 +252,13 @@ impl<G: Guest> Backend<G> {
         let Some(run) = self.gathered.next(self.device.info().max_segments) else {
             return false;
         };
-        let request = Box::new(Request {
-            op: run.op,
-            sector: run.sector,
-            segments: run.segments,
-            id: self.last_id + 1,
-            client: self.client.clone(),
-        });
+        let request = Request::new(
+            run.op,
+            run.sector,
+            run.segments,
+            self.last_id + 1,
+            self.client.clone(),
+        );
         let bytes = request.sectors() * crate::block::SECTOR as u64;
         let answer = self.device.submit(request);
         if let Err(refused) = &answer

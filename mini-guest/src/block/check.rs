@@ -61,13 +61,7 @@ mod tests {
     fn of(op: Op, sector: u64, pieces: &[(u64, u32)]) -> Box<Request> {
         // SAFETY: nothing is ever submitted.
         let segment = |&(at, len)| unsafe { Segment::new(at, len, NonNull::dangling()) };
-        Box::new(Request {
-            op,
-            sector,
-            segments: pieces.iter().map(segment).collect(),
-            id: 0,
-            client: Client::new(),
-        })
+        Request::new(op, sector, pieces.iter().map(segment).collect(), 0, Client::new())
     }
 
     #[test]

@@ -51,6 +51,11 @@ impl Client {
         self.in_flight.set(self.in_flight.get() + 1);
     }
 
+    /// A queue that had begun a request has given it on to a driver, which has begun it too.
+    pub(super) fn pass_on(&self) {
+        self.in_flight.set(self.in_flight.get() - 1);
+    }
+
     /// A driver is done with request `id`.
     pub(super) fn complete(&self, id: u64, result: Result<(), BlockError>) {
         self.in_flight.set(self.in_flight.get() - 1);

@@ -134,7 +134,7 @@ impl Exports {
             export.sync = None;
             export.volume.cache.forget();
         }
-        let device = export.volume.device.clone();
+        let device = export.volume.for_another();
         Ok(if export.writes {
             device
         } else {

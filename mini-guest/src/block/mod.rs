@@ -10,6 +10,7 @@
 //! | [`client`] | who submits requests, and the queue of what came of them |
 //! | [`check`] | what every device refuses |
 //! | [`ram`] | a disk that is memory |
+//! | [`fair`] | shares of a disk that several use |
 //! | [`partition`], [`table`] | parts of a disk, and where they are written down |
 //! | [`cache`] | pages of a disk, and operations on them as a whole |
 //! | [`registry`] | the disks by name |
@@ -29,6 +30,7 @@ pub mod cache;
 pub mod check;
 pub mod client;
 pub mod exports;
+pub mod fair;
 pub mod partition;
 pub mod ram;
 pub mod registry;
@@ -88,5 +90,10 @@ pub trait Device {
     /// Whether it was taken away for good: every request fails.
     fn is_gone(&self) -> bool {
         false
+    }
+
+    /// The seat that its requests go through, where the disk is shared fairly.
+    fn seat(&self) -> Option<&fair::Seat> {
+        None
     }
 }

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 
+use super::fair::Seat;
 use super::{Device, Info, Refused, Request, check};
 
 /// Consecutive sectors of another disk.
@@ -50,6 +51,10 @@ impl Device for Partition {
 
     fn is_gone(&self) -> bool {
         self.whole.is_gone()
+    }
+
+    fn seat(&self) -> Option<&Seat> {
+        self.whole.seat()
     }
 
     fn submit(&self, mut request: Box<Request>) -> Result<(), Refused> {
@@ -110,13 +115,7 @@ mod tests {
         whole.depth.set(0);
         let part = Partition::new(whole, 5, 3).unwrap();
         let mut memory = [0; 512];
-        let request = Box::new(Request {
-            op: Op::Read,
-            sector: 1,
-            segments: segments(&mut memory),
-            id: 1,
-            client: Client::new(),
-        });
+        let request = Request::new(Op::Read, 1, segments(&mut memory), 1, Client::new());
         let refused = part.submit(request).unwrap_err();
         assert_eq!((refused.error, refused.request.sector), (BlockError::Busy, 1));
     }

@@ -7,13 +7,14 @@ use alloc::vec::Vec;
 
 use super::cache::Cache;
 use super::exports::Exports;
+use super::fair::Shared;
 use super::partition::Partition;
 use super::{Device, SECTOR};
 
 /// A disk or a partition, as the kernel's own users see it: through the cache of the whole disk.
 #[derive(Clone)]
 pub struct Volume {
-    /// The device itself, for those who bring their own memory.
+    /// The device itself, for those who bring their own memory; it shares the cache's seat at the disk.
     pub device: Rc<dyn Device>,
     /// The cache of the whole disk.
     pub cache: Rc<Cache>,
@@ -41,6 +42,20 @@ impl Volume {
     pub fn is_empty(&self) -> bool {
         self.sectors == 0
     }
+
+    /// The device for one more user of the disk, who has a seat of its own there.
+    #[must_use]
+    pub fn for_another(&self) -> Rc<dyn Device> {
+        let Some(own) = self.device.seat() else {
+            return self.device.clone();
+        };
+        let seat: Rc<dyn Device> = Rc::new(own.beside());
+        if self.first == 0 && self.sectors == seat.info().sectors {
+            return seat;
+        }
+        // It is inside, as it was when it was added.
+        Partition::new(seat, self.first, self.sectors).map_or(self.device.clone(), |part| Rc::new(part))
+    }
 }
 
 /// All disks and partitions of this domain: `vda`, `vda1`, `sda`, `ram0`, in the order in which they were found.
@@ -48,13 +63,24 @@ impl Volume {
 pub struct Disks {
     volumes: BTreeMap<u32, (String, Volume)>,
     next: u32,
+    shared: Vec<Rc<Shared>>,
     /// Those that other domains use.
     pub exports: Exports,
 }
 
 impl Disks {
-    /// Adds a disk with a cache of at most `blocks` pages; `false` where the name is taken.
+    /// Adds a disk that several may use, with a cache of at most `blocks` pages for this domain; `false` where the name is taken.
     pub fn add(&mut self, name: &str, device: Rc<dyn Device>, blocks: usize) -> bool {
+        let shared = Shared::new(device);
+        let is_new = self.add_own(name, Rc::new(shared.seat()), blocks);
+        if is_new {
+            self.shared.push(shared);
+        }
+        is_new
+    }
+
+    /// Adds a disk that only this domain uses. Who shares it is another domain's affair.
+    pub fn add_own(&mut self, name: &str, device: Rc<dyn Device>, blocks: usize) -> bool {
         let sectors = device.info().sectors;
         let cache = Rc::new(Cache::new(device.clone(), blocks));
         self.insert(
@@ -66,6 +92,17 @@ impl Disks {
                 sectors,
             },
         )
+    }
+
+    /// Gives the disks what waits for them. Called after their events; whether anything was given.
+    pub fn serve(&self) -> bool {
+        self.shared.iter().fold(false, |any, shared| shared.serve() | any)
+    }
+
+    /// Whether [`Disks::serve`] has something to do without an event.
+    #[must_use]
+    pub fn have_work(&self) -> bool {
+        self.shared.iter().any(|shared| shared.has_work())
     }
 
     /// Adds a part of the disk `whole`; `false` where the name is taken, or the disk does not have it.
@@ -101,6 +138,9 @@ impl Disks {
         let Some(whole) = self.volume(name) else {
             return Vec::new();
         };
+        let seat = whole.device.seat();
+        self.shared
+            .retain(|shared| !seat.is_some_and(|seat| seat.is_at(shared)));
         let mut gone = Vec::new();
         self.volumes.retain(|_, (name, volume)| {
             let is_of_it = Rc::ptr_eq(&volume.cache, &whole.cache);

@@ -1,10 +1,12 @@
 //! Requests, and the pieces of memory that they are about.
 
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ptr::{self, NonNull};
 
+use super::fair::Charge;
 use super::{Client, SECTOR};
 
 /// What a request asks for.
@@ -129,8 +131,8 @@ impl Segment {
     }
 }
 
-/// One request.
-#[derive(Clone, Debug)]
+/// One request. Whoever holds it last drops it when it is complete: with that goes its part of what the disk has under way.
+#[derive(Debug)]
 pub struct Request {
     /// What to do.
     pub op: Op,
@@ -142,9 +144,24 @@ pub struct Request {
     pub id: u64,
     /// Who is told.
     pub client: Rc<Client>,
+    /// What it takes of a shared disk, from when the disk has it.
+    pub(super) charge: Option<Charge>,
 }
 
 impl Request {
+    /// A request of `client`, which calls it `id`.
+    #[must_use]
+    pub fn new(op: Op, sector: u64, segments: Vec<Segment>, id: u64, client: Rc<Client>) -> Box<Self> {
+        Box::new(Self {
+            op,
+            sector,
+            segments,
+            id,
+            client,
+            charge: None,
+        })
+    }
+
     /// How many sectors it is about.
     #[must_use]
     pub fn sectors(&self) -> u64 {

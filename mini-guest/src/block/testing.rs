@@ -24,13 +24,7 @@ pub fn segments(memory: &mut [u8]) -> Vec<Segment> {
 /// Does one request on a device that completes at once.
 pub fn submit_one(device: &dyn Device, op: Op, sector: u64, memory: &mut [u8]) -> Result<(), BlockError> {
     let client = Client::new();
-    let request = Box::new(Request {
-        op,
-        sector,
-        segments: segments(memory),
-        id: 77,
-        client: client.clone(),
-    });
+    let request = Request::new(op, sector, segments(memory), 77, client.clone());
     device.submit(request).map_err(|refused| refused.error)?;
     let completion = client.take().expect("it completes at once");
     assert_eq!((completion.id, client.in_flight()), (77, 0));

@@ -1,6 +1,5 @@
 //! Which driver takes which function, and the disks and interfaces that come of it.
 
-use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -228,13 +227,7 @@ fn read(lines: &mut Lines, disk: &dyn Device, first: u64, count: usize) -> Optio
     let most = disk.info().max_segments.max(1);
     for run in segments.chunks(most) {
         let client = Client::new();
-        let request = Box::new(Request {
-            op: Op::Read,
-            sector: at,
-            segments: run.to_vec(),
-            id: 0,
-            client: client.clone(),
-        });
+        let request = Request::new(Op::Read, at, run.to_vec(), 0, client.clone());
         at += request.sectors();
         disk.submit(request).ok()?;
         if !wait(lines, &client) {

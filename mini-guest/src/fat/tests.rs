@@ -176,7 +176,8 @@ fn a_cut_after_any_block_keeps_what_was_synced() {
         let mut medium = image.clone();
         let mut left = cut;
         'power: loop {
-            let Some(request) = disk.queue.borrow().front().cloned() else {
+            let queue = disk.queue.borrow();
+            let Some(request) = queue.front() else {
                 break;
             };
             let mut at = request.sector as usize * 512;
@@ -190,6 +191,7 @@ fn a_cut_after_any_block_keeps_what_was_synced() {
                 segment.read(&mut medium[at..at + len]);
                 at += len;
             }
+            drop(queue);
             disk.finish(0);
             cache.take_news();
         }

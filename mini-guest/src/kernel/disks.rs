@@ -11,8 +11,12 @@ use crate::{events, println, time};
 const FLUSH_NS: u64 = 30 * time::NS_PER_SEC;
 
 impl Kernel {
-    /// Lets the caches go on, and wakes who waits for them.
+    /// Gives the disks what waits for them, lets the caches go on, and wakes who waits for them.
     pub(super) fn disk_news(&mut self) {
+        if self.devices.disks.serve() {
+            // A disk of memory has done it already, and there will be no event.
+            self.backends_may_work();
+        }
         let mut any = false;
         for cache in self.devices.disks.caches() {
             any |= cache.take_news();
@@ -58,6 +62,9 @@ impl Kernel {
 
     /// Sleeps until an event or until `deadline`; serves the disks, also those that other domains serve. Other events are lost.
     fn wait_for_disks(&mut self, deadline: u64) {
+        if self.devices.disks.serve() {
+            return;
+        }
         // With the timer refused there is still the device.
         let _ = time::set_timer(Some(deadline));
         events::wait();

@@ -441,7 +441,7 @@ impl Kernel {
             match change {
                 Change::Come(name, disk) => {
                     let sectors = disk.info().sectors;
-                    if self.devices.disks.add(&name, disk, cache_blocks())
+                    if self.devices.disks.add_own(&name, disk, cache_blocks())
                         && let Some(fronts) = &mut self.fronts
                     {
                         fronts.scans.push((name, Scan::new(sectors)));

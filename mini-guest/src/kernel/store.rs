@@ -389,7 +389,7 @@ impl Kernel {
 
     /// Whether the backends have more to do.
     pub(super) fn has_work_for_others(&self) -> bool {
-        self.store.backends.may_work || self.store.lan.hub.has_work()
+        self.store.backends.may_work || self.store.lan.hub.has_work() || self.devices.disks.have_work()
     }
 
     /// Opens the store for a program.

@@ -71,13 +71,13 @@ impl Log {
         let (id, pass) = (self.last_id, self.acknowledged[place as usize] + 1);
         let piece = self.world.between.memory.segment(frame, 0, SECTOR as u32);
         piece.write(&record(place, pass));
-        let request = Box::new(Request {
-            op: Op::Write,
-            sector: place * RECORD,
-            segments: vec![piece],
+        let request = Request::new(
+            Op::Write,
+            place * RECORD,
+            vec![piece],
             id,
-            client: self.world.client.clone(),
-        });
+            self.world.client.clone(),
+        );
         self.world.front.submit(request).unwrap();
         self.writes.insert(id, (place, pass));
         self.frames.insert(id, frame);

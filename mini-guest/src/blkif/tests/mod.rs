@@ -258,13 +258,7 @@ impl World {
     /// Asks for something, `pages` frames from `frame` on.
     pub fn submit(&self, op: Op, sector: u64, frame: u64, pages: u64, id: u64) -> Result<(), BlockError> {
         let pieces = (0..pages).map(|n| self.between.memory.segment(frame + n, 0, PAGE as u32));
-        let request = Box::new(Request {
-            op,
-            sector,
-            segments: pieces.collect(),
-            id,
-            client: self.client.clone(),
-        });
+        let request = Request::new(op, sector, pieces.collect(), id, self.client.clone());
         self.front.submit(request).map_err(|refused| refused.error)
     }
 

@@ -1,6 +1,5 @@
 //! Requests of the cache: runs of neighbouring blocks, kept back while the device is busy.
 
-use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
@@ -120,13 +119,13 @@ impl Cache {
                 segments.push(unsafe { block.page.segment(len) });
             }
         }
-        let request = Box::new(Request {
-            op: run.op,
-            sector: run.blocks.start * BLOCK_SECTORS,
+        let request = Request::new(
+            run.op,
+            run.blocks.start * BLOCK_SECTORS,
             segments,
             id,
-            client: self.client.clone(),
-        });
+            self.client.clone(),
+        );
         self.io.running.borrow_mut().insert(id, run);
         let Err(refused) = self.device.submit(request) else {
             return None;
