@@ -335,7 +335,7 @@ pub fn attach_framebuffer(info: &BootInfo, options: &Options<'_>, root: Root, me
         // SAFETY: initialised just now, and reached by this reference only.
         let cells = unsafe { &mut *cells };
         // SAFETY: mapped just now, for good and so long.
-        unsafe { console::attach_framebuffer(base, layout, cells) };
+        unsafe { console::attach_framebuffer(base, screen.addr, layout, cells) };
     }
 }
 

@@ -50,10 +50,13 @@ impl InterruptLines for Machine {
     }
 }
 
-/// Lets the console's lines through and its devices interrupt.
+/// Lets the console's lines through and its devices interrupt. Nobody is given its ports and screen from now on.
 pub fn start_console() {
     console::attach_keyboard();
-    state::lock().denied_ports.extend(console::ports());
+    let mut hv = state::lock();
+    hv.denied_ports.extend(console::ports());
+    hv.screen = console::screen();
+    drop(hv);
     let lines = console::interrupt_lines();
     (0..16).filter(|line| lines >> line & 1 != 0).for_each(open_own);
     console::start_interrupts();

@@ -1,5 +1,7 @@
 //! The one state of the hypervisor.
 
+use core::ops::Range;
+
 use crate::{
     domain::{DomId, Domain},
     event::Lines,
@@ -41,6 +43,8 @@ pub struct Hypervisor {
     pub mm: Mm,
     /// Ports of this machine that no domain is given, first and last.
     pub denied_ports: DeniedPorts,
+    /// Frames of the screen that the console is on.
+    pub screen: Option<Range<u64>>,
     /// What of the devices is given away.
     pub given: Given,
     /// How far guest segments reach.
@@ -73,6 +77,7 @@ impl Hypervisor {
             current: 0,
             mm: Mm::EMPTY,
             denied_ports: DeniedPorts::new_const(),
+            screen: None,
             given: Given::NOTHING,
             segment_limits,
             idt_error_form: IdtErrorForm::Architectural,

@@ -15,7 +15,7 @@ pub mod panic;
 mod serial;
 
 use arrayvec::ArrayVec;
-use core::ptr::NonNull;
+use core::{ops::Range, ptr::NonNull};
 use heapless::{Deque, HistoryBuf};
 use hv_arch::{
     framebuffer::{self, Framebuffer, Layout},
@@ -42,6 +42,8 @@ struct Console {
     serial: [Serial; 2],
     vga: Option<VgaText>,
     framebuffer: Option<Framebuffer>,
+    /// Frames that the screen shows.
+    screen: Option<Range<u64>>,
     keyboard: Option<Keyboard>,
     input: InputQueue,
     history: HistoryBuf<u8, HISTORY_BYTES>,
@@ -57,6 +59,7 @@ impl Console {
             serial: [Serial::new(), Serial::new()],
             vga: None,
             framebuffer: None,
+            screen: None,
             keyboard: None,
             input: Deque::new(),
             history: HistoryBuf::new(),
@@ -134,17 +137,20 @@ pub unsafe fn attach_vga(base: NonNull<u16>) {
     screen.write(old);
     screen.write(new);
     console.vga = Some(screen);
+    console.screen = Some(vga::TEXT_BASE >> 12..(vga::TEXT_BASE >> 12) + 1);
 }
 
-/// Makes a framebuffer an output, with room for what it shows; says whether its layout is usable.
+/// Makes the framebuffer at the physical address `phys` an output, with room for what it shows; says whether its layout is usable.
 ///
 /// # Safety
 /// As for [`Framebuffer::new`].
 pub unsafe fn attach_framebuffer(
     base: NonNull<u8>,
+    phys: u64,
     layout: Layout,
     cells: &'static mut framebuffer::Cells,
 ) -> bool {
+    let bytes = layout.bytes().unwrap_or_default() as u64;
     // SAFETY: the caller's promise.
     let screen = unsafe { Framebuffer::new(base, layout, cells) };
     let Some(mut screen) = screen else {
@@ -155,6 +161,7 @@ pub unsafe fn attach_framebuffer(
     screen.write(old);
     screen.write(new);
     console.framebuffer = Some(screen);
+    console.screen = Some(phys >> 12..phys.saturating_add(bytes).div_ceil(4096));
     true
 }
 
@@ -253,6 +260,11 @@ pub fn ports() -> ArrayVec<(u16, u16), 2> {
         .filter_map(Serial::base)
         .collect::<ArrayVec<u16, 2>>();
     bases.into_iter().map(|base| (base, base + COUNT - 1)).collect()
+}
+
+/// The frames of the screen that is an output.
+pub fn screen() -> Option<Range<u64>> {
+    CONSOLE.lock().screen.clone()
 }
 
 /// Makes the keyboard an input, where a screen is an output.

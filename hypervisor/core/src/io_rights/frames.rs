@@ -8,7 +8,7 @@ use core::ops::Range;
 ///
 /// # Errors
 /// [`HvError::Invalid`] for frames that are no device's or that nobody may have, and for a range to be taken that was not
-/// given like that; [`HvError::Busy`] for frames that another domain has or maps, and for frames to be taken that it maps itself;
+/// given like that; [`HvError::Denied`] for the console's screen, to anybody but the owner of the devices; [`HvError::Busy`] for frames that another domain has or maps, and for frames to be taken that it maps itself;
 /// [`HvError::NoMemory`] for too many ranges. Or a pause.
 pub fn allow_frames<P: Platform>(
     hv: &mut Hypervisor,
@@ -23,8 +23,12 @@ pub fn allow_frames<P: Platform>(
     if is_allowed && !hv.mm.is_device(frames) {
         return Err(HvError::Invalid.into());
     }
+    let has_screen = on_screen(hv, &(start..end));
     let domain = hv.domain_in(slot).ok_or(HvError::NoSuchDomain)?;
     let is_given = is_given(domain);
+    if is_allowed && is_given && has_screen {
+        return Err(HvError::Denied.into());
+    }
     let known = domain.io.frames.iter().position(|known| *known == range);
     let before = wanted(hv, slot);
     match known {
@@ -52,6 +56,13 @@ pub fn allow_frames<P: Platform>(
         settle_frames(hv, slot);
     }
     Ok(())
+}
+
+/// Whether the console's screen is among these frames.
+pub(crate) fn on_screen(hv: &Hypervisor, frames: &Range<u64>) -> bool {
+    hv.screen
+        .as_ref()
+        .is_some_and(|screen| screen.start < frames.end && frames.start < screen.end)
 }
 
 fn with(ranges: &Ranges, more: (u32, u32)) -> Ranges {

@@ -20,7 +20,7 @@ pub use self::{
     ports::{allow_ports, free_bitmap, may_be_given},
 };
 pub(crate) use self::{
-    frames::{room_for, settle_frames, wanted},
+    frames::{on_screen, room_for, settle_frames, wanted},
     lines::{has_line, settle_line},
     ports::{are_free as ports_are_free, prepare_if as prepare_ports_if, return_all as return_ports},
 };

@@ -7,6 +7,7 @@
 //! * It is master of the bus only if it was given like that. One that is reaches all of memory, as nothing here translates its
 //!   addresses: who gives such a function trusts the domain with the machine.
 //! * A frame in which another function has registers too is its holder's when he holds all of them, and nobody's before.
+//! * The screen that the console is on stays the hypervisor's: its function is given to nobody.
 //! * It shares its line without being able to hold it ([`lines`]).
 //!
 //! ```text
@@ -38,16 +39,23 @@ use crate::{
     platform::Platform,
 };
 use arrayvec::ArrayVec;
+use core::ops::Range;
 
 /// Functions that one domain can be given.
 pub const MAX_FUNCTIONS: usize = 4;
 const CLASS: Register = Register { offset: 0x0B, len: 1 };
 const CLASS_BRIDGE: u32 = 6;
+/// Class and subclass.
+const KIND: Register = Register { offset: 0x0A, len: 2 };
+/// An adapter that answers at the places of VGA.
+const KIND_VGA: u32 = 0x0300;
+/// These places.
+const VGA_FRAMES: Range<u64> = 0xA0..0xC0;
 
 /// Gives `function` to the domain in `slot`, with its ports, frames and line; with `has_dma` it may be master of the bus.
 ///
 /// # Errors
-/// [`HvError::NoDevice`]; [`HvError::Denied`] for a bridge; [`HvError::Busy`] for a function that a domain holds, whose ports or frames
+/// [`HvError::NoDevice`]; [`HvError::Denied`] for a bridge, and for the screen that the console is on; [`HvError::Busy`] for a function that a domain holds, whose ports or frames
 /// another has or maps, or whose line is the hypervisor's, another's alone, or shared though it cannot be silenced;
 /// [`HvError::Invalid`] where its ports or frames are such as nobody is given, and for a domain that owns the devices anyway;
 /// [`HvError::NoMemory`]. Nothing is given then. Or a pause.
@@ -76,6 +84,9 @@ pub fn give<P: Platform>(
         return Err(HvError::NoMemory.into());
     }
     let assigned = Assigned::examine(platform, function, has_dma);
+    if has_screen(hv, platform, &assigned) {
+        return Err(HvError::Denied.into());
+    }
     check_places(hv, platform, slot, &assigned)?;
     check_line(hv, platform, slot, &assigned)?;
     // The frames that the domain will have, and those of them that are new to it.
@@ -121,6 +132,16 @@ pub fn give<P: Platform>(
     Ok(())
 }
 
+/// Whether the console is on a screen that the function shows.
+fn has_screen<P: Platform>(hv: &Hypervisor, platform: &P, assigned: &Assigned) -> bool {
+    let is_vga = platform.read_pci(assigned.function, KIND) == KIND_VGA;
+    let legacy = is_vga.then_some(VGA_FRAMES);
+    assigned
+        .all_frames()
+        .chain(legacy)
+        .any(|frames| io_rights::on_screen(hv, &frames))
+}
+
 /// Whether the ports and frames can be a domain's, and are nobody else's.
 fn check_places<P: Platform>(
     hv: &Hypervisor,
@@ -129,7 +150,7 @@ fn check_places<P: Platform>(
     assigned: &Assigned,
 ) -> Result<(), HvError> {
     let is_device =
-        |frames: core::ops::Range<u64>| u32::try_from(frames.end).is_ok() && hv.mm.is_device(frames);
+        |frames: Range<u64>| u32::try_from(frames.end).is_ok() && hv.mm.is_device(frames);
     let may_be = assigned.all_frames().all(is_device)
         && assigned.ports().all(|ports| io_rights::may_be_given(hv, &ports));
     if !may_be {

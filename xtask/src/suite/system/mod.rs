@@ -11,6 +11,7 @@ mod keyboard;
 mod keys;
 mod nets;
 mod programs;
+mod screens;
 mod session;
 mod split;
 mod stack;
@@ -67,6 +68,7 @@ pub fn tests(launcher: &Path) -> Vec<Test> {
     tests.extend(balloon::tests());
     tests.extend(keys::tests(&launcher));
     tests.extend(keyboard::tests());
+    tests.extend(screens::tests());
     tests.extend(watching::tests(&launcher));
     tests.extend(crowd::tests());
     tests.extend(disks::tests());

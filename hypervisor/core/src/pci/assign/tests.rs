@@ -382,3 +382,34 @@ fn a_line_that_another_held_function_has_stays() {
     allow(&mut world, &access(5, twin, 0));
     assert_eq!(world.domain(1).io.lines, 0);
 }
+
+#[test]
+fn the_screen_that_the_console_is_on_stays_where_it_is() {
+    let mut world = world();
+    // In the middle, on the first frame, on the last one; behind it and before it.
+    for (screen, is_given) in [
+        (FIRST + 1..FIRST + 3, false),
+        (FIRST - 4..FIRST + 1, false),
+        (FIRST + 3..FIRST + 4, false),
+        (FIRST - 4..FIRST + 40, false),
+        (FIRST + 4..FIRST + 5, true),
+        (FIRST - 4..FIRST, true),
+        // A screen in text mode, which an adapter like this has nothing to do with.
+        (0xB8..0xB9, true),
+    ] {
+        world.hv.screen = Some(screen.clone());
+        if is_given {
+            allow(&mut world, &access(5, PLACE, 1));
+            allow(&mut world, &access(5, PLACE, 0));
+        } else {
+            refused(&mut world, &access(5, PLACE, 1), Errno::Perm);
+            assert_eq!(holder(&mut world, PLACE).0, Errno::NoData.to_eax(), "{screen:?}");
+        }
+    }
+    // A VGA adapter, with the console in text mode and without.
+    world.machine.devices.add([3, 4, 0], &[(0x0B, 3), (4, 3)]);
+    world.machine.devices.set_sizes([3, 4, 0], [0; 6]);
+    refused(&mut world, &access(5, [3, 4, 0], 1), Errno::Perm);
+    world.hv.screen = None;
+    allow(&mut world, &access(5, [3, 4, 0], 1));
+}

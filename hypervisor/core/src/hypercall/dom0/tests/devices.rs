@@ -163,6 +163,13 @@ fn frames_that_were_given_by_number_are_one_domains() {
     assert!(map(&mut bench, &one, 0xE0001, false));
     assert_eq!(bench.op(&frames(1, 0xE0000, 2, 0)).map(drop), Ok(()));
     assert!(!map(&mut bench, &one, 0xE0001, true) && map(&mut bench, &dom0, 0xE0001, true));
+    // The console's screen is there: its frames are given to nobody, and stay Domain0's to map.
+    bench.world.hv.screen = Some(0xE0001..0xE0003);
+    for (first, count) in [(0xE0001, 1), (0xE0000, 2), (0xE0002, 1)] {
+        bench.refused(&frames(1, first, count, 1), HvError::Denied);
+    }
+    assert_eq!(bench.op(&frames(0, 0xE0001, 1, 1)).map(drop), Ok(()));
+    assert!(map(&mut bench, &dom0, 0xE0001, true) && map(&mut bench, &dom0, 0xE0001, false));
     // A function lies there.
     assert_eq!(bench.op(&frames(2, FRAME + 1, 1, 1)).map(drop), Ok(()));
     bench.refused(&access(1, DEVICE, 1), HvError::Busy);
