@@ -76,8 +76,8 @@ impl BackActions for Actions<'_> {
     fn connect(&mut self, details: Details) -> Result<Info, &'static str> {
         self.disconnect();
         let pages = GrantedPage::map(self.domain, &[(details.ring, true)]);
-        let page = pages.ok().and_then(|mut pages| pages.pop());
-        let page = page.ok_or("the ring's page is not granted")?;
+        let mut pages = pages.map_err(GrantedPage::refusal)?;
+        let page = pages.pop().ok_or("a ring has one page")?;
         let channel =
             Channel::bind(self.domain, details.port).map_err(|_| "the port does not wait for this domain")?;
         let peer = Peer {

@@ -171,8 +171,9 @@ impl BackActions for Actions<'_> {
     fn connect(&mut self, details: Details) -> Result<(), &'static str> {
         self.disconnect();
         let pages = GrantedPage::map(self.domain, &[(details.tx, true), (details.rx, true)]);
-        let pages: Result<[GrantedPage; 2], _> = pages.unwrap_or_default().try_into();
-        let [tx, rx] = pages.map_err(|_| "the rings' pages are not granted")?;
+        let pages = pages.map_err(GrantedPage::refusal)?;
+        let pages: Result<[GrantedPage; 2], _> = pages.try_into();
+        let [tx, rx] = pages.map_err(|_| "a ring has one page")?;
         let channel =
             Channel::bind(self.domain, details.port).map_err(|_| "the port does not wait for this domain")?;
         let peer = Peer {

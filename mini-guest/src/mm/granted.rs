@@ -27,7 +27,7 @@ impl GrantedPage {
     /// Maps pages of `domain`: each a reference, and whether it is to be written. All of them or none.
     ///
     /// # Errors
-    /// ENOSPC: there are too many; EACCES: what is not granted.
+    /// ENOSPC: there is no room for them, in the window or at the hypervisor; EACCES: what is not granted.
     pub fn map(domain: DomId, wanted: &[(u32, bool)]) -> Result<Vec<Self>, Errno> {
         let places: Option<Vec<Place>> = wanted.iter().map(|_| Place::take()).collect();
         let places = places.ok_or(Errno::ENOSPC)?;
@@ -50,6 +50,9 @@ impl GrantedPage {
             .collect();
         // SAFETY: the places are ours and nothing is there; the records are of the command's type.
         let answer = unsafe { hypercall::grant_table_op(GrantCmd::MAP_GRANT_REF.raw(), &mut records) };
+        let has_room = records
+            .iter()
+            .all(|record| record.status != GrantStatus::NO_DEVICE_SPACE);
         let mut pages = Vec::new();
         for (record, place) in records.iter().zip(places) {
             if answer.is_ok() && record.status == GrantStatus::OKAY {
@@ -63,8 +66,19 @@ impl GrantedPage {
         // Those that were mapped are unmapped where others were not.
         if pages.len() == wanted.len() {
             Ok(pages)
-        } else {
+        } else if has_room {
             Err(Errno::EACCES)
+        } else {
+            Err(Errno::ENOSPC)
+        }
+    }
+
+    /// What a backend says that cannot map a ring.
+    #[must_use]
+    pub fn refusal(error: Errno) -> &'static str {
+        match error {
+            Errno::ENOSPC => "there is no room left to map the ring in",
+            _ => "the ring's page is not granted",
         }
     }
 }

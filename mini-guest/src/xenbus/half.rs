@@ -18,6 +18,8 @@ pub struct Half {
     /// The other half's domain.
     pub domain: u16,
     state: XenbusState,
+    /// A backend is over for a reason of its own: not because somebody detaches it.
+    has_failed: bool,
 }
 
 /// What a backend does next.
@@ -65,6 +67,7 @@ impl Half {
             other,
             domain,
             state: XenbusState::INITIALISING,
+            has_failed: false,
         }
     }
 
@@ -91,6 +94,7 @@ impl Half {
     pub(super) fn go(&mut self, keys: &mut dyn Keys, state: XenbusState) -> Result<(), Error> {
         set_state(keys, &self.directory, state)?;
         self.state = state;
+        self.has_failed = false;
         Ok(())
     }
 
@@ -105,13 +109,27 @@ impl Half {
         self.go(keys, XenbusState::INIT_WAIT)
     }
 
-    /// A backend cannot serve the frontend, for a reason that it tells: the device is over.
+    /// A backend cannot serve the frontend, for a reason that it tells: the device is over, until a frontend begins anew.
     ///
     /// # Errors
     /// What the store answers.
     pub(super) fn fail(&mut self, keys: &mut dyn Keys, why: &str) -> Result<(), Error> {
         keys.write(&self.key("error"), why)?;
-        self.go(keys, XenbusState::CLOSING)
+        self.go(keys, XenbusState::CLOSING)?;
+        self.has_failed = true;
+        Ok(())
+    }
+
+    /// A backend serves its frontend: what was wrong with one before is over.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub(super) fn connected(&mut self, keys: &mut dyn Keys) -> Result<(), Error> {
+        // Removing says that something has changed, so only what is there.
+        if keys.read(&self.key("error")).is_ok() {
+            keys.remove(&self.key("error"))?;
+        }
+        self.go(keys, XenbusState::CONNECTED)
     }
 
     /// What a backend does next. Its frontend is `ready` in the state that says that its rings are there.
@@ -128,6 +146,8 @@ impl Half {
                 XenbusState::CLOSED | XenbusState::UNKNOWN,
             )
             | (XenbusState::CONNECTED, XenbusState::CLOSING | XenbusState::INITIALISING) => Next::End,
+            // It does not wait for a state of ours to begin anew.
+            (XenbusState::CLOSING, XenbusState::INITIALISING) if self.has_failed => Next::End,
             // The frontend, or its domain, began anew.
             (XenbusState::CLOSED, XenbusState::INITIALISING) => Next::Begin,
             _ => Next::Rest,

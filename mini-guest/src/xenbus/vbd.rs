@@ -82,9 +82,7 @@ impl Back {
                 match connected {
                     Ok(info) => {
                         self.describe(keys, &info)?;
-                        // There may be one of a frontend before.
-                        let _ = keys.remove(&self.half.key("error"));
-                        self.half.go(keys, XenbusState::CONNECTED)
+                        self.half.connected(keys)
                     }
                     Err(what) => self.half.fail(keys, what),
                 }

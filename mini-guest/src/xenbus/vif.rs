@@ -96,7 +96,7 @@ impl Back {
             Next::Connect => match self.details(keys).and_then(|details| actions.connect(details)) {
                 Ok(()) => {
                     keys.write(&self.half.key("hotplug-status"), "connected")?;
-                    self.half.go(keys, XenbusState::CONNECTED)
+                    self.half.connected(keys)
                 }
                 Err(what) => self.half.fail(keys, what),
             },

@@ -311,3 +311,98 @@ fn keys_that_make_no_sense_are_an_error_and_nothing_is_mapped() {
         Some(Error::Invalid)
     );
 }
+
+/// A frontend says its state, and the backend looks until it has nothing to do; how often it did something.
+fn say(world: &mut World, said: XenbusState) -> usize {
+    let path = format!("{FRONT}/state");
+    let value = format!("{}", said.raw());
+    world.five.keys().write(&path, &value).unwrap();
+    for steps in 0..20 {
+        let before = world.states().0;
+        let (back, log) = world.back.as_mut().unwrap();
+        back.look(&mut world.zero.keys(), log).unwrap();
+        if world.states().0 == before {
+            return steps;
+        }
+    }
+    panic!("the backend never comes to rest");
+}
+
+/// Rings for the backend, without a frontend that looks at anything.
+fn offer_rings(world: &mut World) {
+    for (key, value) in [
+        ("tx-ring-ref", "8"),
+        ("rx-ring-ref", "9"),
+        ("event-channel", "10"),
+        ("request-rx-copy", "1"),
+        ("feature-rx-notify", "1"),
+    ] {
+        world.five.keys().write(&format!("{FRONT}/{key}"), value).unwrap();
+    }
+}
+
+#[test]
+fn rings_that_broke_are_over_when_the_frontend_begins_anew() {
+    for way in [
+        &[XenbusState::CLOSED, XenbusState::INITIALISING][..],
+        &[
+            XenbusState::CLOSING,
+            XenbusState::CLOSED,
+            XenbusState::INITIALISING,
+        ],
+        &[XenbusState::INITIALISING],
+    ] {
+        let mut world = World::new();
+        world.start_back();
+        offer_rings(&mut world);
+        say(&mut world, XenbusState::CONNECTED);
+        assert_eq!(world.states().0, Some(XenbusState::CONNECTED));
+        // As the kernel does it that finds an index that makes no sense.
+        let (back, log) = world.back.as_mut().unwrap();
+        log.disconnect();
+        back.fail(&mut world.zero.keys(), "the rings make no sense")
+            .unwrap();
+        assert_eq!(say(&mut world, XenbusState::CONNECTED), 0);
+        for state in way {
+            say(&mut world, *state);
+        }
+        assert_eq!(world.states().0, Some(XenbusState::INIT_WAIT), "{way:?}");
+        say(&mut world, XenbusState::CONNECTED);
+        assert_eq!(world.states().0, Some(XenbusState::CONNECTED));
+        assert!(world.back.as_ref().unwrap().1.served.is_some());
+        assert!(
+            world.zero.keys().read(&format!("{BACK}/error")).is_err(),
+            "{way:?}"
+        );
+    }
+}
+
+#[test]
+fn one_that_is_detached_does_not_begin_anew_because_its_frontend_has_not_begun() {
+    let mut world = World::new();
+    world.start_back();
+    world.zero.keys().write(&format!("{BACK}/state"), "5").unwrap();
+    say(&mut world, XenbusState::INITIALISING);
+    assert_eq!(world.states().0, Some(XenbusState::CLOSING));
+    say(&mut world, XenbusState::CLOSED);
+    assert_eq!(world.states().0, Some(XenbusState::CLOSED));
+}
+
+#[test]
+fn whatever_states_a_frontend_says_the_backend_comes_to_rest() {
+    // All pairs of states one after the other, with rings that are good and with rings that are refused.
+    for refuses in [false, true] {
+        let mut world = World::new();
+        world.start_back();
+        offer_rings(&mut world);
+        for first in 0..10 {
+            for second in 0..10 {
+                for state in [first, second] {
+                    let log = &mut world.back.as_mut().unwrap().1;
+                    log.refuses = refuses;
+                    assert!(say(&mut world, XenbusState::new(state)) <= 2, "{first} {second}");
+                }
+            }
+        }
+    }
+}
