@@ -6,7 +6,7 @@
 //!   every reader, not only by the first.
 //! * Addresses of stack traces get their function, file and line (see [`crate::symbols`]).
 
-use crate::keyboard::{Keyboard, Typed};
+use crate::keyboard::{Ear, Keyboard, Typed};
 use crate::machine::{Monitor, Running};
 use crate::status::{Ending, Verdict};
 use crate::symbols::{Annotator, Images, Symbols};
@@ -80,6 +80,7 @@ impl Console<'_> {
                 log: self.log,
                 symbols: self.symbols,
                 monitor: running.monitor.take(),
+                ear: self.keyboard.take_ear(),
             },
             self.keyboard,
         );
@@ -133,6 +134,7 @@ struct Sinks<'a> {
     log: Option<&'a File>,
     symbols: Images,
     monitor: Option<Monitor>,
+    ear: Option<Ear>,
 }
 
 impl Sinks<'_> {
@@ -154,6 +156,9 @@ impl Sinks<'_> {
             };
             *shared.last_output.lock().expect("nobody panics with it") = Instant::now();
             let from = text.len();
+            if let Some(ear) = &mut self.ear {
+                ear.hear(&buffer[..count]);
+            }
             annotator.feed(&buffer[..count], &mut text);
             self.show(&text[from..], shared);
             while let Some(length) = text[line_start..].iter().position(|byte| *byte == b'\n') {

@@ -184,7 +184,9 @@ impl Devices {
                 ..PciDevAccess::default()
             };
             let refused = |error| match error {
-                Errno::EPERM => format!("pci {function}: neither bridges nor the screen that the console is on are given away"),
+                Errno::EPERM => format!(
+                    "pci {function}: neither bridges nor the screen that the console is on are given away"
+                ),
                 error => format!(
                     "pci {function}: {}",
                     why(error, "its registers are such as nobody is given")

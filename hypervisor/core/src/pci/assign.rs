@@ -149,8 +149,7 @@ fn check_places<P: Platform>(
     slot: usize,
     assigned: &Assigned,
 ) -> Result<(), HvError> {
-    let is_device =
-        |frames: Range<u64>| u32::try_from(frames.end).is_ok() && hv.mm.is_device(frames);
+    let is_device = |frames: Range<u64>| u32::try_from(frames.end).is_ok() && hv.mm.is_device(frames);
     let may_be = assigned.all_frames().all(is_device)
         && assigned.ports().all(|ports| io_rights::may_be_given(hv, &ports));
     if !may_be {

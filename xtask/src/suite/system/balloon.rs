@@ -1,8 +1,9 @@
 //! Memory that domains give back and take again, as a person asks for it.
 
 use super::has_lines;
-use super::session::{image, json_behind, run};
+use super::session::{attend, image, json_behind, rest, run};
 use crate::check;
+use crate::keyboard::{Keyboard, Step};
 use crate::suite::{Outcome, Stop, Test, fixture};
 
 /// The tests.
@@ -18,7 +19,7 @@ fn domain() -> Outcome {
     let name = "system::a_domain_gives_memory_back_and_takes_it_again";
     let look = |mark: &str| format!("echo {mark}\ninfo --json\nlist --json a\n");
     let keys = format!(
-        "create a --kernel mini-guest --memory 16M --maxmem 24M\nsleep 1\n{}mem-set a 12M; echo less $?\n{}mem-set a 16M; echo more $?\n{}\
+        "{}mem-set a 12M; echo less $?\n{}mem-set a 16M; echo more $?\n{}\
          mem-set a 32M; echo limit $?\nmem-set a 0; echo nothing $?\nmem-set a 12M; mem-max a 14M; mem-set a 16M; echo lowered $?\n\
          mem-set a 14M; echo within $?\nmem-max a 64M; mem-set a 512K; echo little $?\n\
          mem-set a 16M; echo again $?\nshutdown --wait a; echo ended $?\npoweroff\n",
@@ -28,7 +29,12 @@ fn domain() -> Outcome {
     );
     let mut image = image("autostart=no", &fixture::domain_initrd()?)?;
     image.append += " audit-on-shutdown";
-    let record = run(name, &image, &keys)?;
+    let steps = vec![
+        Step::keys("create a --kernel mini-guest --memory 16M --maxmem 24M\n"),
+        rest(&["a"]),
+        Step::keys(keys),
+    ];
+    let record = attend(name, &image, Keyboard::of_steps(steps))?;
     has_lines(
         &record,
         &[

@@ -1,8 +1,9 @@
 //! How domains end, and what is done then: a crash and what is told of it, starting again, requests to end.
 
 use super::has_lines;
-use super::session::{json_behind, session};
+use super::session::{json_behind, rest, talk};
 use crate::check;
+use crate::keyboard::Step;
 use crate::suite::{Outcome, Stop, Test, fixture};
 
 /// The tests.
@@ -16,9 +17,14 @@ pub fn tests() -> Vec<Test> {
 
 /// A kernel without a program to start gives up.
 fn crash() -> Outcome {
-    let keys = "create bad --kernel mini-guest --memory 8M --no-initrd --on-crash preserve\nsleep 2\nlist bad\ninfo bad\n\
-                echo now\ninfo --json bad\nrename bad worse\ndestroy worse\nlist\npoweroff\n";
-    let record = session("system::a_crashed_domain_tells_why", keys)?;
+    let steps = vec![
+        Step::keys("create bad --kernel mini-guest --memory 8M --no-initrd --on-crash preserve\n"),
+        Step::until("info bad", "shutdown_reason        : crash"),
+        Step::keys(
+            "list bad\ninfo bad\necho now\ninfo --json bad\nrename bad worse\ndestroy worse\nlist\npoweroff\n",
+        ),
+    ];
+    let record = talk("system::a_crashed_domain_tells_why", steps)?;
     has_lines(
         &record,
         &[
@@ -46,20 +52,18 @@ fn crash() -> Outcome {
 }
 
 fn restart() -> Outcome {
-    let keys = "create bad --kernel mini-guest --memory 8M --no-initrd --on-crash restart\nsleep 8\ncat /run/xen/daemon.log\n\
-                echo now\nlist --json\ndestroy bad\npoweroff\n";
-    let record = session("system::a_crashed_domain_is_started_again", keys)?;
-    let restarts = record.text.matches("crash: started again as").count();
+    let over = "crash: preserved; it ended too soon too often";
+    let steps = vec![
+        Step::keys("create bad --kernel mini-guest --memory 8M --no-initrd --on-crash restart\n"),
+        Step::until("cat /run/xen/daemon.log", over),
+        Step::keys("echo begin\ncat /run/xen/daemon.log\necho now\nlist --json\ndestroy bad\npoweroff\n"),
+    ];
+    let record = talk("system::a_crashed_domain_is_started_again", steps)?;
+    let (_, log) = record.text.split_once("\nbegin\r").unwrap_or_default();
+    let restarts = log.matches("crash: started again as").count();
     check!(
-        restarts == 4,
+        restarts == 4 && log.contains(over),
         "{restarts} restarts\n{}",
-        fixture::tail(&record.text)
-    );
-    check!(
-        record
-            .text
-            .contains("crash: preserved; it ended too soon too often"),
-        "{}",
         fixture::tail(&record.text)
     );
     let domains = json_behind(&record.text, "now")?;
@@ -71,11 +75,20 @@ fn restart() -> Outcome {
 }
 
 fn requests() -> Outcome {
-    let keys = "create a --kernel mini-guest --memory 8M\ncreate b --kernel mini-guest --memory 8M\nsleep 2\n\
-                reboot --wait a; echo reboot $?\nsleep 2\necho first\nlist --json\n\
-                shutdown --wait b; echo shutdown $?\nsleep 2\necho second\nlist --json\n\
-                shutdown --wait nobody; echo nobody $?\npoweroff\n";
-    let record = session("system::domains_end_and_restart_when_asked", keys)?;
+    let steps = vec![
+        Step::keys("create a --kernel mini-guest --memory 8M\ncreate b --kernel mini-guest --memory 8M\n"),
+        rest(&["a", "b"]),
+        Step::keys("reboot --wait a; echo reboot $?\n"),
+        // The third domain that was made.
+        Step::until("list --json", "\"id\": 3"),
+        Step::keys("echo first\nlist --json\nshutdown --wait b; echo shutdown $?\n"),
+        Step::Until(
+            "list --json".into(),
+            Box::new(|listing| !listing.contains("\"b\"")),
+        ),
+        Step::keys("echo second\nlist --json\nshutdown --wait nobody; echo nobody $?\npoweroff\n"),
+    ];
+    let record = talk("system::domains_end_and_restart_when_asked", steps)?;
     has_lines(&record, &["reboot 0", "shutdown 0", "nobody 1"])?;
     let names = |marker| -> Result<Vec<(String, u64)>, Stop> {
         let listing = json_behind(&record.text, marker)?;

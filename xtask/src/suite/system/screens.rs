@@ -10,25 +10,32 @@ use crate::suite::{Outcome, Test, fixture};
 
 /// The tests.
 pub fn tests() -> Vec<Test> {
-    // In text mode; as a framebuffer, which firmware has set up.
-    [("text_mode", Boot::Direct), ("a_framebuffer", Boot::Uefi)]
-        .into_iter()
-        .map(|(name, boot)| {
-            let name = format!("system::{name}_of_the_console_is_not_given_away");
-            Test::new(name.clone(), move || kept(&name, boot))
-        })
-        .collect()
+    let test = |name: &str, boot: Boot, cases: &'static [(&str, bool)]| {
+        let name = format!("system::{name}_of_the_console_is_not_given_away");
+        Test::new(name.clone(), move || kept(&name, boot, cases))
+    };
+    vec![
+        test("text_mode", Boot::Direct, &[("", false), (" console=com1", true)]),
+        // As firmware has set it up.
+        test("a_framebuffer", Boot::Uefi, &[("", false)]),
+    ]
 }
 
 /// The adapter is given to nobody while the console is on it, and stays where it was; without a screen it is given.
-fn kept(test: &str, boot: Boot) -> Outcome {
+fn kept(test: &str, boot: Boot, cases: &[(&str, bool)]) -> Outcome {
     let machine = Machine::qemu(boot, Chipset::Q35);
-    for (append, is_given) in [("", false), (" console=com1", true)] {
+    for &(append, is_given) in cases {
         let keys = "create a --kernel mini-guest --memory 8M --pci 00:01.0; echo made $?\npci-list\n\
                     echo now\nlist --json\npoweroff\n";
         let mut image = image("autostart=no", &fixture::domain_initrd()?)?;
         image.append += append;
-        let record = fixture::boot(test, &machine, &image, Keyboard::of_text(keys), fixture::LIMIT * 2)?;
+        let record = fixture::boot(
+            test,
+            &machine,
+            &image,
+            Keyboard::of_text(keys),
+            fixture::LIMIT * 2,
+        )?;
         powered_off(&record)?;
         let tail = || fixture::tail(&record.text);
         has_lines(&record, &[if is_given { "made 0" } else { "made 1" }])?;

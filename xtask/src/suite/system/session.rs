@@ -3,7 +3,7 @@
 use super::powered_off;
 use crate::boot_image::{self, BootImage};
 use crate::console::Record;
-use crate::keyboard::Keyboard;
+use crate::keyboard::{Keyboard, Step};
 use crate::machine::Machine;
 use crate::suite::{Outcome, Stop, coverage, fixture};
 use serde_json::Value;
@@ -39,12 +39,35 @@ pub(super) fn session(test: &str, keys: &str) -> Result<Record, Stop> {
     run(test, &image, keys)
 }
 
+/// The same step by step: what comes behind a fact is typed when there is the fact.
+pub(super) fn talk(test: &str, steps: Vec<Step>) -> Result<Record, Stop> {
+    let image = image("autostart=no", &fixture::domain_initrd()?)?;
+    attend(test, &image, Keyboard::of_steps(steps))
+}
+
 pub(super) fn run(test: &str, image: &BootImage, keys: &str) -> Result<Record, Stop> {
-    let keyboard = Keyboard::of_text(keys);
+    attend(test, image, Keyboard::of_text(keys))
+}
+
+pub(super) fn attend(test: &str, image: &BootImage, keyboard: Keyboard) -> Result<Record, Stop> {
     let record = fixture::boot(test, &Machine::default(), image, keyboard, fixture::LIMIT * 2)?;
     coverage::collect(&record.text);
     powered_off(&record)?;
     Ok(record)
+}
+
+/// Whether `list` shows each of these domains waiting: it has come up, and has nothing to do.
+pub(super) fn rest(names: &'static [&'static str]) -> Step {
+    let are_at_rest = |listing: &str| {
+        names.iter().all(|name| {
+            let words = |line: &str| line.split_whitespace().map(String::from).collect::<Vec<_>>();
+            let mut rows = listing.lines().map(words);
+            rows.any(|row| {
+                row.first().is_some_and(|first| first == name) && row.iter().any(|word| word == "-b----")
+            })
+        })
+    };
+    Step::Until("list".into(), Box::new(are_at_rest))
 }
 
 /// The JSON that was printed behind the line `marker`.

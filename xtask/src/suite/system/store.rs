@@ -1,7 +1,8 @@
 //! The store as a person sees it: values, permissions, watches, and what it says of domains.
 
-use super::session::session;
+use super::session::{session, talk};
 use crate::check;
+use crate::keyboard::Step;
 use crate::suite::{Outcome, Test, fixture};
 
 /// The tests.
@@ -26,10 +27,16 @@ fn between(text: &str, from: &str, to: &str) -> Vec<String> {
 }
 
 fn values() -> Outcome {
-    let keys = "xenstore-write /t/b one /t/a 'two words'\nxenstore-chmod /t/a r0 b7\necho begin\nxenstore-ls -p /t\n\
+    let begin = "xenstore-write /t/b one /t/a 'two words'\nxenstore-chmod /t/a r0 b7\necho begin\nxenstore-ls -p /t\n\
                 xenstore-rm /t/b\nxenstore-list /t\nxenstore-exists /t/b || echo gone\necho end\n\
-                xenstore-watch -n 2 /t > /tmp/w &\nsleep 1\nxenstore-write /t/new x\nsleep 1\necho heard\ncat /tmp/w\necho over\npoweroff\n";
-    let record = session("system::the_store_keeps_what_is_written", keys)?;
+                xenstore-watch -n 2 /t > /tmp/w &\n";
+    let steps = vec![
+        Step::keys(begin),
+        // A watch tells at once that it is there.
+        Step::until("cat /tmp/w", "/t"),
+        Step::keys("xenstore-write /t/new x\nwait\necho heard\ncat /tmp/w\necho over\npoweroff\n"),
+    ];
+    let record = talk("system::the_store_keeps_what_is_written", steps)?;
     let found = between(&record.text, "begin", "end");
     let expected = ["a = \"two words\"  (r0 b7)", "b = \"one\"  (n0)", "a", "gone"];
     check!(found == expected, "{found:?}\n{}", fixture::tail(&record.text));
@@ -55,11 +62,22 @@ fn domains() -> Outcome {
 
 /// Both halves of a disk find each other, and let go of each other, while the domain runs.
 fn disks() -> Outcome {
-    let keys = "create web --kernel mini-guest --memory 8M --disk ram0:4\nsleep 2\nblock-attach web ram1:2 xvdd\n\
-                block-attach web nosuch\nblock-attach web ram0:4 xvdd\nblock-attach web ram0:4\nsleep 2\necho begin\nblock-list web\necho end\n\
-                block-attach web ram2:1 && block-detach web xvda && block-detach web xvdb --force && echo let-go\necho begin2\nblock-list\necho end2\n\
+    let are_connected = |listing: &str| {
+        let lines = listing.lines().filter(|line| line.contains(" connected "));
+        lines.count() == 2
+    };
+    let steps = vec![
+        Step::keys("create web --kernel mini-guest --memory 8M --disk ram0:4\n"),
+        Step::until("block-list web", " connected "),
+        Step::keys(
+            "block-attach web ram1:2 xvdd\nblock-attach web nosuch\nblock-attach web ram0:4 xvdd\nblock-attach web ram0:4\n",
+        ),
+        Step::Until("block-list web".into(), Box::new(are_connected)),
+    ];
+    let keys = "echo begin\nblock-list web\necho end\nblock-attach web ram2:1 && block-detach web xvda && block-detach web xvdb --force && echo let-go\necho begin2\nblock-list\necho end2\n\
                 destroy web\necho begin3\nblock-list\nxenstore-list /local/domain/0/backend/vbd\necho end3\npoweroff\n";
-    let record = session("system::the_store_connects_disks", keys)?;
+    let steps = steps.into_iter().chain([Step::keys(keys)]).collect();
+    let record = talk("system::the_store_connects_disks", steps)?;
     let table = |from, to| -> Vec<Vec<String>> {
         let lines = between(&record.text, from, to);
         let words = |line: &String| line.split_whitespace().map(String::from).collect();

@@ -1,8 +1,9 @@
 //! What a person watches and sets while domains run: `top`, `sched`, the clock, settings from files.
 
 use super::has_lines;
-use super::session::{PROMPT, busy_initrd, image, json_behind, prepare, run, session};
+use super::session::{PROMPT, attend, busy_initrd, image, json_behind, prepare, session};
 use crate::check;
+use crate::keyboard::{Keyboard, Step};
 use crate::suite::command_line::dialog;
 use crate::suite::{Outcome, Test, fixture};
 use std::path::Path;
@@ -59,14 +60,41 @@ fn top_in_place(launcher: &Path) -> Outcome {
     Ok(())
 }
 
+/// How much of what `a` and `b` used was `a`'s, as `top --json` says it; none where one of them used nothing.
+fn share_of_a(rows: &str) -> f64 {
+    let rows = fixture::without_log(rows);
+    let begin = rows.find('[').unwrap_or(rows.len());
+    let mut values = serde_json::Deserializer::from_str(&rows[begin..]).into_iter::<serde_json::Value>();
+    let Some(Ok(rows)) = values.next() else {
+        return f64::NAN;
+    };
+    let rows = rows.as_array().map(Vec::as_slice).unwrap_or_default();
+    let used = |name: &str| {
+        let row = rows.iter().find(|row| row["name"] == name);
+        row.and_then(|row| row["cpu_used_ns"].as_f64()).unwrap_or(0.0)
+    };
+    used("a") / (used("a") + used("b"))
+}
+
 /// Two busy domains have equal shares; then `sched` gives one three times the weight of the other.
 fn top_follows_sched() -> Outcome {
     let initrd = busy_initrd()?;
-    let keys = "create a --kernel mini-guest --memory 8M\ncreate b --kernel mini-guest --memory 8M\nsleep 2\necho first\n\
-                top --json -d 6\nsched a --weight 768; echo set $?\nsleep 1\necho second\ntop --json -d 6\n\
-                echo third\nsched --json\nsched a --weight 0; echo none $?\ndestroy a b\npoweroff\n";
+    let steps = vec![
+        Step::keys("create a --kernel mini-guest --memory 8M\ncreate b --kernel mini-guest --memory 8M\n"),
+        // Both have begun to burn the processor.
+        Step::Until(
+            "top --json -d 1".into(),
+            Box::new(|rows| share_of_a(rows) > 0.4 && share_of_a(rows) < 0.6),
+        ),
+        Step::keys("echo first\ntop --json -d 6\nsched a --weight 768; echo set $?\n"),
+        // What either had to its credit is used up.
+        Step::Until("top --json -d 1".into(), Box::new(|rows| share_of_a(rows) > 0.7)),
+        Step::keys(
+            "echo second\ntop --json -d 6\necho third\nsched --json\nsched a --weight 0; echo none $?\ndestroy a b\npoweroff\n",
+        ),
+    ];
     let image = image("autostart=no", &initrd.path().join("busy.cpio"))?;
-    let record = run("system::top_follows_sched", &image, keys)?;
+    let record = attend("system::top_follows_sched", &image, Keyboard::of_steps(steps))?;
     has_lines(&record, &["set 0", "none 1"])?;
     for (mark, weight, share) in [("first", 256, 0.5), ("second", 768, 0.75)] {
         let rows = json_behind(&record.text, mark)?;
