@@ -61,14 +61,15 @@ fn restart() -> Outcome {
     let record = talk("system::a_crashed_domain_is_started_again", steps)?;
     let (_, log) = record.text.split_once("\nbegin\r").unwrap_or_default();
     let restarts = log.matches("crash: started again as").count();
+    // One that has lived long enough, as on a slow machine, is not counted by the daemon.
     check!(
-        restarts == 4 && log.contains(over),
+        restarts >= 4 && log.contains(over),
         "{restarts} restarts\n{}",
         fixture::tail(&record.text)
     );
     let domains = json_behind(&record.text, "now")?;
     check!(
-        domains[1]["name"] == "bad" && domains[1]["id"] == 5,
+        domains[1]["name"] == "bad" && domains[1]["id"] == restarts + 1,
         "{domains:#}"
     );
     Ok(())
