@@ -22,9 +22,11 @@
 //! | `net` | the TCP/IP stack: its interface, and when it is polled |
 //! | `disks` | the disks' events, and power-off |
 //! | `store`, `backends`, `exports` | the store's connections, and the disks that Domain0 serves others |
-//! | `store_ring`, `fronts` | the other domains' way to the store, and the disks that they are served |
+//! | `store_ring`, `fronts` | the other domains' way to the store, and to the devices that they are served |
+//! | `blkfront`, `front_disks` | the disks among these |
 //! | `switch`, `netback` | Domain0's bridge, and the interfaces that it serves others |
-//! | `netfront` | the interfaces that the other domains are served |
+//! | `netfront` | the network interfaces among them |
+//! | `own_page` | pages of ours that the backends have |
 //! | [`crate::syscall`] | the system calls |
 
 use alloc::boxed::Box;
@@ -52,17 +54,20 @@ use crate::tty::screen_line::ScreenLine;
 use crate::{console, events, time, traps};
 
 mod backends;
+mod blkfront;
 mod consoles;
 mod descriptors;
 mod disks;
 mod exec;
 mod exports;
 mod fault;
+mod front_disks;
 mod fronts;
 mod life;
 pub mod net;
 mod netback;
 mod netfront;
+mod own_page;
 mod procfs;
 mod requests;
 mod schedule;

@@ -7,17 +7,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
-use guest_abi::addr::Pfn;
 use guest_abi::domain::DomId;
 
-use super::fronts::OwnPage;
+use super::own_page::OwnPage;
 use crate::blkif::RingPage;
 use crate::events;
 use crate::grants::Grants;
-use crate::mm::kernel_map::zero_frame;
-use crate::mm::layout::direct;
-use crate::mm::window::{copy_in, copy_out};
-use crate::mm::{alloc_frame, translate};
 use crate::net::netif::frontend::{PAGES, RX_BUFFERS};
 use crate::net::netif::{Frontend, Host};
 use crate::net::{FRAME, Interface, Mac, NotSent};
@@ -28,57 +23,23 @@ use crate::xenbus::vif::{Details, Front, FrontActions};
 /// Where the directories are.
 pub const ROOT: &str = "device/vif";
 
-/// A page of ours and its grant.
-struct Granted {
-    frame: Pfn,
-    reference: u32,
-    grants: Rc<Grants>,
-}
-
-impl Granted {
-    fn new(grants: &Rc<Grants>, domain: DomId, is_read_only: bool) -> Option<Self> {
-        let frame = alloc_frame(0).ok()?;
-        // SAFETY: the frame was just taken.
-        unsafe { zero_frame(frame) };
-        let Some(reference) = grants.grant(domain, translate::mfn(frame), is_read_only) else {
-            crate::mm::put_frame(frame);
-            return None;
-        };
-        Some(Self {
-            frame,
-            reference,
-            grants: grants.clone(),
-        })
-    }
-
-    fn page(&self) -> u32 {
-        direct(self.frame)
-    }
-}
-
-impl Drop for Granted {
-    fn drop(&mut self) {
-        self.grants.end_with(self.reference, self.frame);
-    }
-}
-
 /// The pool, and the port of this connection, 0 without one.
 pub struct Pool {
-    pages: Vec<Granted>,
+    pages: Vec<OwnPage>,
     port: Rc<Cell<u32>>,
 }
 
 impl Host for Pool {
     fn reference(&self, page: usize) -> u32 {
-        self.pages[page].reference
+        self.pages[page].reference()
     }
 
     fn read(&self, page: usize, offset: usize, into: &mut [u8]) {
-        copy_out(self.pages[page].page(), offset, into);
+        self.pages[page].read(offset, into);
     }
 
     fn write(&self, page: usize, offset: usize, bytes: &[u8]) {
-        copy_in(self.pages[page].page(), offset, bytes);
+        self.pages[page].write(offset, bytes);
     }
 
     fn notify(&self) {
@@ -120,16 +81,14 @@ struct Half {
     ip: Option<String>,
     grants: Rc<Grants>,
     port: Rc<Cell<u32>>,
-    rings: Option<[Granted; 2]>,
     interface: Option<Shared>,
     is_announced: bool,
     news: Vec<News>,
 }
 
 impl Half {
-    /// Gives back the rings and the port of the last connection.
-    fn drop_rings(&mut self) {
-        self.rings = None;
+    /// Gives back the port of the last connection.
+    fn drop_port(&mut self) {
         let port = self.port.replace(0);
         if port != 0 {
             let _ = events::close(port);
@@ -139,15 +98,15 @@ impl Half {
 
 impl FrontActions for Half {
     fn prepare(&mut self, backend: u16) -> Result<Details, Error> {
-        self.drop_rings();
+        self.drop_port();
         let domain = DomId::new(backend);
-        let ring = || Granted::new(&self.grants, domain, false).ok_or(Error::NoSpace);
-        let rings = [ring()?, ring()?];
+        let ring = || OwnPage::new(&self.grants, domain, false).ok_or(Error::NoSpace);
+        let [tx, rx] = [ring()?, ring()?];
         let interface = match &self.interface {
             Some(interface) => interface.clone(),
             None => {
-                let page = |index| Granted::new(&self.grants, domain, index >= RX_BUFFERS);
-                let pages: Option<Vec<Granted>> = (0..PAGES).map(page).collect();
+                let page = |index| OwnPage::new(&self.grants, domain, index >= RX_BUFFERS);
+                let pages: Option<Vec<OwnPage>> = (0..PAGES).map(page).collect();
                 let pool = Pool {
                     pages: pages.ok_or(Error::NoSpace)?,
                     port: self.port.clone(),
@@ -157,18 +116,14 @@ impl FrontActions for Half {
         };
         let port = events::alloc_unbound(domain).map_err(|_| Error::NoSpace)?;
         self.port.set(port);
-        let pages = rings
-            .each_ref()
-            .map(|ring| -> Rc<dyn RingPage> { Rc::new(OwnPage(ring.page())) });
-        let [tx, rx] = pages;
-        interface.0.borrow_mut().connect(tx, rx);
-        self.interface = Some(interface);
         let details = Details {
-            tx: rings[0].reference,
-            rx: rings[1].reference,
+            tx: tx.reference(),
+            rx: rx.reference(),
             port,
         };
-        self.rings = Some(rings);
+        // It has the rings from now on, until the next ones come or it is disconnected.
+        interface.0.borrow_mut().connect(Rc::new(tx), Rc::new(rx));
+        self.interface = Some(interface);
         Ok(details)
     }
 
@@ -189,7 +144,7 @@ impl FrontActions for Half {
 
     fn give_up(&mut self) {
         self.disconnect();
-        self.drop_rings();
+        self.drop_port();
         if self.interface.take().is_some() && core::mem::take(&mut self.is_announced) {
             self.news.push(News::Gone(self.name.clone()));
         }
@@ -228,7 +183,6 @@ impl Vifs {
                     ip: front.ip.clone(),
                     grants: grants.clone(),
                     port: Rc::default(),
-                    rings: None,
                     interface: None,
                     is_announced: false,
                     news: Vec::new(),
