@@ -1,8 +1,14 @@
 //! Both halves of a network interface over a real store.
 
-use super::super::vif::{Back, BackActions, Details, Front, FrontActions};
-use super::{Error, Keys, Rc, RefCell, Side, Store, XenbusState, format};
+use alloc::format;
+
+use guest_abi::io::xenbus::XenbusState;
+
+use super::sides::{HalfOfDevice, World as AnyWorld};
 use crate::net::Mac;
+use crate::store::Error;
+use crate::xenbus::Keys;
+use crate::xenbus::vif::{Back, BackActions, Details, Front, FrontActions};
 
 const BACK: &str = "/local/domain/0/backend/vif/5/0";
 const FRONT: &str = "/local/domain/5/device/vif/0";
@@ -61,81 +67,54 @@ impl FrontActions for FrontLog {
     }
 }
 
-struct World {
-    zero: Side,
-    five: Side,
-    back: Option<(Back, BackLog)>,
-    front: Option<(Front, FrontLog)>,
+type World = AnyWorld<(Back, BackLog), (Front, FrontLog)>;
+
+fn fresh() -> World {
+    World::new(
+        [BACK, FRONT],
+        &[("mac", "00:16:3e:00:05:00"), ("ip", "10.0.0.5/24")],
+    )
+}
+
+/// Both halves, connected.
+fn connected() -> World {
+    let mut world = fresh();
+    world.start_back();
+    world.start_front();
+    world.settle();
+    world.assert_connected(1);
+    world
+}
+
+impl HalfOfDevice for (Back, BackLog) {
+    fn start(keys: &mut dyn Keys, directory: &str) -> Result<Self, Error> {
+        Ok((Back::start(keys, directory)?, BackLog::default()))
+    }
+
+    fn look(&mut self, keys: &mut dyn Keys) {
+        self.0.look(keys, &mut self.1).unwrap();
+    }
+
+    fn state(&self) -> XenbusState {
+        self.0.half.state()
+    }
+}
+
+impl HalfOfDevice for (Front, FrontLog) {
+    fn start(keys: &mut dyn Keys, directory: &str) -> Result<Self, Error> {
+        Ok((Front::start(keys, directory)?, FrontLog::default()))
+    }
+
+    fn look(&mut self, keys: &mut dyn Keys) {
+        self.0.look(keys, &mut self.1).unwrap();
+    }
+
+    fn state(&self) -> XenbusState {
+        self.0.half.state()
+    }
 }
 
 impl World {
-    fn new() -> Self {
-        let store = Rc::new(RefCell::new(Store::default()));
-        let (mut zero, five) = (Side::new(&store, 0), Side::new(&store, 5));
-        for (path, value, perms) in [
-            (format!("{BACK}/frontend"), FRONT, "n0\0r5\0"),
-            (format!("{BACK}/frontend-id"), "5", "n0\0r5\0"),
-            (format!("{BACK}/state"), "1", "n0\0r5\0"),
-            (format!("{FRONT}/backend"), BACK, "n5\0"),
-            (format!("{FRONT}/backend-id"), "0", "n5\0"),
-            (format!("{FRONT}/mac"), "00:16:3e:00:05:00", "n5\0"),
-            (format!("{FRONT}/ip"), "10.0.0.5/24", "n5\0"),
-            (format!("{FRONT}/state"), "1", "n5\0"),
-            (BACK.into(), "", "n0\0r5\0"),
-            (FRONT.into(), "", "n5\0"),
-        ] {
-            zero.keys().write(&path, value).unwrap();
-            zero.set_perms(&path, perms);
-        }
-        zero.keys().watch(FRONT, "front").unwrap();
-        let mut world = Self {
-            zero,
-            five,
-            back: None,
-            front: None,
-        };
-        world.five.keys().watch(BACK, "back").unwrap();
-        world
-    }
-
-    fn start_back(&mut self) {
-        self.back = Some((
-            Back::start(&mut self.zero.keys(), BACK).unwrap(),
-            BackLog::default(),
-        ));
-    }
-
-    fn start_front(&mut self) {
-        self.front = Some((
-            Front::start(&mut self.five.keys(), FRONT).unwrap(),
-            FrontLog::default(),
-        ));
-    }
-
-    /// Lets both look until nothing changes.
-    fn settle(&mut self) {
-        for _ in 0..20 {
-            let (zero, five) = (self.zero.has_event(), self.five.has_event());
-            if let Some((back, log)) = &mut self.back {
-                back.look(&mut self.zero.keys(), log).unwrap();
-            }
-            if let Some((front, log)) = &mut self.front {
-                front.look(&mut self.five.keys(), log).unwrap();
-            }
-            if !zero && !five {
-                return;
-            }
-        }
-        panic!("they never come to rest");
-    }
-
-    fn states(&self) -> (Option<XenbusState>, Option<XenbusState>) {
-        (
-            self.back.as_ref().map(|(back, _)| back.half.state()),
-            self.front.as_ref().map(|(front, _)| front.half.state()),
-        )
-    }
-
     /// Both are connected, by the rings that were made last.
     fn assert_connected(&self, rings: u32) {
         let connected = Some(XenbusState::CONNECTED);
@@ -154,7 +133,7 @@ impl World {
 #[test]
 fn they_connect_whoever_comes_first() {
     for back_first in [true, false] {
-        let mut world = World::new();
+        let mut world = fresh();
         for turn in [back_first, !back_first] {
             if turn {
                 world.start_back();
@@ -164,12 +143,12 @@ fn they_connect_whoever_comes_first() {
             world.settle();
         }
         world.assert_connected(1);
-        let front = &world.front.as_ref().unwrap().0;
+        let front = &world.front().0;
         assert_eq!(
             (front.mac, front.ip.as_deref()),
             (Mac::of_domain(5, 0), Some("10.0.0.5/24"))
         );
-        assert_eq!(world.front.as_ref().unwrap().1.announced, 1);
+        assert_eq!(world.front().1.announced, 1);
         let mut key = |key: &str| world.five.keys().read(&format!("{BACK}/{key}")).unwrap();
         assert_eq!(
             [key("feature-rx-copy"), key("feature-sg"), key("hotplug-status")],
@@ -180,10 +159,7 @@ fn they_connect_whoever_comes_first() {
 
 #[test]
 fn a_backend_that_comes_again_gets_fresh_rings() {
-    let mut world = World::new();
-    world.start_back();
-    world.start_front();
-    world.settle();
+    let mut world = connected();
     for rings in 2..6 {
         // Killed without a word; the next one begins before anybody has looked.
         world.start_back();
@@ -191,13 +167,13 @@ fn a_backend_that_comes_again_gets_fresh_rings() {
         world.settle();
         world.assert_connected(rings);
     }
-    assert_eq!(world.front.as_ref().unwrap().1.announced, 5);
+    assert_eq!(world.front().1.announced, 5);
 }
 
 #[test]
 fn a_backend_that_dies_between_two_steps_is_followed_by_another() {
     // The frontend has offered rings that nobody has looked at.
-    let mut world = World::new();
+    let mut world = fresh();
     world.start_back();
     world.start_front();
     let (front, log) = world.front.as_mut().unwrap();
@@ -213,10 +189,7 @@ fn a_backend_that_dies_between_two_steps_is_followed_by_another() {
 
 #[test]
 fn a_frontend_that_begins_anew_is_served_again() {
-    let mut world = World::new();
-    world.start_back();
-    world.start_front();
-    world.settle();
+    let mut world = connected();
     let (front, log) = world.front.as_mut().unwrap();
     front.restart(&mut world.five.keys(), log).unwrap();
     world.settle();
@@ -225,24 +198,18 @@ fn a_frontend_that_begins_anew_is_served_again() {
 
 #[test]
 fn detaching_ends_both_and_a_domain_that_goes_ends_the_backend() {
-    let mut world = World::new();
-    world.start_back();
-    world.start_front();
-    world.settle();
-    world.zero.keys().write(&format!("{BACK}/state"), "5").unwrap();
+    let mut world = connected();
+    world.write(BACK, "state", "5");
     // Nobody watches its own state: whoever detaches has the backends look.
     let (back, log) = world.back.as_mut().unwrap();
     back.look(&mut world.zero.keys(), log).unwrap();
     world.settle();
     let closed = Some(XenbusState::CLOSED);
     assert_eq!(world.states(), (closed, closed));
-    assert!(world.front.as_ref().unwrap().1.is_gone);
-    assert_eq!(world.back.as_ref().unwrap().1.served, None);
+    assert!(world.front().1.is_gone);
+    assert_eq!(world.back().1.served, None);
 
-    let mut world = World::new();
-    world.start_back();
-    world.start_front();
-    world.settle();
+    let mut world = connected();
     world.front = None;
     world.zero.keys().remove("/local/domain/5").unwrap();
     world.settle();
@@ -265,7 +232,7 @@ fn keys_that_make_no_sense_are_an_error_and_nothing_is_mapped() {
         ("request-rx-copy", "0"),
         ("feature-rx-notify", "no"),
     ] {
-        let mut world = World::new();
+        let mut world = fresh();
         world.start_back();
         for (other, good) in good {
             let value = if other == key { value } else { good };
@@ -277,35 +244,32 @@ fn keys_that_make_no_sense_are_an_error_and_nothing_is_mapped() {
         }
         world.five.keys().write(&format!("{FRONT}/state"), "4").unwrap();
         world.settle();
-        let (back, log) = world.back.as_ref().unwrap();
+        let (back, log) = world.back.as_mut().unwrap();
         assert_eq!(
             (back.half.state(), log.served),
             (XenbusState::CLOSING, None),
             "{key}"
         );
-        assert!(world.zero.keys().read(&format!("{BACK}/error")).is_ok());
+        assert!(world.read(BACK, "error").is_ok());
     }
-    let mut world = World::new();
+    let mut world = fresh();
     world.start_back();
-    world.back.as_mut().unwrap().1.refuses = true;
+    world.back().1.refuses = true;
     world.start_front();
     world.settle();
-    assert_eq!(
-        world.zero.keys().read(&format!("{BACK}/error")).as_deref(),
-        Ok("no")
-    );
-    assert!(world.front.as_ref().unwrap().1.is_gone);
+    assert_eq!(world.read(BACK, "error").as_deref(), Ok("no"));
+    assert!(world.front().1.is_gone);
     // What nobody but Domain0 can write, and is wrong all the same.
     for (key, value) in [("frontend", "/local/domain/6/device/vif/0"), ("frontend-id", "x")] {
-        let mut world = World::new();
+        let mut world = fresh();
         world.zero.keys().write(&format!("{BACK}/{key}"), value).unwrap();
         assert_eq!(
             Back::start(&mut world.zero.keys(), BACK).err(),
             Some(Error::Invalid)
         );
     }
-    let mut world = World::new();
-    world.zero.keys().write(&format!("{FRONT}/mac"), "5").unwrap();
+    let mut world = fresh();
+    world.write(FRONT, "mac", "5");
     assert_eq!(
         Front::start(&mut world.five.keys(), FRONT).err(),
         Some(Error::Invalid)
@@ -352,7 +316,7 @@ fn rings_that_broke_are_over_when_the_frontend_begins_anew() {
         ],
         &[XenbusState::INITIALISING],
     ] {
-        let mut world = World::new();
+        let mut world = fresh();
         world.start_back();
         offer_rings(&mut world);
         say(&mut world, XenbusState::CONNECTED);
@@ -369,19 +333,16 @@ fn rings_that_broke_are_over_when_the_frontend_begins_anew() {
         assert_eq!(world.states().0, Some(XenbusState::INIT_WAIT), "{way:?}");
         say(&mut world, XenbusState::CONNECTED);
         assert_eq!(world.states().0, Some(XenbusState::CONNECTED));
-        assert!(world.back.as_ref().unwrap().1.served.is_some());
-        assert!(
-            world.zero.keys().read(&format!("{BACK}/error")).is_err(),
-            "{way:?}"
-        );
+        assert!(world.back().1.served.is_some());
+        assert!(world.read(BACK, "error").is_err(), "{way:?}");
     }
 }
 
 #[test]
 fn one_that_is_detached_does_not_begin_anew_because_its_frontend_has_not_begun() {
-    let mut world = World::new();
+    let mut world = fresh();
     world.start_back();
-    world.zero.keys().write(&format!("{BACK}/state"), "5").unwrap();
+    world.write(BACK, "state", "5");
     say(&mut world, XenbusState::INITIALISING);
     assert_eq!(world.states().0, Some(XenbusState::CLOSING));
     say(&mut world, XenbusState::CLOSED);
@@ -392,13 +353,13 @@ fn one_that_is_detached_does_not_begin_anew_because_its_frontend_has_not_begun()
 fn whatever_states_a_frontend_says_the_backend_comes_to_rest() {
     // All pairs of states one after the other, with rings that are good and with rings that are refused.
     for refuses in [false, true] {
-        let mut world = World::new();
+        let mut world = fresh();
         world.start_back();
         offer_rings(&mut world);
         for first in 0..10 {
             for second in 0..10 {
                 for state in [first, second] {
-                    let log = &mut world.back.as_mut().unwrap().1;
+                    let log = &mut world.back().1;
                     log.refuses = refuses;
                     assert!(say(&mut world, XenbusState::new(state)) <= 2, "{first} {second}");
                 }
