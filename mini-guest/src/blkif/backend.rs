@@ -177,6 +177,7 @@ impl<G: Guest> Backend<G> {
 
     /// Does one thing.
     pub fn step(&mut self) -> Step {
+        self.device.go_on();
         if let Some(completion) = self.client.take() {
             self.is_full = false;
             self.point = Point::Answered;

@@ -9,8 +9,11 @@
 //! and by [`Cache::begin_sync`], which ends with a flush. Neighbours go out in one request.
 //!
 //! A block is [`BLOCK`] bytes, counted from the disk's first sector, however partitions lie. The last one may be shorter.
+//! Somebody else may have some of its sectors (a partition or a file that another domain uses), so of a block only those sectors are written that
+//! were changed here.
 //!
 //! # Invariants
+//! - A sector that no transaction wrote is never written.
 //! - A block that a device holds (being read or written) is not changed. A commit that would waits.
 //! - Clean blocks are given up for others, oldest use first; dirty ones never before they are written.
 //! - A read that failed is told to the next who wants the block, once; then it is tried again.
@@ -19,6 +22,7 @@
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
+use core::ops::Range;
 
 use super::{BlockError, Client, Device, SECTOR};
 use crate::page::{PAGE, Page};
@@ -37,6 +41,7 @@ pub use transaction::Transaction;
 pub const BLOCK: usize = PAGE;
 /// Sectors of a block.
 const BLOCK_SECTORS: u64 = (BLOCK / SECTOR) as u64;
+const _: () = assert!(BLOCK_SECTORS == u8::BITS as u64, "a bit for each");
 /// Blocks that are read with one that is missing.
 const AHEAD: u64 = 8;
 /// Least blocks of a cache: what the largest transaction needs.
@@ -79,6 +84,11 @@ struct Block {
     page: Page,
     state: State,
     used: u64,
+    /// Sectors that are newer than the disk, bit by bit, and those of them that are being written.
+    dirty: u8,
+    writing: u8,
+    /// Somebody else may have changed the other sectors: it is not looked at any more, and given up when it is written.
+    is_old: bool,
 }
 
 /// Pages of one disk.
@@ -164,12 +174,26 @@ impl Cache {
         }
     }
 
-    /// Gives up all blocks that are as on the disk, since somebody else writes there.
-    pub fn forget(&self) {
-        let mut blocks = self.blocks.borrow_mut();
-        blocks.retain(|_, block| !matches!(block.state, State::Clean | State::Failed(_)));
-        let reading = blocks.values_mut().filter(|block| block.state == State::Reading);
-        reading.for_each(|block| block.state = State::Stale);
+    /// Gives up the blocks with sectors of `theirs`, which are in order and apart: somebody else writes there. What was written here to other sectors of
+    /// these blocks is kept until it is on the disk.
+    pub fn forget(&self, theirs: &[Range<u64>]) {
+        let is_theirs = |index: u64| {
+            let (first, end) = (index * BLOCK_SECTORS, (index + 1) * BLOCK_SECTORS);
+            let next = theirs.partition_point(|range| range.end <= first);
+            theirs.get(next).is_some_and(|range| range.start < end)
+        };
+        self.blocks.borrow_mut().retain(|index, block| {
+            if !is_theirs(*index) {
+                return true;
+            }
+            match block.state {
+                State::Clean | State::Failed(_) => return false,
+                State::Reading => block.state = State::Stale,
+                State::Stale => {}
+                State::Dirty | State::Writing => block.is_old = true,
+            }
+            true
+        });
     }
 
     /// A value that grows with each call.
@@ -185,6 +209,24 @@ impl Cache {
         sectors as usize * SECTOR
     }
 
+    /// The sectors that block `index` has, bit by bit.
+    fn all_sectors(&self, index: u64) -> u8 {
+        bits(0, self.block_len(index) / SECTOR)
+    }
+
+    /// The sectors that are written where bytes of these are: whole blocks of the medium.
+    fn whole_sectors(&self, index: u64, touched: u8) -> u8 {
+        let unit = self.device.info().block_sectors as usize;
+        if unit <= 1 {
+            return touched;
+        }
+        let units = (0..BLOCK_SECTORS as usize).step_by(unit);
+        let wanted = units
+            .map(|first| bits(first, unit))
+            .filter(|unit| unit & touched != 0);
+        wanted.fold(0, |all, unit| all | unit) & self.all_sectors(index)
+    }
+
     /// Shows block `index` to `look`.
     ///
     /// # Errors
@@ -194,6 +236,16 @@ impl Cache {
             return Err(BlockError::OutOfRange.into());
         }
         let used = self.tick();
+        let is_old = |blocks: &BTreeMap<u64, Block>| blocks.get(&index).is_some_and(|block| block.is_old);
+        if is_old(&self.blocks.borrow()) {
+            if self.write_failed.get() {
+                return Err(BlockError::Io.into());
+            }
+            self.write_back();
+            if is_old(&self.blocks.borrow()) {
+                return Err(Missing::Wait);
+            }
+        }
         if !self.blocks.borrow().contains_key(&index) {
             self.fetch(index)?;
         }
@@ -244,6 +296,12 @@ impl Cache {
         }
         Err(Missing::Wait)
     }
+}
+
+/// `count` bits from bit `first` on, as far as there are such.
+fn bits(first: usize, count: usize) -> u8 {
+    let end = (first + count).min(BLOCK_SECTORS as usize);
+    (first..end).fold(0, |bits, bit| bits | 1 << bit)
 }
 
 impl Drop for Cache {

@@ -1,22 +1,22 @@
-//! Disks and partitions that other domains use, and who may use them here meanwhile.
+//! Disks, partitions and files that other domains use, and who may use them here meanwhile.
 //!
-//! A part of a disk has one writer: another domain, or this one (its file systems, its programs); or any number of readers. What this
-//! domain's cache holds is on the disk before another domain begins, and forgotten when it begins and when it ends.
+//! A sector has one writer: another domain, or this one (its file systems, its programs); or any number of readers. What this
+//! domain's cache holds of it is on the disk before another domain begins, and forgotten when it begins and when it ends.
 //!
-//! This domain writes whole blocks of its cache, which lie at multiples of [`BLOCK`] from the disk's first sector wherever
-//! partitions begin. So what it writes is taken to be as large as these blocks are: a neighbour that begins inside one would be overwritten with what was
-//! there before.
+//! The file system that a file is on goes on to be used here. It does not touch the file's sectors as long as it keeps the file as it is: what sees
+//! to that is what the export holds ([`Part::keeps`]).
 
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::string::String;
+use alloc::vec::Vec;
+use core::any::Any;
+use core::ops::Range;
 
-use super::cache::{BLOCK, Missing, Ticket};
+use super::cache::{Missing, Ticket};
+use super::extents::{Extents, Runs};
 use super::partition::Partition;
-use super::{Device, SECTOR, Volume};
-
-/// Sectors of a block of the cache.
-const BLOCK_SECTORS: u64 = (BLOCK / SECTOR) as u64;
+use super::{Device, Volume};
 
 /// Why a disk is not given away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,9 +36,80 @@ pub struct Use<'v> {
     pub writes: bool,
 }
 
-struct Export {
+/// A file, as its file system has found it.
+#[derive(Clone)]
+pub struct Part {
+    /// Its sectors on the volume, in its own order.
+    pub runs: Rc<Runs>,
+    /// What keeps the file where it is.
+    pub keeps: Rc<dyn Any>,
+}
+
+/// What another domain uses, or is to use: a disk, a partition, or a file on it.
+#[derive(Clone)]
+pub struct Lot {
     volume: Volume,
+    part: Option<Part>,
+    /// Its sectors on the whole disk, in order.
+    sectors: Rc<[Range<u64>]>,
     writes: bool,
+}
+
+impl Lot {
+    /// All of a disk or a partition.
+    #[must_use]
+    pub fn volume(volume: &Volume, writes: bool) -> Self {
+        Self {
+            volume: volume.clone(),
+            part: None,
+            sectors: Rc::new([extent(volume)]),
+            writes,
+        }
+    }
+
+    /// A file on `volume`.
+    ///
+    /// # Errors
+    /// A sentence: the volume does not have these sectors, or has some of them twice.
+    pub fn file(volume: &Volume, part: Part, writes: bool) -> Result<Self, &'static str> {
+        Extents::new(volume.device.clone(), part.runs.clone())?;
+        let there = |run: Range<u64>| volume.first + run.start..volume.first + run.end;
+        let mut sectors: Vec<_> = part.runs.iter().map(there).collect();
+        sectors.sort_unstable_by_key(|run| run.start);
+        if sectors.windows(2).any(|pair| pair[1].start < pair[0].end) {
+            return Err("it has the same sectors twice");
+        }
+        Ok(Self {
+            volume: volume.clone(),
+            part: Some(part),
+            sectors: sectors.into(),
+            writes,
+        })
+    }
+
+    fn clashes(&self, writes: bool, volume: &Volume, sectors: &[Range<u64>]) -> bool {
+        (self.writes || writes)
+            && Rc::ptr_eq(&self.volume.cache, &volume.cache)
+            && overlap(&self.sectors, sectors)
+    }
+
+    /// The disk that the other domain sees.
+    fn device(&self) -> Result<Rc<dyn Device>, &'static str> {
+        let volume = self.volume.for_another();
+        let device = match &self.part {
+            Some(part) => Rc::new(Extents::new(volume, part.runs.clone())?),
+            None => volume,
+        };
+        Ok(if self.writes {
+            device
+        } else {
+            Rc::new(Partition::read_only(device))
+        })
+    }
+}
+
+struct Export {
+    lot: Lot,
     /// The round of writing that has to be over first.
     sync: Option<Ticket>,
 }
@@ -47,41 +118,36 @@ struct Export {
 #[derive(Default)]
 pub struct Exports(BTreeMap<String, Export>);
 
-/// The sectors of something that this domain uses: in whole blocks where it writes.
-fn used_here(user: Use<'_>) -> (u64, u64) {
-    let (first, end) = extent(user.volume);
-    if user.writes {
-        (
-            first / BLOCK_SECTORS * BLOCK_SECTORS,
-            end.next_multiple_of(BLOCK_SECTORS),
-        )
-    } else {
-        (first, end)
+fn extent(volume: &Volume) -> Range<u64> {
+    volume.first..volume.first + volume.sectors
+}
+
+/// Whether two lists have a sector in common; both are in order.
+fn overlap(one: &[Range<u64>], other: &[Range<u64>]) -> bool {
+    let (mut one, mut other) = (one.iter().peekable(), other.iter().peekable());
+    while let (Some(a), Some(b)) = (one.peek(), other.peek()) {
+        if a.end <= b.start {
+            one.next();
+        } else if b.end <= a.start {
+            other.next();
+        } else {
+            return true;
+        }
     }
-}
-
-fn extent(volume: &Volume) -> (u64, u64) {
-    (volume.first, volume.first + volume.sectors)
-}
-
-fn clash(one: Use<'_>, one_extent: (u64, u64), other: Use<'_>, other_extent: (u64, u64)) -> bool {
-    (one.writes || other.writes)
-        && Rc::ptr_eq(&one.volume.cache, &other.volume.cache)
-        && one_extent.0 < other_extent.1
-        && other_extent.0 < one_extent.1
+    false
 }
 
 /// Whether `here`, a use in this domain, and `there`, another domain's, exclude each other.
 #[must_use]
-pub fn excludes(here: Use<'_>, there: Use<'_>) -> bool {
-    clash(here, used_here(here), there, extent(there.volume))
+pub fn excludes(here: Use<'_>, there: &Lot) -> bool {
+    there.clashes(here.writes, here.volume, &[extent(here.volume)])
 }
 
 impl Exports {
     /// Whether something is given away that `here` excludes.
     #[must_use]
     pub fn exclude(&self, here: Use<'_>) -> bool {
-        self.0.values().any(|export| excludes(here, export.as_use()))
+        self.0.values().any(|export| excludes(here, &export.lot))
     }
 
     /// Whether one waits until the cache has written what it holds.
@@ -90,38 +156,44 @@ impl Exports {
         self.0.values().any(|export| export.sync.is_some())
     }
 
-    /// Gives `volume` to `owner`. Asked again, answers again.
+    /// Whether `owner` has something, perhaps not yet to be used.
+    #[must_use]
+    pub fn has(&self, owner: &str) -> bool {
+        self.0.contains_key(owner)
+    }
+
+    /// Gives `lot` to `owner`, who has nothing yet.
     ///
     /// # Errors
     /// [`Refusal`]; where the reason is not [`Refusal::Wait`], `owner` has nothing.
-    pub fn give(
-        &mut self,
-        owner: &str,
-        volume: &Volume,
-        writes: bool,
-        is_used_here: bool,
-    ) -> Result<Rc<dyn Device>, Refusal> {
-        if writes && volume.cache.is_read_only() {
+    pub fn give(&mut self, owner: &str, lot: Lot, is_used_here: bool) -> Result<Rc<dyn Device>, Refusal> {
+        let cache = &lot.volume.cache;
+        if lot.writes && cache.is_read_only() {
             return Err(Refusal::Because("the disk is read-only"));
         }
-        if !self.0.contains_key(owner) {
-            if is_used_here {
-                return Err(Refusal::Because("this domain has it mounted or open"));
-            }
-            let wanted = Use { volume, writes };
-            let mut others = self.0.values();
-            if others.any(|other| clash(wanted, extent(volume), other.as_use(), extent(&other.volume))) {
-                return Err(Refusal::Because("another device of a domain is on it already"));
-            }
-            let sync = Some(volume.cache.begin_sync());
-            let volume = volume.clone();
-            self.0.insert(owner.into(), Export { volume, writes, sync });
+        if is_used_here {
+            return Err(Refusal::Because("this domain has it mounted or open"));
         }
+        let mut others = self.0.values();
+        if others.any(|other| other.lot.clashes(lot.writes, &lot.volume, &lot.sectors)) {
+            return Err(Refusal::Because("another device of a domain is on it already"));
+        }
+        let sync = Some(cache.begin_sync());
+        self.0.insert(owner.into(), Export { lot, sync });
+        self.again(owner)
+    }
+
+    /// What `owner` was given.
+    ///
+    /// # Errors
+    /// As for [`Exports::give`].
+    pub fn again(&mut self, owner: &str) -> Result<Rc<dyn Device>, Refusal> {
         let Some(export) = self.0.get_mut(owner) else {
             return Err(Refusal::Wait);
         };
+        let lot = &export.lot;
         if let Some(ticket) = export.sync {
-            match export.volume.cache.poll_sync(ticket) {
+            match lot.volume.cache.poll_sync(ticket) {
                 Ok(()) => {}
                 Err(Missing::Wait) => return Err(Refusal::Wait),
                 Err(Missing::Error(_)) => {
@@ -132,34 +204,20 @@ impl Exports {
                 }
             }
             export.sync = None;
-            export.volume.cache.forget();
+            lot.volume.cache.forget(&lot.sectors);
         }
-        let device = export.volume.for_another();
-        Ok(if export.writes {
-            device
-        } else {
-            Rc::new(Partition::read_only(device))
-        })
+        lot.device().map_err(Refusal::Because)
     }
 
     /// Takes back what those have who are not to keep it.
     pub fn keep(&mut self, keeps: impl Fn(&str) -> bool) {
-        self.0.retain(|owner, export| {
+        self.0.retain(|owner, Export { lot, .. }| {
             let stays = keeps(owner);
             if !stays {
-                export.volume.cache.forget();
+                lot.volume.cache.forget(&lot.sectors);
             }
             stays
         });
-    }
-}
-
-impl Export {
-    fn as_use(&self) -> Use<'_> {
-        Use {
-            volume: &self.volume,
-            writes: self.writes,
-        }
     }
 }
 
@@ -194,12 +252,12 @@ mod tests {
         name: &str,
         writes: bool,
     ) -> Option<&'static str> {
-        let volume = disks.volume(name).unwrap();
-        if let Err(Refusal::Because(why)) = disks.exports.give(owner, &volume, writes, false) {
+        let lot = Lot::volume(&disks.volume(name).unwrap(), writes);
+        if let Err(Refusal::Because(why)) = disks.exports.give(owner, lot, false) {
             return Some(why);
         }
         settle(disk, disks);
-        assert!(disks.exports.give(owner, &volume, writes, false).is_ok());
+        assert!(disks.exports.again(owner).is_ok());
         None
     }
 
@@ -236,10 +294,10 @@ mod tests {
     }
 
     #[test]
-    fn this_domain_is_an_user_too_and_writes_whole_blocks() {
+    fn this_domain_is_a_user_too() {
         let (mut disks, disk) = disks();
         let volume = disks.volume("vda2").unwrap();
-        let refused = disks.exports.give("a", &volume, true, true);
+        let refused = disks.exports.give("a", Lot::volume(&volume, true), true);
         assert_eq!(
             refused.err(),
             Some(Refusal::Because("this domain has it mounted or open"))
@@ -249,8 +307,8 @@ mod tests {
             ("vda", false, true),
             ("vda2", false, true),
             ("vda1", false, false),
-            // Its last block is the first one of vda2.
-            ("vda1", true, true),
+            // Its last block is the first one of vda2: it is written in part.
+            ("vda1", true, false),
             ("vda3", true, false),
             ("ram0", true, false),
         ] {
@@ -275,14 +333,12 @@ mod tests {
         while !matches!(put(7), Ok(Ok(()))) {
             settle(&disk, &disks);
         }
-        assert_eq!(
-            disks.exports.give("a", &volume, true, false).err(),
-            Some(Refusal::Wait)
-        );
+        let lot = Lot::volume(&volume, true);
+        assert_eq!(disks.exports.give("a", lot, false).err(), Some(Refusal::Wait));
         assert!(disks.exports.are_waiting());
         assert!(excludes(&disks, "vda3", false), "nobody else may come in between");
         settle(&disk, &disks);
-        let device = disks.exports.give("a", &volume, true, false).unwrap();
+        let device = disks.exports.again("a").unwrap();
         assert_eq!(disk.medium.borrow()[96 * 512], 7);
         assert_eq!(volume.cache.usage().blocks, 0);
         drop(device);
@@ -302,8 +358,7 @@ mod tests {
     fn what_is_given_to_be_read_is_not_written() {
         let (mut disks, disk) = disks();
         assert_eq!(give(&mut disks, &disk, "a", "ram0", false), None);
-        let volume = disks.volume("ram0").unwrap();
-        let device = disks.exports.give("a", &volume, false, false).unwrap();
+        let device = disks.exports.again("a").unwrap();
         assert!(device.info().is_read_only);
         assert_eq!(write(&*device, 0, &[1; 512]), Err(BlockError::ReadOnly));
         assert_eq!(read(&*device, 0, 512).unwrap(), [0; 512]);

@@ -12,6 +12,7 @@
 //! | [`ram`] | a disk that is memory |
 //! | [`fair`] | shares of a disk that several use |
 //! | [`partition`], [`table`] | parts of a disk, and where they are written down |
+//! | [`extents`] | pieces of a disk as one: a file of a file system on it |
 //! | [`cache`] | pages of a disk, and operations on them as a whole |
 //! | [`registry`] | the disks by name |
 //! | [`exports`] | which of them other domains use |
@@ -30,6 +31,9 @@ pub mod cache;
 pub mod check;
 pub mod client;
 pub mod exports;
+pub mod extents;
+#[cfg(test)]
+mod extents_tests;
 pub mod fair;
 pub mod partition;
 pub mod ram;
@@ -86,6 +90,10 @@ pub trait Device {
     /// # Errors
     /// What [`check::request`] refuses; [`BlockError::Busy`]; [`BlockError::Gone`].
     fn submit(&self, request: Box<Request>) -> Result<(), Refused>;
+
+    /// Goes on with what there was no room for, and completes what consists of several requests for another device. Who submits requests calls this before it looks
+    /// at completions.
+    fn go_on(&self) {}
 
     /// Whether it was taken away for good: every request fails.
     fn is_gone(&self) -> bool {

@@ -57,6 +57,10 @@ impl Device for Partition {
         self.whole.seat()
     }
 
+    fn go_on(&self) {
+        self.whole.go_on();
+    }
+
     fn submit(&self, mut request: Box<Request>) -> Result<(), Refused> {
         if let Err(error) = check::request(&self.info(), &request) {
             return Err(Refused { request, error });

@@ -16,8 +16,9 @@ impl Mount {
     /// Reads bytes of the file at `path`; fewer at its end.
     ///
     /// # Errors
-    /// ENOENT, EIOCBQUEUED, EIO.
+    /// ENOENT, EBUSY: it is another domain's disk; EIOCBQUEUED, EIO.
     pub fn read(&self, path: &str, at: u64, into: &mut [u8]) -> Result<usize, Errno> {
+        self.not_lent(path, false)?;
         self.run(|fs| {
             let mut file = fs.root_dir().open_file(path)?;
             if at > MAX_LEN || file.seek(SeekFrom::Start(at))? != at {
@@ -37,9 +38,10 @@ impl Mount {
     /// Writes bytes to the file at `path`, filling up to `at` with zeroes; says how many were written.
     ///
     /// # Errors
-    /// ENOENT, EROFS, EFBIG, ENOSPC, EIOCBQUEUED, EIO.
+    /// ENOENT, EROFS, EBUSY: it is another domain's disk; EFBIG, ENOSPC, EIOCBQUEUED, EIO.
     pub fn write(&self, path: &str, at: u64, bytes: &[u8]) -> Result<usize, Errno> {
         self.may_write()?;
+        self.not_lent(path, true)?;
         let room = MAX_LEN
             .checked_sub(at)
             .filter(|room| *room > 0)
@@ -81,6 +83,7 @@ impl Mount {
     /// As for [`Mount::write`].
     pub fn set_len(&self, path: &str, len: u64) -> Result<(), Errno> {
         self.may_write()?;
+        self.not_lent(path, true)?;
         if len > MAX_LEN {
             return Err(Errno::EFBIG);
         }

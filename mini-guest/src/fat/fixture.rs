@@ -7,6 +7,7 @@ use axfatfs::{FatType, FormatVolumeOptions, IoBase, Read, Seek, SeekFrom, Write}
 use super::*;
 use crate::block::Volume;
 use crate::block::cache::{Cache, LEAST};
+use crate::block::partition::Partition;
 use crate::block::testing::TestDisk;
 
 /// Sectors of the volume, and where it begins on the disk.
@@ -72,7 +73,7 @@ pub fn disk_of(bytes: Vec<u8>) -> Rc<TestDisk> {
 /// Mounts the volume of a disk, by an empty cache.
 pub fn try_mount(disk: &Rc<TestDisk>, read_only: bool) -> Result<Mount, Errno> {
     let volume = Volume {
-        device: disk.clone(),
+        device: Rc::new(Partition::new(disk.clone(), FIRST, SECTORS).unwrap()),
         cache: Rc::new(Cache::new(disk.clone(), LEAST)),
         first: FIRST,
         sectors: SECTORS,

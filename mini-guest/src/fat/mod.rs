@@ -12,14 +12,18 @@
 //! | `mount` | a mounted volume, and how an operation on it is a transaction |
 //! | `names` | names in directories: listed, made, removed, moved |
 //! | `files` | what is in files |
+//! | `chain` | where on the disk a file is |
+//! | `lend` | files that are disks of other domains |
 //!
 //! # Limits
 //! Names are UTF-8 and without regard to case. There are no links, owners or permissions but "read-only". Files in use are neither
 //! removed nor renamed (EBUSY); a directory is not moved to another one (EXDEV, so that `mv` copies). A large file is made shorter, longer or is removed in
 //! several transactions, each of which leaves a file system in order.
 
+mod chain;
 mod clock;
 mod files;
+mod lend;
 mod mount;
 mod names;
 mod storage;
@@ -29,8 +33,11 @@ mod fixture;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod lend_tests;
+#[cfg(test)]
 mod tests;
 
+pub use lend::Lending;
 pub use mount::Mount;
 pub use names::{Entry, OpenName};
 

@@ -3,12 +3,14 @@
 use alloc::collections::BTreeMap;
 use alloc::rc::Weak;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
 use axfatfs::{Error, FileSystem, FsOptions, LossyOemCpConverter};
 
 use super::clock::Now;
 use super::errno;
+use super::lend::Loan;
 use super::storage::{Storage, Trouble};
 use crate::block::Volume;
 use crate::block::cache::Transaction;
@@ -26,6 +28,8 @@ pub struct Mount {
     is_read_only: bool,
     /// Files and directories that are in use, by path in small letters.
     pub(super) open: RefCell<BTreeMap<String, Weak<()>>>,
+    /// Files that other domains use.
+    pub(super) loans: RefCell<Vec<Weak<Loan>>>,
     /// The wall clock, as of the operation that is being done.
     pub clock: Cell<TimeSpec>,
 }
@@ -41,6 +45,7 @@ impl Mount {
             volume,
             source: source.into(),
             open: RefCell::default(),
+            loans: RefCell::default(),
             clock: Cell::default(),
         };
         match mount.run(|_| Ok(())) {

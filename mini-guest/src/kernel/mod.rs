@@ -128,6 +128,8 @@ pub struct Kernel {
     pub devices: Devices,
     /// Mounted volumes, and the directories that they are mounted at.
     pub(crate) mounts: Vec<(Rc<Inode>, Rc<Mount>)>,
+    /// Files of these that are to be other domains' disks.
+    pub(crate) files_as_disks: exports::Files,
     /// What processes wait for that want their writes on the medium.
     pub(crate) syncs: BTreeMap<u32, Vec<(Rc<Cache>, Ticket)>>,
     /// The devices that other domains serve this one.
@@ -178,6 +180,7 @@ impl Kernel {
             net: net::Network::new(command_line, time::tsc() ^ now.rotate_left(32)),
             devices: Devices::default(),
             mounts: Vec::new(),
+            files_as_disks: exports::Files::default(),
             syncs: BTreeMap::new(),
             fronts: None,
             event_files: Vec::new(),

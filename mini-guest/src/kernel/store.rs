@@ -329,6 +329,7 @@ impl Kernel {
     fn store_changed(&mut self) {
         let mut disks = Source {
             disks: &mut self.devices.disks,
+            files: &mut self.files_as_disks,
             users: Users {
                 mounts: &self.mounts,
                 processes: &self.processes,
@@ -378,7 +379,8 @@ impl Kernel {
 
     /// A disk has done something: one that was to be given away may be ready.
     pub(super) fn exports_may_be_ready(&mut self) {
-        self.store.backends.must_look |= self.devices.disks.exports.are_waiting();
+        let is_waiting = self.files_as_disks.were_waiting() | self.devices.disks.exports.are_waiting();
+        self.store.backends.must_look |= is_waiting;
     }
 
     /// Something happened that they may have waited for.

@@ -110,6 +110,7 @@ impl Kernel {
                 if flags.can_write() && (node.mount.is_read_only() || node.entry.is_read_only) {
                     return Err(Errno::EROFS);
                 }
+                node.mount.not_lent(&node.path, flags.can_write())?;
                 if flags.contains(OpenFlags::TRUNC) && flags.can_write() {
                     node.mount.set_len(&node.path, 0)?;
                 }

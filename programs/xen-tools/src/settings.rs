@@ -9,7 +9,7 @@
 //! | `memory`, `maxmem` | megabytes, or a string with a unit (`"512K"`) | 16; as `memory` |
 //! | `cpu_weight` | 1 to 65535, 256 is an ordinary share | 256 |
 //! | `on_poweroff`, `on_reboot`, `on_crash` | `destroy`, `restart`, `preserve` | destroy, restart, destroy |
-//! | `disk` | a list of `"DISK"` or `"DISK,DEVICE"` or `"DISK,DEVICE,r"`: Domain0's name for the disk, the domain's (`xvda` to `xvdz`), only to be read | none |
+//! | `disk` | a list of `"DISK"` or `"DISK,DEVICE"` or `"DISK,DEVICE,r"`: Domain0's name for the disk or `file:` and a path, the domain's (`xvda` to `xvdz`), only to be read | none |
 //! | `vif` | a list of `"KEY=VALUE,…"`: network interfaces, see [`crate::vif`] | none |
 //! | `console_show` | 1: its lines appear on Domain0's terminal, its name before each | 0 |
 //! | `ioports`, `irqs`, `pci`, `unsafe_dma` | devices that are its alone: see [`crate::devices`] | none |
@@ -97,16 +97,19 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Reads `DISK[,DEVICE[,r|w]]`, where DISK may have `phy:` before it; without DEVICE the domain's first free name is taken.
+    /// Reads `DISK[,DEVICE[,r|w]]`, where DISK may have `phy:` before it, or is `file:` and a path; without DEVICE the domain's first free name is taken.
     ///
     /// # Errors
     /// One line.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut words = text.split(',').map(str::trim);
         let disk = words.next().unwrap_or_default();
-        if disk.starts_with("file:") {
+        if disk
+            .strip_prefix("file:")
+            .is_some_and(|path| !path.starts_with('/'))
+        {
             return Err(format!(
-                "`{text}`: files are no disks here; Domain0's disks and partitions are"
+                "`{text}`: behind `file:` is a whole path, which begins with a slash"
             ));
         }
         let disk = disk.strip_prefix("phy:").unwrap_or(disk);
@@ -367,7 +370,7 @@ mod tests {
         let text = "name = 'web'\nkernel = \"mini-guest\"\nramdisk = \"/boot/a.cpio\"\nroot = '/dev/ram'\n\
                     extra = 'quiet'\nmemory = 24\nmaxmem = '32M'\ncpu_weight = 512\non_crash = 'restart'\n\
                     on_reboot = 'preserve'\non_poweroff = 'preserve'\nconsole_show = 1\ntype = 'pv'\nvcpus = 1\nvif = [ 'bridge=x,mac=00:16:3e:00:00:09', '' ]\n\
-                    disk = [ 'ram0:4', 'phy:vda1,xvdb,r' ]\nioports = ['2f8-2ff']; irqs = [3]\npci = ['00:04.0']";
+                    disk = [ 'ram0:4', 'phy:vda1,xvdb,r', 'file:/mnt/a b.img,xvdc,w' ]\nioports = ['2f8-2ff']; irqs = [3]\npci = ['00:04.0']";
         let settings = Settings::from_config(text, "file").unwrap();
         let expected = Settings {
             ramdisk: Ramdisk::File("/boot/a.cpio".into()),
@@ -385,13 +388,17 @@ mod tests {
                 functions: vec![Function::parse("00:04.0").unwrap()],
                 unsafe_dma: false,
             },
-            disks: [("ram0:4", None, false), ("vda1", Some("xvdb"), true)]
-                .map(|(disk, device, is_read_only)| Disk {
-                    disk: disk.into(),
-                    device: device.map(String::from),
-                    is_read_only,
-                })
-                .into(),
+            disks: [
+                ("ram0:4", None, false),
+                ("vda1", Some("xvdb"), true),
+                ("file:/mnt/a b.img", Some("xvdc"), false),
+            ]
+            .map(|(disk, device, is_read_only)| Disk {
+                disk: disk.into(),
+                device: device.map(String::from),
+                is_read_only,
+            })
+            .into(),
             vifs: [Vif::parse("mac=00:16:3e:00:00:09").unwrap(), Vif::default()].into(),
             ..Settings::new("web", "mini-guest")
         };
@@ -424,6 +431,11 @@ mod tests {
             ("vcpus = 2", "one processor"),
             ("type = 'hvm'", "paravirtual"),
             ("disk = [ 'ram0:4,sda' ]", "line 1: disk: `sda` is no name"),
+            (
+                "disk = [ 'file:a.img' ]",
+                "line 1: disk: `file:a.img`: behind `file:` is a whole path",
+            ),
+            ("disk = [ 'file:' ]", "line 1: disk: `file:`: behind"),
             ("disk = [ 5 ]", "line 1: disk: the value is a list"),
             ("irqs = [ 16 ]", "line 1: irqs: an interrupt line is"),
             ("pci = [ '4' ]", "line 1: pci: `4` is no PCI function"),

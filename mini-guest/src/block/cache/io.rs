@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::ops::Range;
 
-use super::{AHEAD, BLOCK_SECTORS, Block, Cache, Missing, State};
-use crate::block::{BlockError, Completion, Op, Request};
+use super::{AHEAD, BLOCK, BLOCK_SECTORS, Block, Cache, Missing, State, bits};
+use crate::block::{BlockError, Completion, Op, Request, SECTOR};
 use crate::page::Page;
 
 /// What is under way, and what waits for the device.
@@ -26,11 +26,27 @@ impl Queue {
     }
 }
 
-/// Blocks that are read or written by one request; none for a flush.
+/// Sectors that are read or written by one request; none for a flush. Whole blocks where they are read.
 #[derive(Clone, Debug)]
 struct Run {
     op: Op,
-    blocks: Range<u64>,
+    sectors: Range<u64>,
+}
+
+impl Run {
+    /// The blocks that it is about, and which sectors of each: the first, and the one behind the last.
+    fn blocks(&self) -> impl DoubleEndedIterator<Item = (u64, usize, usize)> + use<> {
+        let Range { start, end } = self.sectors;
+        (start / BLOCK_SECTORS..end.div_ceil(BLOCK_SECTORS)).map(move |index| {
+            let first = index * BLOCK_SECTORS;
+            let (from, to) = (start.max(first) - first, end.min(first + BLOCK_SECTORS) - first);
+            (index, from as usize, to as usize)
+        })
+    }
+
+    fn len(&self) -> u64 {
+        self.sectors.end.div_ceil(BLOCK_SECTORS) - self.sectors.start / BLOCK_SECTORS
+    }
 }
 
 impl Cache {
@@ -50,13 +66,16 @@ impl Cache {
                 page,
                 state: State::Reading,
                 used: self.tick(),
+                dirty: 0,
+                writing: 0,
+                is_old: false,
             };
             self.blocks.borrow_mut().insert(end, block);
             end += 1;
         }
         self.start(Run {
             op: Op::Read,
-            blocks: index..end,
+            sectors: index * BLOCK_SECTORS..(end * BLOCK_SECTORS).min(self.sectors()),
         });
         self.take_completions();
         Ok(())
@@ -67,25 +86,31 @@ impl Cache {
         Page::new().map_err(|_| BlockError::Io.into())
     }
 
-    /// Begins to write all dirty blocks.
+    /// Begins to write all dirty sectors.
     pub fn write_back(&self) {
-        let mut runs: Vec<Range<u64>> = Vec::new();
+        let mut runs: Vec<Run> = Vec::new();
         let most = self.device.info().max_segments as u64;
         for (index, block) in self.blocks.borrow_mut().iter_mut() {
             if block.state != State::Dirty {
                 continue;
             }
             block.state = State::Writing;
-            match runs.last_mut() {
-                Some(run) if run.end == *index && run.end - run.start < most => run.end += 1,
-                _ => runs.push(*index..*index + 1),
+            block.writing = block.dirty;
+            for bit in (0..BLOCK_SECTORS).filter(|bit| block.dirty & 1 << bit != 0) {
+                let sector = index * BLOCK_SECTORS + bit;
+                match runs.last_mut() {
+                    Some(run) if run.sectors.end == sector && (bit > 0 || run.len() < most) => {
+                        run.sectors.end += 1;
+                    }
+                    _ => runs.push(Run {
+                        op: Op::Write,
+                        sectors: sector..sector + 1,
+                    }),
+                }
             }
         }
-        for blocks in runs {
-            self.start(Run {
-                op: Op::Write,
-                blocks,
-            });
+        for run in runs {
+            self.start(run);
         }
         self.take_completions();
     }
@@ -94,7 +119,7 @@ impl Cache {
     pub(super) fn flush(&self) {
         self.start(Run {
             op: Op::Flush,
-            blocks: 0..0,
+            sectors: 0..0,
         });
     }
 
@@ -111,17 +136,17 @@ impl Cache {
     fn submit(&self, run: Run) -> Option<Run> {
         let id = self.io.next.replace(self.io.next.get() + 1);
         let mut segments = Vec::new();
-        for index in run.blocks.clone() {
-            let len = self.block_len(index);
+        for (index, from, to) in run.blocks() {
             if let Some(block) = self.blocks.borrow_mut().get_mut(&index) {
                 // SAFETY: the page is the block's, which stays until the completion: blocks that are read or written are
                 // neither given up nor changed, and looked at only while the device does no more than that.
-                segments.push(unsafe { block.page.segment(len) });
+                let whole = unsafe { block.page.segment(BLOCK) };
+                segments.push(whole.part((from * SECTOR) as u32, ((to - from) * SECTOR) as u32));
             }
         }
         let request = Request::new(
             run.op,
-            run.blocks.start * BLOCK_SECTORS,
+            run.sectors.start,
             segments,
             id,
             self.client.clone(),
@@ -158,28 +183,46 @@ impl Cache {
         }
     }
 
-    fn ended(&self, run: &Run, result: Result<(), BlockError>) {
+    fn ended(&self, run: &Run, mut result: Result<(), BlockError>) {
         let mut blocks = self.blocks.borrow_mut();
-        for index in run.blocks.clone() {
-            if blocks
-                .get(&index)
-                .is_some_and(|block| block.state == State::Stale)
-            {
-                // Who wants it reads it anew.
-                blocks.remove(&index);
-            } else if let Some(block) = blocks.get_mut(&index) {
-                block.state = match (run.op, result) {
-                    (Op::Read, Ok(())) => State::Clean,
-                    (Op::Read, Err(error)) => State::Failed(error),
-                    (_, Ok(())) => State::Clean,
-                    (_, Err(_)) => State::Dirty,
-                };
+        for (index, from, to) in run.blocks() {
+            let Some(block) = blocks.get_mut(&index) else {
+                continue;
+            };
+            if run.op == Op::Write {
+                let written = bits(from, to - from);
+                block.writing &= !written;
+                if result.is_ok() {
+                    block.dirty &= !written;
+                }
+                if block.writing != 0 {
+                    continue;
+                }
             }
+            block.state = match (block.state, run.op, result) {
+                // Who wants it reads it anew.
+                (State::Stale, ..) => {
+                    blocks.remove(&index);
+                    continue;
+                }
+                (_, Op::Read, Ok(())) => State::Clean,
+                (_, Op::Read, Err(error)) => State::Failed(error),
+                _ if block.dirty != 0 => {
+                    // Another part may have failed before: who waits for the block now has to hear of it.
+                    result = result.and(Err(BlockError::Io));
+                    State::Dirty
+                }
+                _ if block.is_old => {
+                    blocks.remove(&index);
+                    continue;
+                }
+                _ => State::Clean,
+            };
         }
         drop(blocks);
         // A read ahead that failed is nobody's business.
         if run.op == Op::Read && result.is_err() {
-            for index in run.blocks.start + 1..run.blocks.end {
+            for (index, ..) in run.blocks().skip(1) {
                 self.blocks.borrow_mut().remove(&index);
             }
         }

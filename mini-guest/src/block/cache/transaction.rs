@@ -4,8 +4,8 @@ use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
 use core::cell::RefCell;
 
-use super::{BLOCK, Block, Cache, LEAST, Missing, State};
-use crate::block::BlockError;
+use super::{BLOCK, Block, Cache, LEAST, Missing, State, bits};
+use crate::block::{BlockError, SECTOR};
 use crate::page::Page;
 
 /// Most blocks that one transaction writes.
@@ -14,7 +14,13 @@ const MAX_WRITTEN: usize = LEAST / 2;
 /// One operation's view of the disk: the cache, and over it what the operation has written.
 pub struct Transaction<'c> {
     cache: &'c Cache,
-    written: RefCell<BTreeMap<u64, Page>>,
+    written: RefCell<BTreeMap<u64, Written>>,
+}
+
+/// A block with what a transaction wrote, and in which sectors.
+struct Written {
+    page: Page,
+    sectors: u8,
 }
 
 impl<'c> Transaction<'c> {
@@ -39,7 +45,7 @@ impl<'c> Transaction<'c> {
             let into = &mut into[done..done + part];
             let mut copy = |page: &Page| into.copy_from_slice(&page[offset..offset + part]);
             match self.written.borrow().get(&index) {
-                Some(page) => copy(page),
+                Some(written) => copy(&written.page),
                 None => self.cache.look(index, copy)?,
             }
             done += part;
@@ -61,8 +67,8 @@ impl<'c> Transaction<'c> {
             let (index, offset, part) = piece(at, done, bytes.len());
             let mut written = self.written.borrow_mut();
             let is_full = written.len() >= MAX_WRITTEN;
-            let page = match written.entry(index) {
-                Entry::Occupied(page) => page.into_mut(),
+            let block = match written.entry(index) {
+                Entry::Occupied(block) => block.into_mut(),
                 Entry::Vacant(_) if is_full => return Err(BlockError::Malformed.into()),
                 Entry::Vacant(place) => {
                     let mut page = self.cache.page()?;
@@ -70,10 +76,12 @@ impl<'c> Transaction<'c> {
                     if part < self.cache.block_len(index) {
                         self.cache.look(index, |old| page.copy_from_slice(&old[..]))?;
                     }
-                    place.insert(page)
+                    place.insert(Written { page, sectors: 0 })
                 }
             };
-            page[offset..offset + part].copy_from_slice(&bytes[done..done + part]);
+            block.page[offset..offset + part].copy_from_slice(&bytes[done..done + part]);
+            let (first, end) = (offset / SECTOR, (offset + part).div_ceil(SECTOR));
+            block.sectors |= self.cache.whole_sectors(index, bits(first, end - first));
             done += part;
         }
         Ok(())
@@ -81,7 +89,7 @@ impl<'c> Transaction<'c> {
 
     /// Refuses what the disk does not have.
     fn check(&self, at: u64, len: usize) -> Result<(), Missing> {
-        let disk = self.cache.sectors() * crate::block::SECTOR as u64;
+        let disk = self.cache.sectors() * SECTOR as u64;
         let end = at.checked_add(len as u64);
         if end.is_none_or(|end| end > disk) {
             return Err(BlockError::OutOfRange.into());
@@ -113,11 +121,16 @@ impl<'c> Transaction<'c> {
             cache.give_up_one(&written)?;
         }
         let mut blocks = cache.blocks.borrow_mut();
-        for (index, page) in written {
+        for (index, Written { page, sectors }) in written {
+            // What is written as a whole may take the place of an old block; nothing else does.
+            let before = blocks.get(&index).map_or(0, |block| block.dirty);
             let block = Block {
                 page,
                 state: State::Dirty,
                 used: cache.tick(),
+                dirty: before | sectors,
+                writing: 0,
+                is_old: false,
             };
             blocks.insert(index, block);
         }
@@ -128,7 +141,7 @@ impl<'c> Transaction<'c> {
 
 impl Cache {
     /// Gives up the clean block that was not used for longest and is not one of `keep`.
-    fn give_up_one(&self, keep: &BTreeMap<u64, Page>) -> Result<(), Missing> {
+    fn give_up_one(&self, keep: &BTreeMap<u64, Written>) -> Result<(), Missing> {
         let mut blocks = self.blocks.borrow_mut();
         let clean = blocks
             .iter()

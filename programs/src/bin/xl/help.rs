@@ -128,7 +128,8 @@ const COMMANDS: &[Command] = &[
         takes: "NAME|ID DISK [DEVICE [r|w]]",
         does: "Gives a domain a disk",
         more: &[
-            "DISK is one of Domain0's disks or partitions, or ramN:M, M megabytes of Domain0's memory.",
+            "DISK is one of Domain0's disks or partitions, or ramN:M, M megabytes of Domain0's memory,",
+            "or file:PATH, a file of a FAT volume that Domain0 has mounted and goes on to use.",
             "DEVICE is the domain's name for it, xvda to xvdz; the first that is free without it.",
             "r: only to be read. One domain may write to a disk, or several may read; Domain0 counts too.",
         ],

@@ -7,6 +7,7 @@ mod crowd;
 mod disks;
 mod domains;
 mod endings;
+mod files;
 mod keyboard;
 mod keys;
 mod nets;
@@ -76,6 +77,7 @@ pub fn tests(launcher: &Path) -> Vec<Test> {
     tests.extend(nets::tests(&launcher));
     tests.extend(cards::tests());
     tests.extend(split::tests(&launcher));
+    tests.extend(files::tests(&launcher));
     for program in programs::CHECKERS {
         let name = format!("system::program_{program}");
         tests.push(Test::new(name.clone(), move || programs::checker(&name, program)));

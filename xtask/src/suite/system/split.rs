@@ -16,7 +16,7 @@ use std::sync::Arc;
 const DISK: u64 = 100_000;
 const PARTS: [(u64, u64); 3] = [(2048, 40_000), (42_048, 40_000), (82_048, 1000)];
 /// What the host writes to a volume.
-const FROM_HOST: &str = "a line from the host";
+pub(super) const FROM_HOST: &str = "a line from the host";
 /// What is in the partition that nobody may touch.
 const UNTOUCHED: u8 = 0xA5;
 
@@ -31,7 +31,7 @@ pub fn tests(launcher: &Arc<Path>) -> Vec<Test> {
 }
 
 /// What a domain does with its volume in the first boot.
-fn writer(device: &str) -> String {
+pub(super) fn writer(device: &str) -> String {
     format!(
         "mkdir /mnt\nmount /dev/{device} /mnt\ncat '/mnt/from the host.txt'\ncp /bin/sh /mnt/a-long-name.bin\n\
          mkdir /mnt/Directory\necho written by {device} >/mnt/Directory/line\nls -l /mnt\ncat /mnt/Directory/line\n\
@@ -46,16 +46,21 @@ fn reader(device: &str) -> String {
     )
 }
 
-/// The initial file system of the domains, with these scripts.
-fn archive(dir: &Path) -> Result<PathBuf, Stop> {
-    let tree = fixture::copied_program_tree()?;
-    for (name, script) in [
+/// The scripts of these tests.
+fn scripts() -> [(&'static str, String); 5] {
+    [
         ("write-one", writer("xvda")),
         ("write-two", writer("xvdb")),
         ("read-one", reader("xvda")),
         ("read-two", reader("xvdb")),
         ("log", "disklog write /dev/xvda\n".into()),
-    ] {
+    ]
+}
+
+/// The initial file system of the domains, with these scripts.
+pub(super) fn archive(dir: &Path, scripts: &[(&str, String)]) -> Result<PathBuf, Stop> {
+    let tree = fixture::copied_program_tree()?;
+    for (name, script) in scripts {
         std::fs::write(tree.path().join("etc").join(name), script)?;
     }
     let archive = dir.join("split.cpio");
@@ -89,7 +94,7 @@ fn make_disk(dir: &Path) -> Result<PathBuf, Stop> {
 }
 
 /// The bytes of a partition.
-fn part(disk: &Path, (first, sectors): (u64, u64)) -> Result<Vec<u8>, Stop> {
+pub(super) fn part(disk: &Path, (first, sectors): (u64, u64)) -> Result<Vec<u8>, Stop> {
     let mut file = File::open(disk)?;
     file.seek(SeekFrom::Start(first * SECTOR))?;
     let mut bytes = vec![0; (sectors * SECTOR) as usize];
@@ -97,14 +102,14 @@ fn part(disk: &Path, (first, sectors): (u64, u64)) -> Result<Vec<u8>, Stop> {
     Ok(bytes)
 }
 
-fn create(name: &str, disk: &str, script: &str) -> String {
+pub(super) fn create(name: &str, disk: &str, script: &str) -> String {
     format!(
         "create {name} --kernel mini-guest --initrd split.cpio --memory 24M --show --disk {disk} \
          --append \"-- /bin/sh /etc/{script}\"\n"
     )
 }
 
-fn boot(
+pub(super) fn boot(
     name: &str,
     launcher: &Path,
     disk: &Path,
@@ -130,7 +135,7 @@ fn two_domains(launcher: &Path) -> Outcome {
     prepare()?;
     fixture::need(&[Tool::Dosfstools, Tool::Mtools])?;
     let dir = tempfile::tempdir()?;
-    let (disk, archive) = (make_disk(dir.path())?, archive(dir.path())?);
+    let (disk, archive) = (make_disk(dir.path())?, archive(dir.path(), &scripts())?);
     let (one, two) = (
         create("one", "vda1", "write-one"),
         create("two", "vda2,xvdb", "write-two"),
@@ -232,7 +237,7 @@ fn kills(launcher: &Path) -> Outcome {
     let name = "system::fifty_kills_of_a_backend";
     prepare()?;
     let dir = tempfile::tempdir()?;
-    let (disk, archive) = (dir.path().join("disk"), archive(dir.path())?);
+    let (disk, archive) = (dir.path().join("disk"), archive(dir.path(), &scripts())?);
     let content = log_disk(&disk)?;
     let logger = create("logger", "vda1", "log");
     let orders = format!(
