@@ -32,6 +32,8 @@ mod sync;
 mod transaction;
 
 #[cfg(test)]
+mod beside_tests;
+#[cfg(test)]
 mod tests;
 
 pub use sync::Ticket;

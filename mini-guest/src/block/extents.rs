@@ -148,10 +148,17 @@ impl Extents {
     }
 
     fn end_those_that_are_over(&self) {
-        let is_over = |_: &u64, split: &mut Split| split.under_way == 0 && split.waiting.is_empty();
-        let over: Vec<_> = self.split.borrow_mut().extract_if(.., is_over).collect();
-        for (_, split) in over {
-            split.request.complete(split.result);
+        loop {
+            let mut splits = self.split.borrow_mut();
+            let over = splits
+                .iter()
+                .find(|(_, split)| split.under_way == 0 && split.waiting.is_empty());
+            let Some(id) = over.map(|(id, _)| *id) else {
+                return;
+            };
+            if let Some(split) = splits.remove(&id) {
+                split.request.complete(split.result);
+            }
         }
     }
 }

@@ -29,6 +29,8 @@ mod names;
 mod storage;
 
 #[cfg(test)]
+mod chain_tests;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod hostile;
