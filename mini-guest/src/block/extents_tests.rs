@@ -31,13 +31,7 @@ fn ask(
     memory: &mut [u8],
     client: &Rc<Client>,
 ) -> Result<(), BlockError> {
-    let request = Box::new(Request {
-        op,
-        sector,
-        segments: segments(memory),
-        id: 5,
-        client: client.clone(),
-    });
+    let request = Request::new(op, sector, segments(memory), 5, client.clone());
     device.submit(request).map_err(|refused| {
         assert_eq!(
             (refused.request.sector, refused.request.id),

@@ -81,13 +81,7 @@ fn give(
 
 fn ask(disk: &TestDisk, device: &dyn Device, op: Op, sector: u64, memory: &mut [u8]) {
     let client = Client::new();
-    let request = Box::new(Request {
-        op,
-        sector,
-        segments: segments(memory),
-        id: 1,
-        client: client.clone(),
-    });
+    let request = Request::new(op, sector, segments(memory), 1, client.clone());
     device.submit(request).unwrap();
     while client.in_flight() > 0 {
         disk.finish(0);

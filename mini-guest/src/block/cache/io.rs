@@ -144,13 +144,7 @@ impl Cache {
                 segments.push(whole.part((from * SECTOR) as u32, ((to - from) * SECTOR) as u32));
             }
         }
-        let request = Request::new(
-            run.op,
-            run.sectors.start,
-            segments,
-            id,
-            self.client.clone(),
-        );
+        let request = Request::new(run.op, run.sectors.start, segments, id, self.client.clone());
         self.io.running.borrow_mut().insert(id, run);
         let Err(refused) = self.device.submit(request) else {
             return None;
