@@ -95,9 +95,21 @@ pub fn unmask_port(port: u32) {
     shared::set_port_mask(port, false);
     let (index, bit) = (port / 32, 1 << (port % 32));
     if shared::pending_word(index as usize).load(Ordering::SeqCst) & bit != 0 {
-        shared::pending_selector().fetch_or(1 << index, Ordering::SeqCst);
-        shared::upcall_pending().store(1, Ordering::SeqCst);
+        look_at(index);
     }
+}
+
+/// Lets a port that was taken by [`poll`] fire once more.
+pub fn raise_again(port: u32) {
+    let (index, bit) = (port / 32, 1 << (port % 32));
+    shared::pending_word(index as usize).fetch_or(bit, Ordering::SeqCst);
+    look_at(index);
+}
+
+/// Has the word `index` of pending ports looked at.
+fn look_at(index: u32) {
+    shared::pending_selector().fetch_or(1 << index, Ordering::SeqCst);
+    shared::upcall_pending().store(1, Ordering::SeqCst);
 }
 
 /// Closes one of our ports.

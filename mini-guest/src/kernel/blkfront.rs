@@ -18,7 +18,7 @@ use crate::events;
 use crate::grants::Grants;
 use crate::store::Error;
 use crate::xenbus::vbd::{Details, Front, FrontActions};
-use crate::xenbus::{Keys, number, state};
+use crate::xenbus::{Keys, names, number, state, watches};
 
 /// Where the directories are.
 pub const ROOT: &str = "device/vbd";
@@ -74,6 +74,10 @@ struct Half {
     is_known: bool,
     /// The backend says that there is none.
     has_failed: bool,
+    /// The backend's directory is watched.
+    is_watched: bool,
+    /// The ring makes no sense, and the backend is to see the frontend go back.
+    must_restart: bool,
 }
 
 impl Half {
@@ -90,6 +94,8 @@ impl Half {
             is_in_use: false,
             is_known: false,
             has_failed: false,
+            is_watched: false,
+            must_restart: false,
         }
     }
 
@@ -173,7 +179,9 @@ impl Vbds {
     /// Looks at the directories: new ones begin, ones that are gone end, the others do their next step.
     pub fn look(&mut self, keys: &mut dyn Keys, grants: &Rc<Grants>, is_in_use: &dyn Fn(&str) -> bool) {
         self.is_closing = false;
-        let found = keys.list(ROOT).unwrap_or_default();
+        let Ok(found) = names(keys, ROOT) else {
+            return;
+        };
         self.vbds.retain(|number, (_, half)| {
             let stays = found.contains(number);
             if !stays {
@@ -191,11 +199,15 @@ impl Vbds {
             let Some((front, half)) = self.vbds.get_mut(&number) else {
                 continue;
             };
+            if !half.is_watched {
+                half.is_watched = watches(keys, &front.half.other, &number);
+            }
+            restart(keys, front, half);
             half.is_in_use = is_in_use(&half.name);
             // What the store refuses is seen at the next look.
             let _ = front.look(keys, half);
             let backend = &front.half.other;
-            self.is_closing |= half.is_in_use && state(keys, backend) == XenbusState::CLOSING;
+            self.is_closing |= half.is_in_use && state(keys, backend) == Ok(XenbusState::CLOSING);
             half.has_failed = half.disk.is_none() && keys.read(&format!("{backend}/error")).is_ok();
             self.changes.extend(half.change());
         }
@@ -208,10 +220,16 @@ impl Vbds {
             return false;
         };
         let makes_sense = half.disk.as_ref().is_none_or(|disk| disk.poll());
-        if !makes_sense {
-            let _ = front.restart(keys, half);
-        }
+        half.must_restart |= !makes_sense;
+        restart(keys, front, half);
         true
+    }
+
+    /// The connection to the store is another one.
+    pub fn forget_watches(&mut self) {
+        self.vbds
+            .values_mut()
+            .for_each(|(_, half)| half.is_watched = false);
     }
 
     /// Whether every device is there, and `is_ready` by its name, or will not be.
@@ -229,12 +247,18 @@ impl Vbds {
     }
 }
 
+/// Begins anew, if that is to be done; where the store does not take it, at the next look.
+fn restart(keys: &mut dyn Keys, front: &mut Front, half: &mut Half) {
+    if half.must_restart {
+        half.must_restart = front.restart(keys, half).is_err();
+    }
+}
+
 /// The half of a directory; none where somebody is still writing it, or it makes no sense.
 fn begin(keys: &mut dyn Keys, directory: &str, grants: &Rc<Grants>) -> Option<(Front, Half)> {
     let path = format!("{ROOT}/{directory}");
     let name = name(number(keys, &format!("{path}/virtual-device")).ok()?)?;
     let front = Front::start(keys, &path).ok()?;
-    let _ = keys.watch(&front.half.other, directory);
     let half = Half::new(name, front.half.domain, grants);
     Some((front, half))
 }

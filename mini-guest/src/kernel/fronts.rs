@@ -11,11 +11,13 @@ use super::store_ring::StoreRing;
 use super::{Kernel, blkfront, netfront};
 use crate::block::table::Scan;
 use crate::grants::Grants;
-use crate::xenbus::{Client, Keys, Session};
+use crate::xenbus::{Client, Session, watches};
 use crate::{events, println, time};
 
 /// How long the first program waits for disks.
 const PATIENCE_NS: u64 = 10 * time::NS_PER_SEC;
+/// Fresh connections to the store that are made: one that never makes sense is left alone then.
+const MOST_RECONNECTS: u32 = 16;
 
 /// All devices that others serve.
 pub struct Fronts {
@@ -28,6 +30,12 @@ pub struct Fronts {
     pub(super) scans: Vec<(String, Scan)>,
     /// The network interfaces.
     vifs: netfront::Vifs,
+    /// The directories are watched.
+    is_watching: bool,
+    /// Everything was looked at, to the end.
+    has_looked: bool,
+    /// Fresh connections that were made to the store.
+    reconnects: u32,
 }
 
 impl Fronts {
@@ -43,33 +51,61 @@ impl Fronts {
             vbds: blkfront::Vbds::default(),
             scans: Vec::new(),
             vifs: netfront::Vifs::default(),
+            is_watching: false,
+            has_looked: false,
+            reconnects: 0,
         };
-        let mut keys = Session {
-            client: &mut fronts.client,
-            transport: &mut fronts.ring,
-        };
-        keys.watch(blkfront::ROOT, "front").ok()?;
-        keys.watch(netfront::ROOT, "net").ok()?;
         events::unmask_port(fronts.ring.port);
         fronts.look(&|_| false);
         fronts.look_as_told(&|_| false);
+        fronts.client.has_begun();
         Some(fronts)
     }
 
-    /// Has everybody look at their directories.
+    /// Has everybody look at their directories. What the store does not say now changes nothing: it has us look again when it does.
     fn look(&mut self, is_in_use: &dyn Fn(&str) -> bool) {
         while self.client.next_event().is_some() {}
         let mut keys = Session {
             client: &mut self.client,
             transport: &mut self.ring,
         };
+        if !self.is_watching {
+            self.is_watching =
+                watches(&mut keys, blkfront::ROOT, "front") && watches(&mut keys, netfront::ROOT, "net");
+        }
         self.vbds.look(&mut keys, &self.grants, is_in_use);
         self.vifs.look(&mut keys, &self.grants);
+        self.has_looked = self.is_watching && !self.client.is_late() && !self.client.is_broken();
+    }
+
+    /// Makes a fresh connection to the store where what came by the old one made no sense.
+    fn reconnect(&mut self) {
+        if self.reconnects == 0 {
+            println!("mini-guest: the store makes no sense; a fresh connection is made");
+        }
+        self.reconnects += 1;
+        if self.ring.reconnect().is_err() {
+            return;
+        }
+        self.client = Client::default();
+        self.client.has_begun();
+        // The old one's watches went with it.
+        self.is_watching = false;
+        self.vbds.forget_watches();
+        self.vifs.forget_watches();
     }
 
     /// Looks as long as watches have fired. An event of the ring may be an answer's: a look for each would be answered, and so on for ever.
     fn look_as_told(&mut self, is_in_use: &dyn Fn(&str) -> bool) {
-        while self.client.next_event().is_some() {
+        loop {
+            let mut must_look = self.client.next_event().is_some();
+            if self.client.is_broken() && self.reconnects < MOST_RECONNECTS {
+                self.reconnect();
+                must_look = true;
+            }
+            if !must_look {
+                break;
+            }
             self.look(is_in_use);
         }
     }
@@ -87,7 +123,7 @@ impl Fronts {
     /// Whether every disk is there with its partitions, or will not be.
     fn are_settled(&self) -> bool {
         let is_scanned = |disk: &str| self.scans.iter().all(|(name, _)| name != disk);
-        self.vbds.are_settled(is_scanned)
+        self.has_looked && self.vbds.are_settled(is_scanned)
     }
 
     /// An event came at `port`; `false` where it is not ours.
@@ -146,8 +182,17 @@ impl Kernel {
             disks.caches().for_each(|cache| cache.write_at_leisure());
         }
         self.fronts = Some(fronts);
+        self.store_has_slept();
         self.disks_changed();
         Some(result)
+    }
+
+    /// Somebody has used the devices' way to the store, and may have slept: then the timer is another one.
+    pub(super) fn store_has_slept(&mut self) {
+        let fronts = self.fronts.as_ref();
+        if fronts.is_some_and(|fronts| fronts.ring.has_slept.take()) {
+            self.armed = (None, true);
+        }
     }
 
     /// An event came at `port`; `false` where it is no device's that others serve.

@@ -17,8 +17,8 @@ use crate::net::netif::frontend::{PAGES, RX_BUFFERS};
 use crate::net::netif::{Frontend, Host};
 use crate::net::{FRAME, Interface, Mac, NotSent};
 use crate::store::Error;
-use crate::xenbus::Keys;
 use crate::xenbus::vif::{Details, Front, FrontActions};
+use crate::xenbus::{Keys, names, watches};
 
 /// Where the directories are.
 pub const ROOT: &str = "device/vif";
@@ -83,6 +83,10 @@ struct Half {
     port: Rc<Cell<u32>>,
     interface: Option<Shared>,
     is_announced: bool,
+    /// The backend's directory is watched.
+    is_watched: bool,
+    /// The rings make no sense, and the backend is to see the frontend go back.
+    must_restart: bool,
     news: Vec<News>,
 }
 
@@ -161,7 +165,9 @@ pub struct Vifs {
 impl Vifs {
     /// Looks at the directories: new ones begin, ones that are gone end, the others do their next step.
     pub fn look(&mut self, keys: &mut dyn Keys, grants: &Rc<Grants>) {
-        let found = keys.list(ROOT).unwrap_or_default();
+        let Ok(found) = names(keys, ROOT) else {
+            return;
+        };
         self.vifs.retain(|number, (_, half)| {
             let stays = found.contains(number);
             if !stays {
@@ -176,7 +182,6 @@ impl Vifs {
                 let Ok(front) = Front::start(keys, &format!("{ROOT}/{number}")) else {
                     continue;
                 };
-                let _ = keys.watch(&front.half.other, &format!("vif{number}"));
                 let half = Half {
                     name: format!("eth{number}"),
                     mac: front.mac,
@@ -185,16 +190,28 @@ impl Vifs {
                     port: Rc::default(),
                     interface: None,
                     is_announced: false,
+                    is_watched: false,
+                    must_restart: false,
                     news: Vec::new(),
                 };
                 self.vifs.insert(number.clone(), (front, half));
             }
             if let Some((front, half)) = self.vifs.get_mut(&number) {
+                if !half.is_watched {
+                    half.is_watched = watches(keys, &front.half.other, &format!("vif{number}"));
+                }
                 // What the store refuses is seen at the next look.
                 let _ = front.look(keys, half);
                 self.news.append(&mut half.news);
             }
         }
+    }
+
+    /// The connection to the store is another one.
+    pub fn forget_watches(&mut self) {
+        self.vifs
+            .values_mut()
+            .for_each(|(_, half)| half.is_watched = false);
     }
 
     /// Whether a port is an interface's. Who uses the interface is to look at it.
@@ -205,12 +222,13 @@ impl Vifs {
     /// Begins anew where rings make no sense any more.
     pub fn mend(&mut self, keys: &mut dyn Keys) {
         for (front, half) in self.vifs.values_mut() {
-            let is_broken = half
+            half.must_restart |= half
                 .interface
                 .as_ref()
                 .is_some_and(|interface| interface.0.borrow_mut().take_restart());
-            if is_broken {
-                let _ = front.restart(keys, half);
+            if half.must_restart {
+                // Where the store does not take it, when this is called next.
+                half.must_restart = front.restart(keys, half).is_err();
             }
         }
     }

@@ -79,24 +79,22 @@ struct Local<'a> {
 }
 
 impl Transport for Local<'_> {
-    fn send(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
-        while !bytes.is_empty() {
-            let count = self.store.room(self.connection).min(bytes.len());
+    fn send(&mut self, bytes: &[u8]) -> Result<usize, Error> {
+        let mut sent = 0;
+        while sent < bytes.len() {
+            let count = self.store.room(self.connection).min(bytes.len() - sent);
             if count == 0 {
                 return Err(Error::Io);
             }
-            self.store.receive(self.connection, &bytes[..count], self.links);
-            bytes = &bytes[count..];
+            self.store
+                .receive(self.connection, &bytes[sent..sent + count], self.links);
+            sent += count;
         }
-        Ok(())
+        Ok(sent)
     }
 
-    fn receive(&mut self, waits: bool) -> Result<Vec<u8>, Error> {
-        let bytes = self.store.take_output(self.connection, usize::MAX, self.links);
-        if waits && bytes.is_empty() {
-            return Err(Error::Io);
-        }
-        Ok(bytes)
+    fn receive(&mut self) -> Result<Vec<u8>, Error> {
+        Ok(self.store.take_output(self.connection, usize::MAX, self.links))
     }
 }
 

@@ -266,6 +266,7 @@ impl Kernel {
     /// Hears of interfaces that another domain carries for this one.
     pub(super) fn fronts_changed(&mut self) {
         let news = self.fronts.as_mut().map(super::fronts::Fronts::network_news);
+        self.store_has_slept();
         for news in news.unwrap_or_default() {
             match news {
                 News::Appeared(name, interface, ip) => {

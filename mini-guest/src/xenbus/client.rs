@@ -1,7 +1,12 @@
 //! Requests and their answers over a stream of bytes, and the events that come in between.
 //!
-//! One request at a time is under way; its answer repeats its number. What comes that is neither this answer nor an event means that
-//! the other side is no store, and every further request fails.
+//! One request at a time is under way; its answer repeats its number. Nobody waits for an answer that does not come in time. What was to be read is
+//! [`Error::Again`] then; what was to be changed will be. Until that answer has come every further request is [`Error::Again`], at once and without
+//! being sent: a store that is slow, or stands still, keeps nobody waiting more than once. When it has come there is an event, for whoever gave up to
+//! look again. Each time the next answer may take longer, so a store that is always slow is used all the same.
+//!
+//! What comes that is neither this answer nor an event means that the other side is no store, and every further request fails, until somebody makes
+//! a new connection.
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -15,26 +20,65 @@ use crate::store::Error;
 
 /// Where the bytes go and come from.
 pub trait Transport {
-    /// Sends all of it.
+    /// Sends as many bytes as there is room for, and says how many.
     ///
     /// # Errors
-    /// [`Error::Io`]: the store does not take it.
-    fn send(&mut self, bytes: &[u8]) -> Result<(), Error>;
+    /// [`Error::Io`]: what is between here and the store makes no sense.
+    fn send(&mut self, bytes: &[u8]) -> Result<usize, Error>;
 
-    /// Bytes that have come; where `waits` at least one, for which it may have to wait.
+    /// Bytes that have come.
     ///
     /// # Errors
-    /// [`Error::Io`]: none come.
-    fn receive(&mut self, waits: bool) -> Result<Vec<u8>, Error>;
+    /// As for [`Transport::send`].
+    fn receive(&mut self) -> Result<Vec<u8>, Error>;
+
+    /// Begins to wait for an answer, for so many nanoseconds.
+    fn begin(&mut self, patience_ns: u64) {
+        let _ = patience_ns;
+    }
+
+    /// Sleeps until there may be bytes or room; `false` when the time is over. Whoever answers at once has nobody wait.
+    fn wait(&mut self) -> bool {
+        false
+    }
+
+    /// The wait is over.
+    fn end(&mut self) {}
 }
 
+/// How long the first answers may take: a domain that begins can do nothing else.
+const FIRST_PATIENCE_NS: u64 = 10_000_000_000;
+/// How long others may, until one takes longer.
+const PATIENCE_NS: u64 = 200_000_000;
+/// Never longer.
+const MOST_PATIENCE_NS: u64 = FIRST_PATIENCE_NS;
+
 /// What is kept between requests.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Client {
     last_id: u32,
     input: Vec<u8>,
+    /// What there was no room for.
+    output: Vec<u8>,
     events: VecDeque<(String, String)>,
+    /// The request whose answer nobody waits for any more.
+    late: Option<u32>,
+    patience_ns: u64,
     is_broken: bool,
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self {
+            last_id: 0,
+            input: Vec::new(),
+            output: Vec::new(),
+            events: VecDeque::new(),
+            late: None,
+            patience_ns: FIRST_PATIENCE_NS,
+            is_broken: false,
+        }
+    }
 }
 
 /// A client with its way to the store.
@@ -51,19 +95,53 @@ impl Client {
         self.events.pop_front()
     }
 
-    /// Takes what has come without waiting; only events can have.
+    /// Whether nothing that is asked gets an answer any more.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.is_broken
+    }
+
+    /// Whether an answer is still to come that nobody waits for.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        self.late.is_some()
+    }
+
+    /// Nobody has to wait as long as at the beginning from now on.
+    pub fn has_begun(&mut self) {
+        self.patience_ns = self.patience_ns.min(PATIENCE_NS);
+    }
+
+    /// Takes what has come without waiting: events, and an answer that nobody waits for any more, which is an event then.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn pump(&mut self, transport: &mut dyn Transport) -> Result<(), Error> {
-        let bytes = transport.receive(false)?;
-        self.input.extend(bytes);
+        if self.is_broken {
+            return Err(Error::Io);
+        }
+        self.exchange(transport)?;
         while let Some((header, payload)) = self.next_message()? {
-            if header.kind != MessageKind::WATCH_EVENT {
+            if header.kind == MessageKind::WATCH_EVENT {
+                self.keep(&payload);
+            } else if self.late == Some(header.req_id) {
+                self.late = None;
+                self.note(String::new(), String::new());
+            } else {
                 return Err(self.broken());
             }
-            self.keep(&payload);
         }
+        Ok(())
+    }
+
+    /// Sends and takes what can be.
+    fn exchange(&mut self, transport: &mut dyn Transport) -> Result<(), Error> {
+        if !self.output.is_empty() {
+            let sent = transport.send(&self.output).map_err(|_| self.broken())?;
+            self.output.drain(..sent.min(self.output.len()));
+        }
+        let bytes = transport.receive().map_err(|_| self.broken())?;
+        self.input.extend(bytes);
         Ok(())
     }
 
@@ -91,19 +169,36 @@ impl Client {
         let text = core::str::from_utf8(payload).unwrap_or_default();
         let mut words = text.split('\0');
         if let (Some(path), Some(token)) = (words.next(), words.next()) {
-            let event = (path.into(), token.into());
-            if !self.events.contains(&event) {
-                self.events.push_back(event);
-            }
+            self.note(path.into(), token.into());
+        }
+    }
+
+    fn note(&mut self, path: String, token: String) {
+        let event = (path, token);
+        if !self.events.contains(&event) {
+            self.events.push_back(event);
         }
     }
 }
 
 impl Session<'_> {
-    fn ask(&mut self, kind: MessageKind, words: &[&str], rest: &str) -> Result<Vec<u8>, Error> {
+    /// Asks for what is read.
+    fn get(&mut self, kind: MessageKind, path: &str) -> Result<String, Error> {
+        let value = self.ask(kind, &[path], "")?.ok_or(Error::Again)?;
+        String::from_utf8(value).map_err(|_| Error::Invalid)
+    }
+
+    /// The answer; `None` where it is late.
+    fn ask(&mut self, kind: MessageKind, words: &[&str], rest: &str) -> Result<Option<Vec<u8>>, Error> {
         let client = &mut *self.client;
+        if client.late.is_some() {
+            client.pump(self.transport)?;
+        }
         if client.is_broken {
             return Err(Error::Io);
+        }
+        if client.late.is_some() {
+            return Err(Error::Again);
         }
         let mut payload = Vec::new();
         for word in words {
@@ -121,43 +216,54 @@ impl Session<'_> {
             tx_id: 0,
             len: payload.len() as u32,
         };
-        let message = [header.as_bytes(), &payload].concat();
-        // Half a request, or half an answer, and what follows means nothing any more.
-        self.transport
-            .send(&message)
-            .inspect_err(|_| client.is_broken = true)?;
+        client.output.extend_from_slice(header.as_bytes());
+        client.output.extend_from_slice(&payload);
+        self.transport.begin(client.patience_ns);
+        let answer = client.answer(self.transport, &header);
+        self.transport.end();
+        answer
+    }
+}
+
+impl Client {
+    /// Waits for the answer to the request that is in the output; `None` where it does not come in time.
+    fn answer(
+        &mut self,
+        transport: &mut dyn Transport,
+        asked: &MessageHeader,
+    ) -> Result<Option<Vec<u8>>, Error> {
         loop {
-            while let Some((answer, payload)) = client.next_message()? {
+            self.exchange(transport)?;
+            while let Some((answer, payload)) = self.next_message()? {
                 if answer.kind == MessageKind::WATCH_EVENT {
-                    client.keep(&payload);
+                    self.keep(&payload);
                     continue;
                 }
-                if answer.req_id != header.req_id {
-                    return Err(client.broken());
+                if answer.req_id != asked.req_id {
+                    return Err(self.broken());
                 }
                 if answer.kind == MessageKind::ERROR {
                     let name = payload.strip_suffix(b"\0").unwrap_or(&payload);
                     return Err(Error::from_name(core::str::from_utf8(name).unwrap_or_default()));
                 }
-                return if answer.kind == kind {
-                    Ok(payload)
+                return if answer.kind == asked.kind {
+                    Ok(Some(payload))
                 } else {
-                    Err(client.broken())
+                    Err(self.broken())
                 };
             }
-            let bytes = self
-                .transport
-                .receive(true)
-                .inspect_err(|_| client.is_broken = true)?;
-            client.input.extend(bytes);
+            if !transport.wait() {
+                self.late = Some(asked.req_id);
+                self.patience_ns = self.patience_ns.saturating_mul(2).min(MOST_PATIENCE_NS);
+                return Ok(None);
+            }
         }
     }
 }
 
 impl Keys for Session<'_> {
     fn read(&mut self, path: &str) -> Result<String, Error> {
-        let value = self.ask(MessageKind::READ, &[path], "")?;
-        String::from_utf8(value).map_err(|_| Error::Invalid)
+        self.get(MessageKind::READ, path)
     }
 
     fn write(&mut self, path: &str, value: &str) -> Result<(), Error> {
@@ -169,8 +275,7 @@ impl Keys for Session<'_> {
     }
 
     fn list(&mut self, path: &str) -> Result<Vec<String>, Error> {
-        let names = self.ask(MessageKind::DIRECTORY, &[path], "")?;
-        let names = String::from_utf8(names).map_err(|_| Error::Invalid)?;
+        let names = self.get(MessageKind::DIRECTORY, path)?;
         Ok(names.split_terminator('\0').map(String::from).collect())
     }
 

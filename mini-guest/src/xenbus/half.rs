@@ -134,12 +134,15 @@ impl Half {
 
     /// What a backend does next. Its frontend is `ready` in the state that says that its rings are there.
     pub(super) fn next(&mut self, keys: &mut dyn Keys, ready: XenbusState) -> Next {
-        let is_told = state(keys, &self.directory) == XenbusState::CLOSING;
+        let (Ok(own), Ok(other)) = (state(keys, &self.directory), state(keys, &self.other)) else {
+            return Next::Rest;
+        };
+        let is_told = own == XenbusState::CLOSING;
         if is_told && matches!(self.state, XenbusState::CONNECTED | XenbusState::INIT_WAIT) {
             // By whoever detaches the device. The frontend sees it too, and goes when it is ready.
             self.state = XenbusState::CLOSING;
         }
-        match (self.state, state(keys, &self.other)) {
+        match (self.state, other) {
             (XenbusState::INIT_WAIT, other) if other == ready => Next::Connect,
             (
                 XenbusState::CONNECTED | XenbusState::INIT_WAIT | XenbusState::CLOSING,

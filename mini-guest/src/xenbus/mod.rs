@@ -85,9 +85,32 @@ pub fn devices(keys: &mut dyn Keys, root: &str) -> Vec<String> {
 }
 
 /// The state of a half: [`XenbusState::UNKNOWN`] where there is none.
-pub fn state(keys: &mut dyn Keys, directory: &str) -> XenbusState {
+///
+/// # Errors
+/// [`Error::Again`], [`Error::Io`]: nobody knows it now.
+pub fn state(keys: &mut dyn Keys, directory: &str) -> Result<XenbusState, Error> {
     let path = alloc::format!("{directory}/state");
-    number(keys, &path).map_or(XenbusState::UNKNOWN, XenbusState::new)
+    match number(keys, &path) {
+        Ok(state) => Ok(XenbusState::new(state)),
+        Err(error @ (Error::Again | Error::Io)) => Err(error),
+        Err(_) => Ok(XenbusState::UNKNOWN),
+    }
+}
+
+/// The names below a node: none where there is no such node.
+///
+/// # Errors
+/// As for [`state`].
+pub fn names(keys: &mut dyn Keys, path: &str) -> Result<Vec<String>, Error> {
+    match keys.list(path) {
+        Err(error @ (Error::Again | Error::Io)) => Err(error),
+        names => Ok(names.unwrap_or_default()),
+    }
+}
+
+/// Watches a node, if that is not done yet; whether it is now.
+pub fn watches(keys: &mut dyn Keys, path: &str, token: &str) -> bool {
+    matches!(keys.watch(path, token), Ok(()) | Err(Error::Exists))
 }
 
 /// Tells the other half one's own state.

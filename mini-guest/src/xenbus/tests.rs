@@ -2,5 +2,6 @@
 
 mod client;
 mod sides;
+mod slow;
 mod vbd;
 mod vif;

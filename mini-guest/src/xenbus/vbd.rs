@@ -171,7 +171,7 @@ impl Front {
         if self.half.state() == XenbusState::CLOSED {
             return Ok(());
         }
-        match state(keys, &self.half.other) {
+        match state(keys, &self.half.other)? {
             XenbusState::INIT_WAIT if self.half.state() != XenbusState::INITIALISED => {
                 actions.disconnect();
                 self.offer(keys, actions)

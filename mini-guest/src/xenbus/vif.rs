@@ -79,7 +79,7 @@ impl Back {
     /// [`Error::NoEntry`], [`Error::Invalid`]: the directory does not say it.
     pub fn start(keys: &mut dyn Keys, directory: &str) -> Result<Self, Error> {
         let mut half = Half::of_backend(keys, directory)?;
-        if state(keys, &half.other) == XenbusState::CONNECTED {
+        if state(keys, &half.other)? == XenbusState::CONNECTED {
             half.go(keys, XenbusState::CLOSED)?;
         } else {
             half.offer(keys, &FEATURES)?;
@@ -194,7 +194,7 @@ impl Front {
         if self.half.state() == XenbusState::CLOSED {
             return Ok(());
         }
-        match (state(keys, &self.half.other), self.half.state()) {
+        match (state(keys, &self.half.other)?, self.half.state()) {
             (XenbusState::INIT_WAIT, XenbusState::INITIALISING) => self.offer(keys, actions),
             (XenbusState::CONNECTED, XenbusState::CONNECTED) => {
                 if !core::mem::replace(&mut self.is_served, true) {

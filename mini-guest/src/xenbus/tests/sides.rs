@@ -14,7 +14,7 @@ use crate::store::{ConnectionId, Error, Platform, Store};
 use crate::xenbus::{Client, Keys, Session, Transport};
 
 /// Nobody's ring is in memory here.
-struct NoRings;
+pub struct NoRings;
 
 impl Platform for NoRings {
     fn introduce(&mut self, _: u16, _: u32, _: u32, _: ConnectionId) -> Result<(), Error> {
@@ -25,32 +25,27 @@ impl Platform for NoRings {
 }
 
 /// A way to the store that takes and gives a few bytes at a time.
-struct Wire {
-    store: Rc<RefCell<Store>>,
-    connection: ConnectionId,
+pub struct Wire {
+    pub store: Rc<RefCell<Store>>,
+    pub connection: ConnectionId,
 }
 
 impl Transport for Wire {
-    fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        for chunk in bytes.chunks(7) {
-            self.store
-                .borrow_mut()
-                .receive(self.connection, chunk, &mut NoRings);
-        }
-        Ok(())
+    fn send(&mut self, bytes: &[u8]) -> Result<usize, Error> {
+        let some = &bytes[..bytes.len().min(7)];
+        self.store
+            .borrow_mut()
+            .receive(self.connection, some, &mut NoRings);
+        Ok(some.len())
     }
 
-    fn receive(&mut self, waits: bool) -> Result<Vec<u8>, Error> {
-        let max = if waits { 5 } else { usize::MAX };
-        let bytes = self
-            .store
-            .borrow_mut()
-            .take_output(self.connection, max, &mut NoRings);
-        if waits && bytes.is_empty() {
-            Err(Error::Io)
-        } else {
-            Ok(bytes)
-        }
+    fn receive(&mut self) -> Result<Vec<u8>, Error> {
+        let mut store = self.store.borrow_mut();
+        Ok(store.take_output(self.connection, 5, &mut NoRings))
+    }
+
+    fn wait(&mut self) -> bool {
+        true
     }
 }
 
@@ -88,14 +83,17 @@ impl Side {
             ..Default::default()
         };
         let bytes = [header.as_bytes(), words.as_bytes()].concat();
-        self.wire.send(&bytes).unwrap();
-        self.wire.receive(false).unwrap();
+        let mut store = self.wire.store.borrow_mut();
+        store.receive(self.wire.connection, &bytes, &mut NoRings);
+        store.take_output(self.wire.connection, usize::MAX, &mut NoRings);
     }
 
     /// Takes what watches have said; whether there was anything.
     pub fn has_event(&mut self) -> bool {
-        self.client.pump(&mut self.wire).unwrap();
         let mut any = false;
+        while self.wire.store.borrow().has_output(self.wire.connection) {
+            self.client.pump(&mut self.wire).unwrap();
+        }
         while self.client.next_event().is_some() {
             any = true;
         }

@@ -10,12 +10,12 @@ use crate::store::Error;
 use crate::xenbus::Keys;
 use crate::xenbus::vif::{Back, BackActions, Details, Front, FrontActions};
 
-const BACK: &str = "/local/domain/0/backend/vif/5/0";
-const FRONT: &str = "/local/domain/5/device/vif/0";
+pub const BACK: &str = "/local/domain/0/backend/vif/5/0";
+pub const FRONT: &str = "/local/domain/5/device/vif/0";
 
 #[derive(Debug, Default)]
-struct BackLog {
-    served: Option<Details>,
+pub struct BackLog {
+    pub served: Option<Details>,
     refuses: bool,
 }
 
@@ -34,7 +34,7 @@ impl BackActions for BackLog {
 }
 
 #[derive(Debug, Default)]
-struct FrontLog {
+pub struct FrontLog {
     rings: u32,
     is_live: bool,
     announced: usize,
@@ -67,9 +67,10 @@ impl FrontActions for FrontLog {
     }
 }
 
-type World = AnyWorld<(Back, BackLog), (Front, FrontLog)>;
+pub type World = AnyWorld<(Back, BackLog), (Front, FrontLog)>;
 
-fn fresh() -> World {
+/// Neither half has begun.
+pub fn fresh() -> World {
     World::new(
         [BACK, FRONT],
         &[("mac", "00:16:3e:00:05:00"), ("ip", "10.0.0.5/24")],
