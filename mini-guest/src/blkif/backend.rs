@@ -29,6 +29,7 @@ use super::counters::Counters;
 use super::gather::{Gathered, Taken};
 use super::judge::{Piece, judge};
 use super::ring::{Layout, RingPage};
+use crate::block::fair::Seat;
 use crate::block::{BlockError, Client, Completion, Device, Op, Request, Segment};
 
 /// Frames of all requests that a ring can hold.
@@ -103,6 +104,8 @@ pub struct Backend<G: Guest> {
     /// Frames that are mapped for the requests above, and how many may be.
     mapped: usize,
     limit: usize,
+    /// How much the device had done for others when an event of the frontend came, until the end of the turn.
+    heard: Option<u64>,
     /// The device takes no more before something of its is done.
     is_full: bool,
     is_broken: bool,
@@ -128,6 +131,7 @@ impl<G: Guest> Backend<G> {
             last_id: 0,
             mapped: 0,
             limit: MOST_MAPPED,
+            heard: None,
             is_full: false,
             is_broken: false,
             is_killed: false,
@@ -168,6 +172,22 @@ impl<G: Guest> Backend<G> {
     /// Has at most `frames` mapped from now on, but always room for one request. Nothing is unmapped for that.
     pub fn set_limit(&mut self, frames: usize) {
         self.limit = frames.clamp(MAX_SEGMENTS, MOST_MAPPED);
+    }
+
+    /// An event of the frontend came: what the next turn finds in the ring has been there since now.
+    pub fn heard(&mut self) {
+        let now = self.done_for_others();
+        self.heard.get_or_insert(now);
+    }
+
+    /// A turn is over: what is in the ring from now on counts from when it is taken.
+    pub fn turn_is_over(&mut self) {
+        self.heard = None;
+    }
+
+    /// Sectors that the disk has done for others, as far as it is shared.
+    fn done_for_others(&self) -> u64 {
+        self.device.seat().map_or(0, Seat::done_for_others)
     }
 
     /// The device may take more now: something of it is done, perhaps somebody else's.
@@ -244,6 +264,7 @@ impl<G: Guest> Backend<G> {
             wanted,
             mappings,
             is_alone: false,
+            came: self.heard.unwrap_or_else(|| self.done_for_others()),
         };
         self.gathered.add(taken);
     }
@@ -308,7 +329,9 @@ impl<G: Guest> Backend<G> {
     /// Unmaps and answers.
     fn finish(&mut self, parts: Vec<Taken<G::Mapping>>, status: BlkStatus) {
         let mut answers = ArrayVec::<_, { SLOTS as usize }>::new();
+        let now = self.done_for_others();
         for part in parts {
+            self.counters.count_wait(now - part.came);
             self.unmap(part.mappings);
             // A request has a slot, and there are no more slots.
             answers.push((part.id, part.operation));

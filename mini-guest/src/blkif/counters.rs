@@ -21,6 +21,12 @@ pub struct Counters {
     pub copied: u64,
     /// Events sent.
     pub notified: u64,
+    /// Requests that the disk did, or failed to do.
+    pub done: u64,
+    /// Sectors that the disk did for others between the moment such a request came and its answer: of all requests together, and the most of one.
+    pub waited: u64,
+    /// See above.
+    pub longest_wait: u64,
 }
 
 impl Counters {
@@ -34,6 +40,16 @@ impl Counters {
         self.bytes += other.bytes;
         self.copied += other.copied;
         self.notified += other.notified;
+        self.done += other.done;
+        self.waited += other.waited;
+        self.longest_wait = self.longest_wait.max(other.longest_wait);
+    }
+
+    /// A request is done; others had so many sectors done since it came.
+    pub fn count_wait(&mut self, sectors: u64) {
+        self.done += 1;
+        self.waited += sectors;
+        self.longest_wait = self.longest_wait.max(sectors);
     }
 }
 
@@ -41,7 +57,8 @@ impl fmt::Display for Counters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} requests ({} refused, {} with bad grants, {} failed), {} to the disk, {} bytes ({} copied), {} events",
+            "{} requests ({} refused, {} with bad grants, {} failed), {} to the disk, {} bytes ({} copied), {} events; \
+             waited for {} sectors of others at most, {} in the mean",
             self.requests,
             self.refused,
             self.bad_grants,
@@ -49,7 +66,9 @@ impl fmt::Display for Counters {
             self.submitted,
             self.bytes,
             self.copied,
-            self.notified
+            self.notified,
+            self.longest_wait,
+            self.waited / self.done.max(1)
         )
     }
 }

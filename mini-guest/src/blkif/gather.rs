@@ -21,6 +21,8 @@ pub(super) struct Taken<M> {
     pub mappings: Vec<M>,
     /// It failed together with others and is done alone now.
     pub is_alone: bool,
+    /// How much the disk had done for others when it came.
+    pub came: u64,
 }
 
 impl<M: Mapping> Taken<M> {

@@ -119,14 +119,15 @@ impl Backends {
 
     /// Whether a port is a backend's; then there is something to do.
     pub fn has_port(&mut self, port: u32) -> bool {
-        let mut live = self.served.values().filter_map(|served| served.live.as_ref());
-        let is_ours = live.any(|backend| backend.guest.channel.port() == port)
-            || self
-                .ending
-                .iter()
-                .any(|(_, backend)| backend.guest.channel.port() == port);
-        self.may_work |= is_ours;
-        is_ours
+        let live = self.served.values_mut().filter_map(|served| served.live.as_mut());
+        let mut all = live.chain(self.ending.iter_mut().map(|(_, backend)| backend));
+        let heard = all.find(|backend| backend.guest.channel.port() == port);
+        if let Some(backend) = heard {
+            backend.heard();
+            self.may_work = true;
+            return true;
+        }
+        false
     }
 
     /// Looks at the directories: new ones begin, ones that are gone end, the others do their next step.
@@ -161,6 +162,7 @@ impl Backends {
                 continue;
             };
             served.obey(keys);
+            served.take_weight(keys);
             served.tell_counters(keys);
             if served.was_killed {
                 if let Some(backend) = &served.live {

@@ -15,6 +15,7 @@ use guest_abi::io::ring::RingIndices;
 mod hostile;
 mod kills;
 mod rings;
+mod waits;
 
 /// A page that two sides share.
 #[derive(Default)]

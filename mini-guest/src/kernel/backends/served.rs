@@ -9,6 +9,7 @@ use guest_abi::domain::DomId;
 use crate::blkif::judge::Piece;
 use crate::blkif::{Backend, Counters, Guest, Point, Step};
 use crate::block::Device;
+use crate::block::fair::{MAX_WEIGHT, WEIGHT};
 use crate::events::Channel;
 use crate::mm::granted::GrantedPage;
 use crate::xenbus::Keys;
@@ -84,8 +85,28 @@ impl Served {
         }
     }
 
+    /// Gives the disk's seat the weight that the key `weight` says. One that makes no sense changes nothing.
+    pub fn take_weight(&self, keys: &mut dyn Keys) {
+        let weight = match keys.read(&format!("{}/weight", self.back.half.directory)) {
+            Ok(text) => text.trim().parse().ok(),
+            Err(_) => Some(WEIGHT),
+        };
+        let weight = weight.filter(|weight| (1..=MAX_WEIGHT).contains(weight));
+        if let (Some(weight), Some(seat)) = (weight, self.disk.seat()) {
+            seat.set_weight(weight);
+        }
+    }
+
     /// Does up to `count` steps; whether there is more.
     pub fn turn(&mut self, count: usize) -> bool {
+        let has_more = self.steps(count);
+        if let Some(backend) = &mut self.live {
+            backend.turn_is_over();
+        }
+        has_more
+    }
+
+    fn steps(&mut self, count: usize) -> bool {
         let Some(backend) = self.live.as_mut().filter(|_| !self.was_killed) else {
             return false;
         };
