@@ -327,6 +327,15 @@ impl Served {
                 backend.set_rate(rate, time::now_ns());
             }
         }
+        let count = format!("{directory}/count");
+        // Removing what is not there is no error, and each change has us look again.
+        if keys.read(&count).is_ok() {
+            keys.remove(&count)?;
+            keys.write(
+                &format!("{directory}/counters"),
+                &format!("{}", self.port.counters()),
+            )?;
+        }
         let restart = format!("{directory}/restart");
         if let Ok(steps) = number(keys, &restart) {
             keys.remove(&restart)?;

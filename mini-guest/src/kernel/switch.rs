@@ -9,7 +9,7 @@ use super::Kernel;
 use super::netfront::News;
 use crate::drivers::cards::Card;
 use crate::mm::frame_pool::{Frame, Slot};
-use crate::net::bridge::{Bridge, PortId, Source};
+use crate::net::bridge::{Bridge, Counters, PortId, Source};
 use crate::net::netif::Switch;
 use crate::net::registry::Entry;
 use crate::net::{FRAME, HEADER, Interface, Mac, NotSent};
@@ -69,6 +69,12 @@ impl Port {
             Err(_) => self.entry.received.count_error(),
         }
         passed.is_ok()
+    }
+
+    /// What went through, and how what came from here waited.
+    pub fn counters(&self) -> Counters {
+        let bridge = self.hub.bridge.borrow();
+        bridge.counters(self.id).unwrap_or_default()
     }
 
     /// How many frames wait to leave here.

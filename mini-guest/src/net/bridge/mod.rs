@@ -11,15 +11,18 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::fmt;
 
 use super::{FRAME, HEADER, Mac};
 
+#[cfg(test)]
+mod flood_tests;
 pub mod queue;
 pub mod table;
 #[cfg(test)]
 mod tests;
 
-use queue::OutQueue;
+use queue::{Amount, Leaving, OutQueue};
 use table::Table;
 
 /// A port's number; numbers are never used again.
@@ -56,6 +59,47 @@ pub struct Counters {
     pub dropped: u64,
     /// Should have left here and were dropped.
     pub overflows: u64,
+    /// What came from it and has left, wherever: how many frames.
+    pub delivered: u64,
+    /// What left of others' while such a frame waited: of all together, and the most of one.
+    pub waited: Amount,
+    /// See above.
+    pub longest_wait: Amount,
+}
+
+impl Counters {
+    fn count_wait(&mut self, waited: Amount) {
+        self.delivered += 1;
+        self.waited.frames += waited.frames;
+        self.waited.bytes += waited.bytes;
+        self.longest_wait.frames = self.longest_wait.frames.max(waited.frames);
+        self.longest_wait.bytes = self.longest_wait.bytes.max(waited.bytes);
+    }
+}
+
+impl fmt::Display for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            delivered,
+            waited,
+            longest_wait: longest,
+            ..
+        } = self;
+        write!(
+            f,
+            "{} frames from it ({} spoofed, {} invalid, {} dropped), {} to it ({} dropped); \
+             each waited for {} frames, {} bytes of others at most, {} bytes in the mean",
+            self.came,
+            self.spoofed,
+            self.invalid,
+            self.dropped,
+            self.left,
+            self.overflows,
+            longest.frames,
+            longest.bytes,
+            waited.bytes / (*delivered).max(1)
+        )
+    }
 }
 
 /// Why a frame was not passed on.
@@ -186,9 +230,12 @@ impl<F: AsRef<[u8]> + Clone> Bridge<F> {
     /// Takes the next frame that leaves by a port.
     pub fn take(&mut self, id: PortId) -> Option<F> {
         let port = self.ports.get_mut(&id)?;
-        let frame = port.queue.pop()?;
+        let Leaving { frame, from, waited } = port.queue.pop()?;
         port.counters.left += 1;
         port.counters.left_bytes += frame.as_ref().len() as u64;
+        if let Some(sender) = self.ports.get_mut(&from) {
+            sender.counters.count_wait(waited);
+        }
         Some(frame)
     }
 
