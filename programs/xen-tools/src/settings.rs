@@ -94,15 +94,26 @@ pub struct Disk {
     /// The domain does not write there.
     #[serde(default)]
     pub is_read_only: bool,
+    /// Its share of the disk, beside others who use it, if it is not the ordinary one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
 }
 
 impl Disk {
-    /// Reads `DISK[,DEVICE[,r|w]]`, where DISK may have `phy:` before it, or is `file:` and a path; without DEVICE the domain's first free name is taken.
+    /// Reads `DISK[,DEVICE[,r|w]][,weight=N]`, where DISK may have `phy:` before it, or is `file:` and a path; without DEVICE the domain's first free name is taken.
     ///
     /// # Errors
     /// One line.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mut words = text.split(',').map(str::trim);
+        let mut weight = None;
+        let mut plain = Vec::new();
+        for word in text.split(',').map(str::trim) {
+            match word.strip_prefix("weight=") {
+                Some(value) => weight = Some(disk_weight(value)?),
+                None => plain.push(word),
+            }
+        }
+        let mut words = plain.into_iter();
         let disk = words.next().unwrap_or_default();
         if disk
             .strip_prefix("file:")
@@ -131,8 +142,26 @@ impl Disk {
             disk,
             device,
             is_read_only,
+            weight,
         })
     }
+}
+
+/// The ordinary weight of a disk's user.
+pub const DISK_WEIGHT: u32 = 100;
+/// The largest.
+const MAX_DISK_WEIGHT: u32 = 1000;
+
+/// Reads a weight.
+///
+/// # Errors
+/// One line.
+pub fn disk_weight(text: &str) -> Result<u32, String> {
+    let weight = text
+        .parse()
+        .ok()
+        .filter(|weight| (1..=MAX_DISK_WEIGHT).contains(weight));
+    weight.ok_or_else(|| format!("`{text}` is no weight: a number from 1 to {MAX_DISK_WEIGHT} is, {DISK_WEIGHT} is the ordinary one"))
 }
 
 /// The number of a device in the store, by its name: Linux's of `xvda` to `xvdz`.
@@ -370,7 +399,7 @@ mod tests {
         let text = "name = 'web'\nkernel = \"mini-guest\"\nramdisk = \"/boot/a.cpio\"\nroot = '/dev/ram'\n\
                     extra = 'quiet'\nmemory = 24\nmaxmem = '32M'\ncpu_weight = 512\non_crash = 'restart'\n\
                     on_reboot = 'preserve'\non_poweroff = 'preserve'\nconsole_show = 1\ntype = 'pv'\nvcpus = 1\nvif = [ 'bridge=x,mac=00:16:3e:00:00:09', '' ]\n\
-                    disk = [ 'ram0:4', 'phy:vda1,xvdb,r', 'file:/mnt/a b.img,xvdc,w' ]\nioports = ['2f8-2ff']; irqs = [3]\npci = ['00:04.0']";
+                    disk = [ 'ram0:4,weight=250', 'phy:vda1,xvdb,r', 'file:/mnt/a b.img,xvdc,w' ]\nioports = ['2f8-2ff']; irqs = [3]\npci = ['00:04.0']";
         let settings = Settings::from_config(text, "file").unwrap();
         let expected = Settings {
             ramdisk: Ramdisk::File("/boot/a.cpio".into()),
@@ -389,14 +418,15 @@ mod tests {
                 unsafe_dma: false,
             },
             disks: [
-                ("ram0:4", None, false),
-                ("vda1", Some("xvdb"), true),
-                ("file:/mnt/a b.img", Some("xvdc"), false),
+                ("ram0:4", None, false, Some(250)),
+                ("vda1", Some("xvdb"), true, None),
+                ("file:/mnt/a b.img", Some("xvdc"), false, None),
             ]
-            .map(|(disk, device, is_read_only)| Disk {
+            .map(|(disk, device, is_read_only, weight)| Disk {
                 disk: disk.into(),
                 device: device.map(String::from),
                 is_read_only,
+                weight,
             })
             .into(),
             vifs: [Vif::parse("mac=00:16:3e:00:00:09").unwrap(), Vif::default()].into(),
@@ -424,6 +454,11 @@ mod tests {
             ("memory = '5T'", "line 1: memory: `5T` is not an amount"),
             ("memory = [ 1 ]", "line 1: memory: the value is a number"),
             ("cpu_weight = 0", "line 1: cpu_weight: "),
+            ("disk = ['vda,weight=0']", "line 1: disk: `0` is no weight: "),
+            (
+                "disk = ['vda,xvda,w,weight=1001']",
+                "line 1: disk: `1001` is no weight: ",
+            ),
             (
                 "on_crash = 'explode'",
                 "`explode` is none of destroy, restart, preserve",

@@ -1,4 +1,4 @@
-//! `block-attach`, `block-detach`, `block-list`: disks of domains, by the keys of the store that both halves of the driver look at.
+//! `block-attach`, `block-detach`, `block-list`, `block-sched`: disks of domains, by the keys of the store that both halves of the driver look at.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -9,7 +9,7 @@ use programs::errno::{Errno, Result};
 use programs::xen::Store;
 use programs::{clock, println};
 use xen_tools::options::{Word, Words, unknown};
-use xen_tools::settings::{Disk, device_name, device_number};
+use xen_tools::settings::{DISK_WEIGHT, Disk, device_name, device_number, disk_weight};
 
 use crate::Outcome;
 use crate::domains;
@@ -86,15 +86,18 @@ fn write(store: &mut Store, domain: u16, disk: &Disk, wanted: Option<u32>) -> Re
             .ok_or(Errno::ENOSPC)?,
     };
     let name = device_name(number).unwrap_or_default();
+    let weight = disk.weight.map(|weight| weight.to_string());
+    let mut back = Vec::from([
+        ("dev", name.as_str()),
+        ("mode", if disk.is_read_only { "r" } else { "w" }),
+    ]);
+    back.extend(weight.as_deref().map(|weight| ("weight", weight)));
+    back.push(("params", &disk.disk));
     DISK.write(
         store,
         (domain, number),
         &[("virtual-device", &number.to_string()), ("device-type", "disk")],
-        &[
-            ("dev", &name),
-            ("mode", if disk.is_read_only { "r" } else { "w" }),
-            ("params", &disk.disk),
-        ],
+        &back,
     )?;
     Ok(number)
 }
@@ -192,18 +195,58 @@ fn restarted(store: &mut Store, back: &str, kills: u32) -> Outcome {
     Err(format!("{back}: not connected again"))
 }
 
-/// What a backend has done so far.
-fn counters(store: &mut Store, back: &str) -> Result<String> {
-    let key = format!("{back}/counters");
-    let _ = store.remove(&key);
-    store.write(&format!("{back}/count"), b"")?;
-    for _ in 0..PATIENCE_MS / STEP_MS {
-        if let Ok(text) = store.read(&key) {
-            return Ok(String::from_utf8_lossy(&text).into_owned());
-        }
-        clock::sleep_ms(STEP_MS);
+/// `block-sched [NAME [[DEVICE] WEIGHT]]`.
+pub fn sched(words: &[&str]) -> Outcome {
+    let (names, device, weight) = match *words {
+        [] | [_] => (words, None, None),
+        [_, weight] => (&words[..1], None, Some(weight)),
+        [_, device, weight] => (&words[..1], Some(device), Some(weight)),
+        _ => return Err("three words at most: the domain, the device and the weight".into()),
+    };
+    let device = device
+        .map(|device| device.parse().or_else(|_| device_number(device)))
+        .transpose()?;
+    let weight = weight.map(disk_weight).transpose()?;
+    let failed = |error: Errno| format!("keys of the disks: {error}");
+    let known = domains::select(&Host::open()?, names)?;
+    let mut store = Store::open().map_err(failed)?;
+    let mut found = Vec::new();
+    for domain in known {
+        let id = domain.id().raw();
+        let numbers = DISK.numbers(&mut store, id).map_err(failed)?.into_iter();
+        let wanted = numbers.filter(|number| device.is_none_or(|device| device == *number));
+        found.extend(wanted.map(|number| {
+            (
+                String::from(domain.view().label()),
+                number,
+                DISK.backend(id, number),
+            )
+        }));
     }
-    Ok("nobody counts".into())
+    if found.is_empty() && !names.is_empty() {
+        return Err("there is no such disk; `block-list` shows those there are".into());
+    }
+    if let Some(weight) = weight {
+        let value = weight.to_string();
+        let mut all = found.iter();
+        return all
+            .try_for_each(|(_, _, back)| store.write(&format!("{back}/weight"), value.as_bytes()))
+            .map_err(failed);
+    }
+    println!(
+        "{:<20} {:<6} {:>6} {:>6}  Disk",
+        "Domain", "Device", "Number", "Weight"
+    );
+    for (domain, number, back) in found {
+        let mut key = |name: &str| split::key(&mut store, &format!("{back}/{name}"));
+        let weight = disk_weight(&key("weight")).unwrap_or(DISK_WEIGHT);
+        let device = device_name(number).unwrap_or_default();
+        println!(
+            "{domain:<20} {device:<6} {number:>6} {weight:>6}  {}",
+            key("params")
+        );
+    }
+    Ok(())
 }
 
 /// `block-list [--counters] [NAME…]`.
@@ -236,7 +279,7 @@ pub fn list(words: &[&str]) -> Outcome {
                 if error.is_empty() { "" } else { ": " },
             );
             if counts {
-                println!("    {}", counters(&mut store, &back).map_err(failed)?);
+                println!("    {}", split::counters(&mut store, &back).map_err(failed)?);
             }
         }
     }

@@ -49,7 +49,7 @@ const COMMANDS: &[Command] = &[
             "--maxmem SIZE          how much it may ask for later",
             "--weight N             its share of the processor; 256 is the ordinary one",
             "--on-poweroff ACTION, --on-reboot ACTION, --on-crash ACTION   destroy, restart or preserve",
-            "--disk DISK[,DEVICE[,r|w]]   a disk, as for block-attach; several are possible",
+            "--disk DISK[,DEVICE[,r|w]][,weight=N]   a disk, as for block-attach; several are possible",
             "--vif [KEY=VALUE,...]  a network interface, as for network-attach; several are possible",
             "--ioport FIRST-LAST, --irq N, --pci BUS:DEV.FN   devices that are taken from here and are its alone",
             "--unsafe-dma           those PCI functions may write to memory by themselves: to all of it, for nothing",
@@ -125,12 +125,13 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         names: &["block-attach"],
-        takes: "NAME|ID DISK [DEVICE [r|w]]",
+        takes: "NAME|ID DISK [DEVICE [r|w]] [weight=N]",
         does: "Gives a domain a disk",
         more: &[
             "DISK is one of Domain0's disks or partitions, or ramN:M, M megabytes of Domain0's memory,",
             "or file:PATH, a file of a FAT volume that Domain0 has mounted and goes on to use.",
             "DEVICE is the domain's name for it, xvda to xvdz; the first that is free without it.",
+            "weight=N behind them is its share, as for block-sched.",
             "r: only to be read. One domain may write to a disk, or several may read; Domain0 counts too.",
         ],
         run: block::attach,
@@ -159,9 +160,20 @@ const COMMANDS: &[Command] = &[
         takes: "[--counters] [NAME|ID...]",
         does: "Lists the disks of domains",
         more: &[
-            "--counters shows what the backend has done, too: requests, bytes, bytes copied, events sent.",
+            "--counters shows what the backend has done, too: requests, bytes, bytes copied, events sent;",
+            "and how many sectors the disk did for others while a request of this domain waited.",
         ],
         run: block::list,
+    },
+    Command {
+        names: &["block-sched"],
+        takes: "[NAME|ID [[DEVICE] WEIGHT]]",
+        does: "Shows or sets the shares that domains have of a disk",
+        more: &[
+            "WEIGHT is a number from 1 to 1000; 100 is the ordinary one, and Domain0's own.",
+            "Those that want more than they get have a disk in proportion to their weights. It holds at once.",
+        ],
+        run: block::sched,
     },
     Command {
         names: &["network-attach"],
@@ -184,9 +196,12 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         names: &["network-list"],
-        takes: "[NAME|ID...]",
+        takes: "[--counters] [NAME|ID...]",
         does: "Lists the network interfaces of domains",
-        more: &["How much went through them is in /proc/net/dev, as vifID.NUMBER."],
+        more: &[
+            "How much went through them is in /proc/net/dev, as vifID.NUMBER.",
+            "--counters shows how many frames, and how much left of others' while those of this domain waited.",
+        ],
         run: network::list,
     },
     Command {

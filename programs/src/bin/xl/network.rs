@@ -93,9 +93,13 @@ pub fn detach(words: &[&str]) -> Outcome {
     INTERFACE.detach(&mut store, (domain, number), name, force, failed)
 }
 
-/// `network-list [NAME…]`.
+/// `network-list [--counters] [NAME…]`.
 pub fn list(words: &[&str]) -> Outcome {
     let host = Host::open()?;
+    let (counts, words) = match words {
+        ["--counters", words @ ..] => (true, words),
+        words => (false, words),
+    };
     let known = domains::select(&host, words)?;
     let mut store = Store::open().map_err(failed)?;
     println!(
@@ -118,6 +122,9 @@ pub fn list(words: &[&str]) -> Outcome {
                 if ip.is_empty() { "-" } else { &ip },
                 if error.is_empty() { "" } else { ": " },
             );
+            if counts {
+                println!("    {}", split::counters(&mut store, &back).map_err(failed)?);
+            }
         }
     }
     Ok(())

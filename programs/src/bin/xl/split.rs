@@ -155,6 +155,23 @@ pub fn key(store: &mut Store, path: &str) -> String {
     String::from_utf8(store.read(path).unwrap_or_default()).unwrap_or_default()
 }
 
+/// What a backend has done so far.
+///
+/// # Errors
+/// What the store answers.
+pub fn counters(store: &mut Store, back: &str) -> Result<String> {
+    let key = format!("{back}/counters");
+    let _ = store.remove(&key);
+    store.write(&format!("{back}/count"), b"")?;
+    for _ in 0..PATIENCE_MS / STEP_MS {
+        if let Ok(text) = store.read(&key) {
+            return Ok(String::from_utf8_lossy(&text).into_owned());
+        }
+        clock::sleep_ms(STEP_MS);
+    }
+    Ok("nobody counts".into())
+}
+
 /// The state that a key says.
 fn state(value: &[u8]) -> Option<XenbusState> {
     core::str::from_utf8(value)
