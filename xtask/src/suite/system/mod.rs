@@ -7,6 +7,8 @@ mod crowd;
 mod disks;
 mod domains;
 mod endings;
+mod fair;
+mod fair_nets;
 mod files;
 mod keyboard;
 mod keys;
@@ -77,6 +79,8 @@ pub fn tests(launcher: &Path) -> Vec<Test> {
     tests.extend(nets::tests(&launcher));
     tests.extend(cards::tests());
     tests.extend(split::tests(&launcher));
+    tests.extend(fair::tests(&launcher));
+    tests.extend(fair_nets::tests(&launcher));
     tests.extend(files::tests(&launcher));
     for program in programs::CHECKERS {
         let name = format!("system::program_{program}");

@@ -1,0 +1,110 @@
+//! Fair shares of a port: one domain sends Domain0 all it can, another one pings it. Judged by what the bridge counts: frames of others that left
+//! the port while a frame waited. No verdict depends on a clock.
+
+use super::session::{PROMPT, prepare};
+use crate::suite::command_line::dialog;
+use crate::suite::{Outcome, Stop, Test, fixture};
+use crate::{check, initrd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Frames of others that a frame waits for at most: one of each other that sends to Domain0, twice as many where starts are the same; the flooding domain alone does.
+const BOUND: u64 = 2;
+/// Pings.
+const PINGS: u64 = 3;
+
+/// The tests.
+pub fn tests(launcher: &Arc<Path>) -> Vec<Test> {
+    let launcher = Arc::clone(launcher);
+    vec![Test::new("system::a_flooded_port_is_shared_fairly", move || {
+        flooded_port(&launcher)
+    })]
+}
+
+fn archive(dir: &Path) -> Result<PathBuf, Stop> {
+    let tree = fixture::copied_program_tree()?;
+    for (name, script) in [
+        ("flood", "exec netload 10.0.9.254\n".into()),
+        (
+            "single",
+            format!("ping -c {PINGS} 10.0.9.254; echo done-$?\nexec sleep 1000\n"),
+        ),
+    ] {
+        std::fs::write(tree.path().join("etc").join(name), script)?;
+    }
+    let archive = dir.join("fair.cpio");
+    initrd::from_user(tree.path(), &archive)?;
+    Ok(archive)
+}
+
+fn create(name: &str, address: u8) -> String {
+    format!(
+        "create {name} --kernel mini-guest --initrd fair.cpio --memory 24M --show --vif ip=10.0.9.{address}/24 \
+         --append \"-- /bin/sh /etc/{name}\"\n"
+    )
+}
+
+fn flooded_port(launcher: &Path) -> Outcome {
+    let name = "system::a_flooded_port_is_shared_fairly";
+    prepare()?;
+    let dir = tempfile::tempdir()?;
+    let archive = archive(dir.path())?.display().to_string();
+    let show = "network-list --counters single\ndestroy single\n";
+    let single = create("single", 1);
+    let done = "single: done-0";
+    let keys: [(&str, String); 6] = [
+        (PROMPT, single.clone()),
+        (done, format!("{show}{}", create("flood", 2))),
+        ("flood: netload: 1000 datagrams", single.clone()),
+        (done, format!("{show}network-rate flood 100KB/s\n{single}")),
+        (
+            done,
+            format!("{show}network-list --counters flood\ndestroy flood\necho all-$?\n"),
+        ),
+        ("all-0", "poweroff\n".into()),
+    ];
+    let steps: Vec<(&str, &[u8])> = keys.iter().map(|(seen, keys)| (*seen, keys.as_bytes())).collect();
+    let arguments = [
+        "--timeout",
+        "300",
+        "--dom0",
+        ",autostart=no ip=10.0.9.254/24",
+        "--module",
+        &archive,
+    ];
+    let finished = dialog(launcher, &arguments, &steps)?;
+    fixture::keep_log(name, &finished.output)?;
+    let finished = finished.expect_status(0)?;
+    let seen = fixture::tail(&finished.output);
+    let counted: Vec<Counted> = finished.output.lines().filter_map(counted).collect();
+    let [alone, beside, rated, flood] = counted[..] else {
+        return Err(Stop::Fail(format!("{} lines of counters\n{seen}", counted.len())));
+    };
+    for one in [alone, beside, rated] {
+        check!(one.frames >= PINGS, "{one:?}\n{seen}");
+        check!(
+            one.longest <= BOUND,
+            "waited for more than {BOUND} frames: {one:?}\n{seen}"
+        );
+    }
+    check!(alone.longest == 0, "there was somebody else: {alone:?}\n{seen}");
+    check!(flood.frames > 1000, "that is no flood: {flood:?}\n{seen}");
+    Ok(())
+}
+
+/// What the bridge has counted of a domain's port.
+#[derive(Clone, Copy, Debug)]
+struct Counted {
+    frames: u64,
+    longest: u64,
+}
+
+/// Reads `N frames from it (…), …; each waited for L frames, …`.
+fn counted(line: &str) -> Option<Counted> {
+    let before =
+        |text: &str| -> Option<u64> { line.split_once(text)?.0.rsplit([' ', '(']).next()?.parse().ok() };
+    Some(Counted {
+        frames: before(" frames from it (")?,
+        longest: before(" frames, ")?,
+    })
+}
