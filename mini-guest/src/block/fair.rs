@@ -246,7 +246,10 @@ impl Shared {
             let client = request.client.clone();
             match self.give(&place, request, place.start.get()) {
                 Ok(()) => client.pass_on(),
-                Err(Refused { request, error }) if error == BlockError::Busy => {
+                Err(Refused {
+                    request,
+                    error: BlockError::Busy,
+                }) => {
                     // There is a place in the driver when something is complete, for this one and nobody else.
                     place.put_back(request);
                     break;

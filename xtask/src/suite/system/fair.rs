@@ -116,7 +116,7 @@ fn flooded_disk(launcher: &Path) -> Outcome {
     let weights: Vec<&str> = finished
         .output
         .lines()
-        .filter(|line| line.contains(" 51712 ") && !line.contains("Connected"))
+        .filter(|line| line.contains(" 51712 ") && !line.contains("connected"))
         .filter_map(|line| line.split_whitespace().nth(3))
         .collect();
     check!(weights == ["100", "400"], "weights {weights:?}\n{seen}");
