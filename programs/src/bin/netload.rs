@@ -1,15 +1,18 @@
-//! `netload ADDRESS[:PORT] [SIZE]`: sends datagrams to a machine as fast as they can be sent, until it is killed.
+//! `netload flood ADDRESS`: sends datagrams to a machine as fast as they can be sent, until it is killed;
+//! `netload single ADDRESS COUNT`: pings it so often, each time when the answer to the one before has come.
 #![no_std]
 #![no_main]
 
 extern crate alloc;
 
+use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
+use net_tools::echo;
 use programs::args::{self, Args};
 use programs::errno::{Errno, Result};
 use programs::socket::Socket;
-use programs::{eprintln, println};
+use programs::{eprintln, println, sys};
 
 programs::program!(main);
 
@@ -19,43 +22,40 @@ const PORT: u16 = 9;
 const SIZE: usize = 1472;
 /// Datagrams before it says that it has begun.
 const BEGUN: u32 = 1000;
+/// Bytes of data in a ping.
+const PING: usize = 56;
+/// How long an answer may take.
+const PATIENCE_MS: i32 = 10_000;
 
 fn main(args: &Args) -> i32 {
-    let Some((to, size)) = wanted(args) else {
-        eprintln!("usage: netload ADDRESS[:PORT] [SIZE]");
-        return 2;
+    let words: Vec<&[u8]> = args.rest().collect();
+    let address = |word: &[u8]| core::str::from_utf8(word).ok()?.parse::<Ipv4Addr>().ok();
+    let result = match words[..] {
+        [b"flood", to] => address(to).map(flood),
+        [b"single", to, count] => address(to)
+            .zip(args::number(count))
+            .map(|(to, count)| single(to, count)),
+        _ => None,
     };
-    match flood(to, size) {
-        Ok(()) => 0,
-        Err(error) => {
-            eprintln!("netload: {to}: {error}");
+    match result {
+        Some(Ok(())) => 0,
+        Some(Err(error)) => {
+            eprintln!("netload: {error}");
             1
+        }
+        None => {
+            eprintln!("usage: netload flood ADDRESS, or netload single ADDRESS COUNT");
+            2
         }
     }
 }
 
-fn wanted(args: &Args) -> Option<(SocketAddrV4, usize)> {
-    let mut words = args.rest();
-    let to = core::str::from_utf8(words.next()?).ok()?;
-    let to = to
-        .parse()
-        .or_else(|_| to.parse::<Ipv4Addr>().map(|to| SocketAddrV4::new(to, PORT)))
-        .ok()?;
-    let size = match words.next() {
-        Some(size) => args::number(size)
-            .map(|size| size as usize)
-            .filter(|size| *size <= SIZE)?,
-        None => SIZE,
-    };
-    words.next().is_none().then_some((to, size))
-}
-
-fn flood(to: SocketAddrV4, size: usize) -> Result<()> {
+fn flood(to: Ipv4Addr) -> Result<()> {
     let socket = Socket::datagram()?;
-    let bytes = alloc::vec![0x55; size];
+    let bytes = alloc::vec![0x55; SIZE];
     let mut sent = 0_u32;
     loop {
-        match socket.send_to(&bytes, to) {
+        match socket.send_to(&bytes, SocketAddrV4::new(to, PORT)) {
             Ok(()) => {
                 sent = sent.saturating_add(1);
                 if sent == BEGUN {
@@ -66,5 +66,30 @@ fn flood(to: SocketAddrV4, size: usize) -> Result<()> {
             Err(Errno::EAGAIN | Errno::ECONNREFUSED | Errno::EINTR) => {}
             Err(error) => return Err(error),
         }
+    }
+}
+
+fn single(to: Ipv4Addr, count: u32) -> Result<()> {
+    let socket = Socket::icmp()?;
+    let identifier = sys::getpid() as u16;
+    let mut answers = 0;
+    for sequence in 0..count {
+        let message = echo::request(identifier, sequence as u16, PING);
+        socket.send_to(&message, SocketAddrV4::new(to, 0))?;
+        while socket.wait(PATIENCE_MS)? {
+            let mut buffer = [0; 1600];
+            let (len, _) = socket.receive_from(&mut buffer)?;
+            let reply = echo::reply(&buffer[..len], identifier);
+            if reply.is_some_and(|reply| reply.sequence == sequence as u16) {
+                answers += 1;
+                break;
+            }
+        }
+    }
+    println!("netload: {answers} answers to {count} pings");
+    if answers == count {
+        Ok(())
+    } else {
+        Err(Errno::ETIMEDOUT)
     }
 }

@@ -11,8 +11,8 @@ use std::sync::Arc;
 /// Bytes of others that a frame waits for at most: the bridge promises one frame of each other that sends there, which is the flooding domain; a second one where a
 /// ping follows the one before at once.
 const BOUND: u64 = 2 * 1514;
-/// Pings.
-const PINGS: u64 = 3;
+/// Pings, one after the other.
+const PINGS: u64 = 200;
 
 /// The tests.
 pub fn tests(launcher: &Arc<Path>) -> Vec<Test> {
@@ -26,10 +26,10 @@ fn archive(dir: &Path) -> Result<PathBuf, Stop> {
     let tree = fixture::copied_program_tree()?;
     for (name, script) in [
         ("other", "exec sleep 100000\n".into()),
-        ("flood", "exec netload 10.0.9.3\n".into()),
+        ("flood", "exec netload flood 10.0.9.3\n".into()),
         (
             "single",
-            format!("ping -c {PINGS} 10.0.9.3; echo done-$?\nexec sleep 1000\n"),
+            format!("netload single 10.0.9.3 {PINGS}; echo done-$?\nexec sleep 1000\n"),
         ),
     ] {
         std::fs::write(tree.path().join("etc").join(name), script)?;
@@ -53,7 +53,7 @@ fn flooded_port(launcher: &Path) -> Outcome {
     let archive = archive(dir.path())?.display().to_string();
     let show = "network-list --counters single\ndestroy single\n";
     let single = create("single", 1);
-    let done = "single: done-0";
+    let done = "single: done-";
     let keys: [(&str, String); 6] = [
         (PROMPT, create("other", 3) + &single),
         (done, format!("{show}{}", create("flood", 2))),
@@ -79,6 +79,9 @@ fn flooded_port(launcher: &Path) -> Outcome {
     let finished = finished.expect_status(0)?;
     let seen = fixture::tail(&finished.output);
     let counted: Vec<Counted> = finished.output.lines().filter_map(counted).collect();
+    let answers = format!("netload: {PINGS} answers to {PINGS} pings");
+    let all = finished.output.matches(&answers).count();
+    check!(all == 3, "only {all} times all pings were answered\n{seen}");
     let [alone, beside, rated, flood] = counted[..] else {
         return Err(Stop::Fail(format!("{} lines of counters\n{seen}", counted.len())));
     };
