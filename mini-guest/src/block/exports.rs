@@ -51,7 +51,7 @@ pub struct Lot {
     volume: Volume,
     part: Option<Part>,
     /// Its sectors on the whole disk, in order.
-    sectors: Rc<[Range<u64>]>,
+    sectors: Rc<Vec<Range<u64>>>,
     writes: bool,
 }
 
@@ -62,7 +62,7 @@ impl Lot {
         Self {
             volume: volume.clone(),
             part: None,
-            sectors: Rc::new([extent(volume)]),
+            sectors: Rc::new(Vec::from([extent(volume)])),
             writes,
         }
     }
@@ -74,7 +74,11 @@ impl Lot {
     pub fn file(volume: &Volume, part: Part, writes: bool) -> Result<Self, &'static str> {
         Extents::new(volume.device.clone(), part.runs.clone())?;
         let there = |run: Range<u64>| volume.first + run.start..volume.first + run.end;
-        let mut sectors: Vec<_> = part.runs.iter().map(there).collect();
+        let mut sectors = Vec::new();
+        sectors
+            .try_reserve_exact(part.runs.iter().count())
+            .map_err(|_| "there is no memory to remember where it is")?;
+        sectors.extend(part.runs.iter().map(there));
         sectors.sort_unstable_by_key(|run| run.start);
         if sectors.windows(2).any(|pair| pair[1].start < pair[0].end) {
             return Err("it has the same sectors twice");
@@ -82,7 +86,7 @@ impl Lot {
         Ok(Self {
             volume: volume.clone(),
             part: Some(part),
-            sectors: sectors.into(),
+            sectors: Rc::new(sectors),
             writes,
         })
     }

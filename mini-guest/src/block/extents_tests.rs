@@ -5,9 +5,12 @@ use alloc::rc::Rc;
 
 use proptest::prelude::*;
 
+use super::exports::{Lot, Part, Refusal, Use};
 use super::extents::{Extents, MOST, Runs};
 use super::testing::{TestDisk, read, segments, submit_one, write};
-use super::{BlockError, Client, Completion, Device, Info, Op, Refused, Request, SECTOR, ram::RamDisk};
+use super::{
+    BlockError, Client, Completion, Device, Disks, Info, Op, Refused, Request, SECTOR, ram::RamDisk,
+};
 
 fn runs(pieces: &[(u64, u64)]) -> Rc<Runs> {
     let mut runs = Runs::default();
@@ -244,6 +247,55 @@ fn flushes_go_through_and_memory_answers_at_once() {
     assert_eq!(read(&*disk, 13, SECTOR).unwrap(), [13; SECTOR]);
     assert_eq!(read(&device, 1, 4 * SECTOR).unwrap()[..SECTOR], [11; SECTOR]);
     assert_eq!(read(&device, 5, 2 * SECTOR), Err(BlockError::OutOfRange));
+}
+
+/// What files are excludes others by the sectors of the whole disk, in whatever order they lie.
+#[test]
+fn files_exclude_by_sectors() {
+    let mut disks = Disks::default();
+    assert!(disks.add_own("ram0", Rc::new(RamDisk::new(&[], 200 * SECTOR as u64)), 0));
+    assert!(disks.add_part("ram0p1", "ram0", 50, 100));
+    assert!(disks.add_part("ram0p2", "ram0", 150, 50));
+    let part = disks.volume("ram0p1").unwrap();
+    let file = |pieces: &[(u64, u64)], writes| {
+        let part_of_it = Part {
+            runs: runs(pieces),
+            keeps: Rc::new(()),
+        };
+        Lot::file(&part, part_of_it, writes)
+    };
+    let twice = file(&[(10, 3), (40, 1), (12, 1)], false);
+    assert_eq!(twice.err(), Some("it has the same sectors twice"));
+    assert_eq!(
+        file(&[(99, 2)], false).err(),
+        Some("a part of it is beyond the disk")
+    );
+    let given = file(&[(60, 5), (3, 2), (20, 4)], true).unwrap();
+    assert_eq!(disks.exports.give("a", given, false).err(), Some(Refusal::Wait));
+    for cache in disks.caches() {
+        cache.take_news();
+    }
+    let device = disks.exports.again("a").unwrap();
+    write(&*device, 4, &[7; 3 * SECTOR]).unwrap();
+    let whole = disks.volume("ram0").unwrap();
+    assert_eq!(read(&*whole.device, 114, SECTOR).unwrap(), [7; SECTOR]);
+    assert_eq!(read(&*whole.device, 53, 2 * SECTOR).unwrap(), [7; 2 * SECTOR]);
+    for (name, clashes) in [("ram0", true), ("ram0p1", true), ("ram0p2", false)] {
+        let volume = &disks.volume(name).unwrap();
+        for writes in [false, true] {
+            assert_eq!(disks.exports.exclude(Use { volume, writes }), clashes, "{name}");
+        }
+    }
+    for (pieces, clashes) in [
+        (&[(0, 3), (5, 15), (24, 36), (65, 35)][..], false),
+        (&[(0, 1), (64, 1)], true),
+        (&[(23, 1)], true),
+        (&[(90, 1), (4, 1)], true),
+    ] {
+        let answer = disks.exports.give("b", file(pieces, false).unwrap(), false);
+        assert_eq!(answer.err() != Some(Refusal::Wait), clashes, "{pieces:?}");
+        disks.exports.keep(|owner| owner == "a");
+    }
 }
 
 proptest! {
