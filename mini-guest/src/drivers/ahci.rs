@@ -22,8 +22,9 @@ use port::Port;
 
 /// Configuration register of the base address (BAR 5).
 const BASE: u8 = 0x24;
-/// Bytes of registers: 256, and 128 for each of 32 ports.
-const LEN: u64 = 0x1100;
+/// Bytes of the controller's registers, and of each port's behind them.
+const OWN_LEN: usize = 0x100;
+const PORT_LEN: usize = 0x80;
 /// Registers of the controller.
 const CAP: usize = 0x00;
 const GHC: usize = 0x04;
@@ -54,13 +55,18 @@ impl Ahci {
         if base & 1 != 0 || base & !0xF == 0 {
             return Err(Errno::ENODEV);
         }
-        let registers = Registers::new(io_memory::map(u64::from(base & !0xF), LEN)?, LEN as usize);
-        registers.set(GHC, GHC_AE);
-        let reaches_all = registers.get(CAP) & CAP_64 != 0;
-        let there = registers.get(PI);
+        let base = u64::from(base & !0xF);
+        let map = |len| Ok(Registers::new(io_memory::map(base, len as u64)?, len));
+        let own = map(OWN_LEN)?;
+        own.set(GHC, GHC_AE);
+        let reaches_all = own.get(CAP) & CAP_64 != 0;
+        let there = own.get(PI);
+        // Not all that 32 ports would need: behind the last one there may be somebody else's registers.
+        let registers = map(OWN_LEN + PORT_LEN * (u32::BITS - there.leading_zeros()) as usize)?;
         let mut ports = Vec::new();
         for number in (0..32).filter(|number| there & 1 << number != 0) {
-            if let Some(port) = Port::new(registers.part(0x100 + 0x80 * number, 0x80), number, reaches_all)? {
+            let part = registers.part(OWN_LEN + PORT_LEN * number, PORT_LEN);
+            if let Some(port) = Port::new(part, number, reaches_all)? {
                 ports.push(Rc::new(port));
             }
         }
