@@ -65,8 +65,11 @@ impl Channel {
     /// Binds a port to the one that `remote` of `domain` keeps for this domain.
     ///
     /// # Errors
-    /// As for [`bind_interdomain`].
+    /// As for [`bind_interdomain`]; −EINVAL for port 0, which is none.
     pub fn bind(domain: DomId, remote: u32) -> Result<Self, Errno> {
+        if remote == 0 {
+            return Err(Errno::Inval);
+        }
         bind_interdomain(domain, remote).map(|(port, _)| Self(port))
     }
 
