@@ -178,7 +178,6 @@ impl Backends {
                 };
                 served.back = back;
                 served.was_killed = false;
-                served.steps = [0; 3];
             }
             let mut actions = Actions {
                 live: &mut served.live,

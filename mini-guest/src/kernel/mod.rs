@@ -25,6 +25,7 @@
 //! | `store_ring`, `fronts` | the other domains' way to the store, and to the devices that they are served |
 //! | `blkfront`, `front_disks` | the disks among these |
 //! | `switch`, `netback` | Domain0's bridge, and the interfaces that it serves others |
+//! | `kills` | kills of backends that were asked for |
 //! | `netfront` | the network interfaces among them |
 //! | `own_page` | pages of ours that the backends have |
 //! | [`crate::syscall`] | the system calls |
@@ -63,6 +64,7 @@ mod exports;
 mod fault;
 mod front_disks;
 mod fronts;
+mod kills;
 mod life;
 pub mod net;
 mod netback;
@@ -73,7 +75,7 @@ mod requests;
 mod schedule;
 mod signal;
 mod store;
-mod store_ring;
+pub mod store_ring;
 mod switch;
 mod terminal;
 
@@ -151,6 +153,8 @@ pub struct Kernel {
     armed: (Option<u64>, bool),
     /// The running process's slice is over and somebody waits.
     must_yield: bool,
+    /// How programs come to their right beside the service for other domains.
+    programs: schedule::ProgramsTurn,
     switched_at: u64,
     boot_ns: u64,
     idle_ns: u64,
@@ -194,6 +198,7 @@ impl Kernel {
             ends_port: events::bind_virq(Virq::DOM_EXC).ok(),
             armed: (None, true),
             must_yield: false,
+            programs: schedule::ProgramsTurn::default(),
             switched_at: now,
             boot_ns: now,
             idle_ns: 0,

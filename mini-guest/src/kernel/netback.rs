@@ -1,141 +1,37 @@
 //! The backends of network interfaces, in Domain0: a directory of the store each, `/local/domain/0/backend/vif/ID/N`.
 //!
 //! Backends take turns, a few steps each. One that is killed goes between two steps; its port of the bridge stays, with what waits there, for
-//! the next one.
+//! the next one. Keys of its directory ask for that: `restart`, after so many steps; `kill`, so often, after one step of each kind, two of each, and so
+//! on, which `kills` then tells. `count` asks for `counters`.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 
-use arrayvec::ArrayVec;
 use guest_abi::domain::DomId;
-use guest_abi::grant_table::{CopyEnd, CopyFlags, GrantCmd, GrantCopy, GrantStatus};
 
+use super::kills::Kills;
 use super::switch::{Hub, Port};
 use crate::events::Channel;
-use crate::mm::frame_pool::{Frame, Slot};
 use crate::mm::granted::GrantedPage;
 use crate::net::Mac;
 use crate::net::bridge::Source;
-use crate::net::netif::backend::{BATCH, BATCH_PIECES};
-use crate::net::netif::guest::{Deliver, Fetch, NotFetched};
-use crate::net::netif::{Backend, Guest, Rate, Step};
+use crate::net::netif::{Backend, Counters, Point, Rate, Step};
 use crate::net::registry::Interfaces;
 use crate::store::Error;
+use crate::time;
 use crate::xenbus::vif::{Back, BackActions, Details};
 use crate::xenbus::{Keys, devices, number};
-use crate::{hypercall, time};
+
+mod peer;
+
+use peer::Peer;
 
 /// Where the directories are.
 const ROOT: &str = "/local/domain/0/backend/vif";
 /// Steps of one backend in its turn: a batch in each direction.
 const STEPS: usize = 4;
-
-/// The frontend's domain, as a backend reaches it.
-struct Peer {
-    domain: DomId,
-    channel: Channel,
-}
-
-impl Peer {
-    fn granted(&self, gref: u32, offset: u16) -> CopyEnd {
-        CopyEnd {
-            ref_or_frame: gref,
-            domid: self.domain,
-            offset,
-        }
-    }
-}
-
-fn own((frame, offset): (guest_abi::addr::Mfn, u16)) -> CopyEnd {
-    CopyEnd {
-        ref_or_frame: frame.raw(),
-        domid: DomId::SELF,
-        offset,
-    }
-}
-
-/// Has the hypervisor copy; what it does not answer has not been copied.
-fn copy(records: &mut [GrantCopy]) {
-    // SAFETY: our ends lie in half pages that are nobody else's, or are only read; the records are of the command's type.
-    let answer = unsafe { hypercall::grant_table_op(GrantCmd::COPY.raw(), records) };
-    if answer.is_err() {
-        records
-            .iter_mut()
-            .for_each(|record| record.status = GrantStatus::GENERAL_ERROR);
-    }
-}
-
-impl Guest for Peer {
-    type Frame = Frame;
-
-    fn bytes(frame: &mut Frame) -> Option<&mut [u8]> {
-        frame.bytes()
-    }
-
-    fn fetch(&mut self, frames: &mut [Fetch<Frame>]) {
-        let mut records = ArrayVec::<GrantCopy, BATCH_PIECES>::new();
-        let mut slots = ArrayVec::<Slot, BATCH>::new();
-        for fetch in frames.iter() {
-            let Some(slot) = Slot::take(fetch.len.into()) else {
-                break;
-            };
-            let (frame, mut offset) = slot.place();
-            for piece in &fetch.pieces {
-                records.push(GrantCopy {
-                    source: self.granted(piece.gref, piece.offset),
-                    dest: own((frame, offset)),
-                    len: piece.size,
-                    flags: CopyFlags::SOURCE_GREF,
-                    status: GrantStatus::GENERAL_ERROR,
-                    pad: 0,
-                });
-                offset += piece.size;
-            }
-            slots.push(slot);
-        }
-        copy(&mut records);
-        let (mut copied, mut slots) = (records.iter(), slots.into_iter());
-        for fetch in frames {
-            fetch.frame = match slots.next() {
-                None => Err(NotFetched::Memory),
-                Some(slot) => {
-                    let pieces = copied.by_ref().take(fetch.pieces.len());
-                    let failed = pieces.filter(|record| record.status != GrantStatus::OKAY).count();
-                    if failed == 0 {
-                        Ok(slot.into())
-                    } else {
-                        Err(NotFetched::Grant)
-                    }
-                }
-            };
-        }
-    }
-
-    fn deliver(&mut self, frames: &mut [Deliver<Frame>]) {
-        let mut records: ArrayVec<GrantCopy, BATCH> = frames
-            .iter()
-            .map(|deliver| GrantCopy {
-                source: own(deliver.frame.place()),
-                dest: self.granted(deliver.gref, 0),
-                // A frame is shorter than a page.
-                len: deliver.frame.as_ref().len() as u16,
-                flags: CopyFlags::DEST_GREF,
-                status: GrantStatus::GENERAL_ERROR,
-                pad: 0,
-            })
-            .collect();
-        copy(&mut records);
-        for (deliver, record) in frames.iter_mut().zip(&records) {
-            deliver.is_done = record.status == GrantStatus::OKAY;
-        }
-    }
-
-    fn notify(&mut self) {
-        self.channel.notify();
-    }
-}
 
 /// What is behind one directory.
 struct Served {
@@ -146,6 +42,10 @@ struct Served {
     live: Option<Backend<Peer>>,
     /// The backend is killed after so many steps.
     steps_left: Option<u32>,
+    /// Where else it is to be killed.
+    kills: Option<Kills<{ Point::COUNT }>>,
+    /// What those have done that are gone.
+    before: Counters,
     /// What it says when it cannot go on.
     is_broken: bool,
 }
@@ -163,6 +63,7 @@ pub struct Vifs {
 /// What a half of the handshake does beside the store.
 struct Actions<'a> {
     live: &'a mut Option<Backend<Peer>>,
+    before: &'a mut Counters,
     domain: DomId,
     rate: Option<Rate>,
 }
@@ -186,7 +87,7 @@ impl BackActions for Actions<'_> {
     }
 
     fn disconnect(&mut self) {
-        *self.live = None;
+        end(self.live, self.before);
     }
 }
 
@@ -281,6 +182,8 @@ impl Vifs {
             rate,
             live: None,
             steps_left: None,
+            kills: None,
+            before: Counters::default(),
             is_broken: false,
         };
         self.served.insert(directory.into(), served);
@@ -331,27 +234,40 @@ impl Served {
         // Removing what is not there is no error, and each change has us look again.
         if keys.read(&count).is_ok() {
             keys.remove(&count)?;
-            keys.write(
-                &format!("{directory}/counters"),
-                &format!("{}", self.port.counters()),
-            )?;
+            let mut done = self.before;
+            if let Some(backend) = &self.live {
+                done.add(backend.counters());
+            }
+            let text = format!("{}; {done}", self.port.counters());
+            keys.write(&format!("{directory}/counters"), &text)?;
         }
         let restart = format!("{directory}/restart");
         if let Ok(steps) = number(keys, &restart) {
             keys.remove(&restart)?;
             self.steps_left = Some(steps);
         }
+        let kill = format!("{directory}/kill");
+        if let Ok(count) = number(keys, &kill) {
+            keys.remove(&kill)?;
+            self.kills = Some(Kills::new(count));
+        }
         if self.steps_left == Some(0) {
             self.steps_left = None;
-            self.live = None;
+            end(&mut self.live, &mut self.before);
+            if let Some(kills) = &mut self.kills {
+                kills.begin();
+                let text = kills.text(["fetched", "passed on", "delivered", "answered"]);
+                keys.write(&format!("{directory}/kills"), &text)?;
+            }
             self.back = Back::start(keys, &directory)?;
         }
         if core::mem::take(&mut self.is_broken) {
-            self.live = None;
+            end(&mut self.live, &mut self.before);
             self.back.fail(keys, "the rings make no sense")?;
         }
         let mut actions = Actions {
             live: &mut self.live,
+            before: &mut self.before,
             domain: DomId::new(self.back.half.domain),
             rate: self.rate,
         };
@@ -378,7 +294,18 @@ impl Served {
             if let Some(left) = &mut self.steps_left {
                 *left = left.saturating_sub(1);
             }
+            let kind = backend.point() as usize;
+            if self.kills.as_mut().is_some_and(|kills| kills.note(kind)) {
+                self.steps_left = Some(0);
+            }
         }
         Step::More
+    }
+}
+
+/// Ends a backend, whose counters stay.
+fn end(live: &mut Option<Backend<Peer>>, before: &mut Counters) {
+    if let Some(backend) = live.take() {
+        before.add(backend.counters());
     }
 }

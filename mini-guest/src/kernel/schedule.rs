@@ -21,12 +21,24 @@ const LINES_NS: u64 = 1_000_000;
 /// How long ends of domains are gathered before it is looked whose they were: each look asks about every console's domain.
 const ENDS_NS: u64 = 20_000_000;
 
+/// When programs are to go on, and other domains to be served again.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ProgramsTurn {
+    /// None has gone on since the last turn for others.
+    is_next: bool,
+    /// The end of their moment.
+    until: u64,
+}
+
 impl Kernel {
     /// Brings the running process (or another one) to where it can go on in ring 3; `frame` is what will run.
     pub(super) fn resume(&mut self, frame: &mut TrapFrame) {
         loop {
             self.take_events();
-            self.work_for_others();
+            if !self.is_programs_turn() {
+                self.work_for_others();
+                self.note_turn();
+            }
             self.show_consoles();
             let can_run = self
                 .processes
@@ -43,6 +55,24 @@ impl Kernel {
             }
         }
         self.arm_timer();
+    }
+
+    /// Whether programs go on before more is done for other domains. However much these ask for, there is a moment for programs behind each turn
+    /// that left something to do; and they go on at least once, even if the moment was over before this domain had the processor again. An
+    /// event could be there each time, and nobody would ever end the domains that send them.
+    fn is_programs_turn(&mut self) -> bool {
+        let is_first = core::mem::take(&mut self.programs.is_next);
+        self.has_work_for_others() && (is_first || time::now_ns() < self.programs.until)
+    }
+
+    /// A turn for other domains is over.
+    fn note_turn(&mut self) {
+        if self.has_work_for_others() {
+            self.programs = ProgramsTurn {
+                is_next: true,
+                until: time::now_ns() + LINES_NS,
+            };
+        }
     }
 
     /// Gives way to whoever is ready, the running process staying ready itself.

@@ -11,6 +11,7 @@ use crate::blkif::{Backend, Counters, Guest, Point, Step};
 use crate::block::Device;
 use crate::block::fair::{MAX_WEIGHT, WEIGHT};
 use crate::events::Channel;
+use crate::kernel::kills::Kills;
 use crate::mm::granted::GrantedPage;
 use crate::xenbus::Keys;
 use crate::xenbus::vbd::Back;
@@ -48,28 +49,10 @@ pub(super) struct Served {
     pub live: Option<Backend<Peer>>,
     /// It was killed: the next one begins from what the store says.
     pub was_killed: bool,
-    /// Where it is to be killed.
-    kills: Option<Kills>,
-    /// Steps of each kind that it has done since it was connected: requests taken, given to the disk, answered.
-    pub steps: [u64; 3],
+    /// Where it is to be killed: behind requests taken, given to the disk, answered.
+    kills: Option<Kills<3>>,
     /// What those have done that are gone.
     pub before: Counters,
-}
-
-/// Kills that were asked for: after the first request that a backend takes, the first that it gives to the disk, the first that it answers;
-/// then after the second of each kind, and so on.
-struct Kills {
-    done: u64,
-    wanted: u64,
-    /// How often after each kind of step: taken, submitted, answered.
-    after: [u64; 3],
-}
-
-impl Kills {
-    /// Whether the next one is to be now, at step number `count` of a kind.
-    fn is_due(&self, kind: usize, count: u64) -> bool {
-        self.done < self.wanted && self.done % 3 == kind as u64 && count > self.done / 3
-    }
 }
 
 impl Served {
@@ -80,7 +63,6 @@ impl Served {
             live: None,
             was_killed: false,
             kills: None,
-            steps: [0; 3],
             before: Counters::default(),
         }
     }
@@ -120,12 +102,7 @@ impl Served {
                 Point::Submitted => 1,
                 Point::Answered => 2,
             };
-            self.steps[kind] += 1;
-            if let Some(kills) = &mut self.kills
-                && kills.is_due(kind, self.steps[kind])
-            {
-                kills.done += 1;
-                kills.after[kind] += 1;
+            if self.kills.as_mut().is_some_and(|kills| kills.note(kind)) {
                 self.was_killed = true;
                 return true;
             }
@@ -158,24 +135,18 @@ impl Served {
         let _ = keys.remove(&key);
         match order.parse() {
             Ok(0) => self.was_killed = true,
-            Ok(wanted) => {
-                self.kills = Some(Kills {
-                    done: 0,
-                    wanted,
-                    after: [0; 3],
-                });
-            }
+            Ok(wanted) => self.kills = Some(Kills::new(wanted)),
             Err(_) => {}
         }
     }
 
-    /// Says how often it was killed, and after what.
-    pub fn tell_kills(&self, keys: &mut dyn Keys) {
-        let Some(Kills { done, after, .. }) = &self.kills else {
+    /// Says how often it was killed, and after what; the next one begins.
+    pub fn tell_kills(&mut self, keys: &mut dyn Keys) {
+        let Some(kills) = &mut self.kills else {
             return;
         };
-        let [taken, submitted, answered] = after;
-        let text = format!("{done}: taken {taken}, submitted {submitted}, answered {answered}");
+        kills.begin();
+        let text = kills.text(["taken", "submitted", "answered"]);
         let _ = keys.write(&format!("{}/kills", self.back.half.directory), &text);
     }
 }

@@ -22,6 +22,7 @@ use guest_abi::io::netif::{NetStatus, RX_SLOTS, RxFlags, RxResponse, TX_SLOTS, T
 use guest_abi::io::ring::{BackRing, RingError};
 
 use super::bucket::{Bucket, Rate};
+use super::counters::Counters;
 use super::guest::{Deliver, Fetch, Guest, NotFetched, Switch};
 use super::judge::{Judge, MOST_PIECES, Pieces, Slot};
 use super::slots::{Rx, Slots, Tx};
@@ -45,29 +46,23 @@ pub enum Step {
     Broken,
 }
 
-/// What a backend has done so far.
+/// What the last step did: where a backend can be killed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Slots taken from the ring of frames to send.
-    pub requests: u64,
-    /// Of them, refused as nonsense.
-    pub refused: u64,
-    /// Grants that were none, of either ring.
-    pub bad_grants: u64,
-    /// Frames that there was no memory for.
-    pub no_memory: u64,
-    /// Frames sent.
-    pub sent: u64,
-    /// Frames received.
-    pub received: u64,
-    /// How often frames waited and there was no buffer for them.
-    pub starved: u64,
-    /// How often the frontend had to wait by its rate.
-    pub throttled: u64,
-    /// Calls that copied frames.
-    pub copies: u64,
-    /// Events sent.
-    pub notified: u64,
+pub enum Point {
+    /// It took requests to send, and copied their frames or saw that they make no sense.
+    #[default]
+    Fetched,
+    /// It passed these on, and answered.
+    Passed,
+    /// It copied frames into the frontend's buffers.
+    Delivered,
+    /// It answered with these.
+    Answered,
+}
+
+impl Point {
+    /// How many kinds of steps there are.
+    pub const COUNT: usize = 4;
 }
 
 /// A ring.
@@ -112,6 +107,7 @@ pub struct Backend<G: Guest> {
     fetched: Vec<Answer<G::Frame>>,
     delivered: Vec<(u16, Option<usize>)>,
     sends_next: bool,
+    point: Point,
     is_broken: bool,
     counters: Counters,
 }
@@ -145,6 +141,7 @@ impl<G: Guest> Backend<G> {
             fetched: Vec::new(),
             delivered: Vec::new(),
             sends_next: false,
+            point: Point::default(),
             is_broken: false,
             counters: Counters::default(),
         }
@@ -154,6 +151,12 @@ impl<G: Guest> Backend<G> {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// What the last step did that did something.
+    #[must_use]
+    pub fn point(&self) -> Point {
+        self.point
     }
 
     /// How much the frontend may send from now on.
@@ -177,10 +180,12 @@ impl<G: Guest> Backend<G> {
 
     fn try_step(&mut self, switch: &mut impl Switch<G::Frame>, now: u64) -> Result<Step, RingError> {
         if !self.fetched.is_empty() {
+            self.point = Point::Passed;
             self.answer_sent(switch);
             return Ok(Step::More);
         }
         if !self.delivered.is_empty() {
+            self.point = Point::Answered;
             self.answer_received();
             return Ok(Step::More);
         }
@@ -188,6 +193,7 @@ impl<G: Guest> Backend<G> {
         let first = self.sends_next;
         let mut has_done = false;
         for sends in [first, !first] {
+            self.point = if sends { Point::Fetched } else { Point::Delivered };
             has_done = if sends {
                 self.send(now)?
             } else {

@@ -23,13 +23,15 @@
 
 pub mod backend;
 pub mod bucket;
+mod counters;
 pub mod frontend;
 pub mod guest;
 pub mod judge;
 pub mod slots;
 
-pub use backend::{Backend, Counters, Step};
+pub use backend::{Backend, Point, Step};
 pub use bucket::Rate;
+pub use counters::Counters;
 pub use frontend::{Frontend, Host};
 pub use guest::{Guest, Switch};
 

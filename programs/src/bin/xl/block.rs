@@ -17,8 +17,6 @@ use crate::host::Host;
 use crate::split::{self, Class, PATIENCE_MS, STEP_MS};
 
 const DISK: Class = Class("vbd");
-/// State of a half that works.
-const CONNECTED: &[u8] = b"4";
 /// State of a backend that nobody has looked at yet.
 const INITIALISING: &[u8] = b"1";
 
@@ -165,34 +163,7 @@ pub fn restart(words: &[&str]) -> Outcome {
     }
     asked
         .iter()
-        .try_for_each(|back| restarted(&mut store, back, kills))
-}
-
-/// Waits until a backend is connected again, after all the kills.
-fn restarted(store: &mut Store, back: &str, kills: u32) -> Outcome {
-    let mut seen = (Vec::new(), Vec::new());
-    let mut patience = PATIENCE_MS / STEP_MS;
-    while patience > 0 {
-        let mut key = |name| store.read(&format!("{back}/{name}")).unwrap_or_default();
-        let now = (key("state"), key("kills"));
-        let done = String::from_utf8_lossy(&now.1).into_owned();
-        let count = done.split(':').next().and_then(|count| count.parse().ok());
-        if now.0 == CONNECTED && count.unwrap_or(0) >= kills {
-            if kills > 0 {
-                println!("killed {done}");
-            }
-            return Ok(());
-        }
-        // As long as something happens it is not in vain.
-        patience = if now == seen {
-            patience - 1
-        } else {
-            PATIENCE_MS / STEP_MS
-        };
-        seen = now;
-        clock::sleep_ms(STEP_MS);
-    }
-    Err(format!("{back}: not connected again"))
+        .try_for_each(|back| split::restarted(&mut store, back, kills))
 }
 
 /// `block-sched [NAME [[DEVICE] WEIGHT]]`.

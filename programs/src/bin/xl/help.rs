@@ -201,6 +201,7 @@ const COMMANDS: &[Command] = &[
         more: &[
             "How much went through them is in /proc/net/dev, as vifID.NUMBER.",
             "--counters shows how many frames, and how much left of others' while those of this domain waited.",
+            "--counters shows what the backend has done, too: requests, those refused, frames, calls that copy, events sent.",
         ],
         run: network::list,
     },
@@ -213,9 +214,12 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         names: &["network-restart"],
-        takes: "NAME|ID [NUMBER] [STEPS]",
+        takes: "[--kills COUNT] NAME|ID [NUMBER] [STEPS]",
         does: "Ends the backend of a network interface and begins another one",
-        more: &["After STEPS steps of its work, for tests."],
+        more: &[
+            "After STEPS steps of its work, for tests.",
+            "--kills COUNT ends so many: after the first step of each kind, after the second, and so on.",
+        ],
         run: network::restart,
     },
     Command {

@@ -8,6 +8,7 @@ use guest_abi::domain::DomId;
 use programs::errno::{Errno, Result};
 use programs::println;
 use programs::xen::Store;
+use xen_tools::options::{Word, Words, unknown};
 use xen_tools::vif::{Rate, Vif};
 
 use crate::Outcome;
@@ -149,18 +150,36 @@ pub fn rate(words: &[&str]) -> Outcome {
     tell(name, device, "rate", &value)
 }
 
-/// `network-restart NAME [NUMBER] [STEPS]`.
+/// `network-restart [--kills COUNT] NAME [NUMBER] [STEPS]`.
 pub fn restart(words: &[&str]) -> Outcome {
-    let (name, device, steps) = match words {
+    let (mut kills, mut plain) = (None, Vec::new());
+    let mut words = Words::new(words);
+    let number = |text: &str| text.parse::<u32>().map_err(|_| format!("`{text}` is no number"));
+    while let Some(word) = words.take()? {
+        match word {
+            Word::Option(option @ "kills") => kills = Some(number(words.value(option)?)?),
+            Word::Option(option) => return Err(unknown(option)),
+            Word::Plain(word) => plain.push(word),
+        }
+    }
+    let (name, device, steps) = match plain[..] {
         [name] => (name, "0", "0"),
-        [name, device] => (name, *device, "0"),
-        [name, device, steps] => (name, *device, *steps),
+        [name, device] => (name, device, "0"),
+        [name, device, steps] if kills.is_none() => (name, device, steps),
         _ => return Err("which domain? A name or a number is needed".into()),
     };
-    let steps: u32 = steps
-        .parse()
-        .map_err(|_| format!("`{steps}` is no number of steps"))?;
-    tell(name, device, "restart", &steps.to_string())
+    let Some(kills) = kills else {
+        return tell(name, device, "restart", &number(steps)?.to_string());
+    };
+    let domain = other_domain(name)?;
+    let mut store = Store::open().map_err(failed)?;
+    let back = INTERFACE.backend(domain, find(&mut store, domain, device)?);
+    let _ = store.remove(&format!("{back}/kills"));
+    let order = format!("{back}/kill");
+    store
+        .write(&order, kills.to_string().as_bytes())
+        .map_err(failed)?;
+    split::restarted(&mut store, &back, kills)
 }
 
 /// Says something to a backend.

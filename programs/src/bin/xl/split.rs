@@ -5,9 +5,9 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use guest_abi::io::xenbus::XenbusState;
-use programs::clock;
 use programs::errno::{Errno, Result};
 use programs::xen::Store;
+use programs::{clock, println};
 use xen_tools::options::{Word, Words, unknown};
 
 use crate::Outcome;
@@ -186,6 +186,36 @@ pub fn state_name(value: &str) -> &'static str {
     state(value.as_bytes())
         .and_then(|state| state.name())
         .unwrap_or("?")
+}
+
+/// Waits until a backend is connected again, after all the kills, and says how many there were.
+///
+/// # Errors
+/// One line: nothing happens any more.
+pub fn restarted(store: &mut Store, back: &str, kills: u32) -> Outcome {
+    let mut seen = (Vec::new(), Vec::new());
+    let mut patience = PATIENCE_MS / STEP_MS;
+    while patience > 0 {
+        let mut key = |name| store.read(&format!("{back}/{name}")).unwrap_or_default();
+        let now = (key("state"), key("kills"));
+        let done = String::from_utf8_lossy(&now.1).into_owned();
+        let count = done.split(':').next().and_then(|count| count.parse().ok());
+        if state(&now.0) == Some(XenbusState::CONNECTED) && count.unwrap_or(0) >= kills {
+            if kills > 0 {
+                println!("killed {done}");
+            }
+            return Ok(());
+        }
+        // As long as something happens it is not in vain.
+        patience = if now == seen {
+            patience - 1
+        } else {
+            PATIENCE_MS / STEP_MS
+        };
+        seen = now;
+        clock::sleep_ms(STEP_MS);
+    }
+    Err(format!("{back}: not connected again"))
 }
 
 /// Whether `--force` is among the words, and the others.

@@ -20,6 +20,7 @@ mod split;
 mod stack;
 mod store;
 mod templates;
+mod transfers;
 mod watching;
 
 use super::command_line::{Stdin, launch};

@@ -3,6 +3,7 @@
 
 use super::session::{PROMPT, prepare};
 use super::stack::{PAUSE, ask, body, free_port};
+use super::transfers;
 use crate::suite::command_line::dialog;
 use crate::suite::{Outcome, Stop, Test, fixture};
 use crate::{check, initrd};
@@ -10,16 +11,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How often the backend is killed, each time after one step more of its work.
+/// How often the backend is killed, each time after one step more of its work; and behind steps of each of four kinds.
 const KILLS: usize = 8;
+const MANY_KILLS: u64 = 50;
 
 /// The tests.
 pub fn tests(launcher: &Arc<Path>) -> Vec<Test> {
     let launcher = Arc::clone(launcher);
-    let other = Arc::clone(&launcher);
+    let (other, third) = (Arc::clone(&launcher), Arc::clone(&launcher));
     vec![
         Test::new("system::two_domains_reach_each_other", move || reach(&launcher)),
         Test::new("system::the_host_reaches_a_domain", move || serve(&other)),
+        Test::new("system::fifty_kills_of_a_network_backend", move || {
+            many_kills(&third)
+        }),
     ]
 }
 
@@ -30,6 +35,8 @@ fn archive(dir: &Path) -> Result<std::path::PathBuf, Stop> {
         ("ask", "ping -c 3 -s 1400 10.0.9.2\nping -c 100000 10.0.9.2\n"),
         ("answer", "exec sleep 100000\n"),
         ("serve", "ping -c 3 10.0.2.2; echo ping-$?\nexec httpd\n"),
+        ("get", "netlog get 10.0.9.2 60000 &\nnetlog get 10.0.9.2 100000\n"),
+        ("give", "exec netlog serve\n"),
     ];
     for (name, script) in scripts {
         std::fs::write(tree.path().join("etc").join(name), script)?;
@@ -97,6 +104,54 @@ fn reach(launcher: &Path) -> Outcome {
     );
     check!(!finished.output.contains("DUP"), "a frame came twice\n{seen}");
     Ok(())
+}
+
+/// Two programs of domain `asker` exchange bytes with `other`, while its backend is killed behind steps of each kind: the first ones, the second
+/// ones, and so on. Each transfer is complete and right, none fails.
+fn many_kills(launcher: &Path) -> Outcome {
+    let name = "system::fifty_kills_of_a_network_backend";
+    prepare()?;
+    let dir = tempfile::tempdir()?;
+    let archive = archive(dir.path())?.display().to_string();
+    let both = create("other", "10.0.9.2", "give") + &create("asker", "10.0.9.1", "get");
+    let kill = format!("network-restart --kills {MANY_KILLS} asker; echo kills-$?\n");
+    let (short, long) = (" 60000 bytes, sum ", " 100000 bytes, sum ");
+    let steps: [(&str, &[u8]); 8] = [
+        (PROMPT, both.as_bytes()),
+        (short, b""),
+        (long, kill.as_bytes()),
+        ("kills-0", b""),
+        // Those that were under way, and others.
+        (short, b""),
+        (long, b""),
+        (short, b""),
+        (long, b"network-list --counters; echo list-$?\npoweroff\n"),
+    ];
+    let arguments = [
+        "--timeout",
+        "300",
+        "--dom0",
+        ",autostart=no",
+        "--module",
+        &archive,
+    ];
+    let finished = dialog(launcher, &arguments, &steps)?;
+    fixture::keep_log(name, &finished.output)?;
+    let finished = finished.expect_status(0)?.expect_output(&["list-0"])?;
+    let output = &finished.output;
+    let killed = output
+        .lines()
+        .find_map(|line| Some(line.split_once("killed 50: ")?.1));
+    let counts: Vec<u64> = killed
+        .unwrap_or_default()
+        .split(|c: char| !c.is_ascii_digit())
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    let seen = fixture::tail(output);
+    check!(counts == [13, 13, 12, 12], "killed {killed:?}\n{seen}");
+    let connected = output.lines().filter(|line| line.contains(" connected "));
+    check!(connected.count() == 2, "not connected at the end\n{seen}");
+    transfers::are_whole(output, "asker")
 }
 
 /// A domain with a fixed address pings the gateway through the card, and the host gets pages from it until it is turned off.
