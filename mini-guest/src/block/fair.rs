@@ -34,8 +34,11 @@ use core::cell::{Cell, RefCell};
 
 use super::{BlockError, Device, Info, Op, Refused, Request, check};
 
+mod charge;
 #[cfg(test)]
 mod tests;
+
+pub use charge::Charge;
 
 /// What a request costs beside its sectors, in sectors.
 const REQUEST_COST: u64 = 8;
@@ -107,38 +110,12 @@ struct Place {
 /// One user's way to a shared disk. It goes when its user does; what waits then is complete, as Gone.
 pub struct Seat(Rc<Place>);
 
-/// What a request takes of the window. Dropped, it gives that back.
-pub struct Charge {
-    place: Rc<Place>,
-    room: u64,
-    sectors: u64,
-}
-
-impl core::fmt::Debug for Charge {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "Charge({})", self.room)
-    }
-}
-
 fn add(to: &Cell<u64>, count: u64) {
     to.set(to.get() + count);
 }
 
 fn subtract(from: &Cell<u64>, count: u64) {
     from.set(from.get() - count);
-}
-
-impl Drop for Charge {
-    fn drop(&mut self) {
-        let (place, disk) = (&*self.place, &*self.place.disk);
-        subtract(&place.under_way, self.room);
-        subtract(&disk.under_way, self.room);
-        add(&place.done, self.sectors);
-        add(&disk.done, self.sectors);
-        if disk.is_giving.get() {
-            add(&disk.spent, self.room);
-        }
-    }
 }
 
 /// How much a request has the disk do.
