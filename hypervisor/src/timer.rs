@@ -31,11 +31,12 @@ pub fn init(firmware: Option<&Firmware>, root: Root, frames: &mut impl paging::T
         // SAFETY: mapped just now, uncached and for good; every vector has a gate.
         unsafe { LocalApic::init(registers) }
     });
+    // The firmware has left it ticking.
+    let mut pit = Pit::init();
     let pm_timer = firmware.and_then(|f| f.pm_timer);
     let mut reference = match pm_timer {
         Some(pm) => Reference::PmTimer(pm),
         None => {
-            let mut pit = Pit::init();
             pit.start_stopwatch();
             Reference::Pit(pit)
         }

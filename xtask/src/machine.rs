@@ -38,6 +38,8 @@ pub struct Machine {
     pub reactions: Vec<(String, String)>,
     /// Devices of QEMU beside the usual ones.
     pub devices: Vec<String>,
+    /// Further arguments of QEMU.
+    pub arguments: Vec<String>,
     /// The file that a second serial port's output goes to; without it there is no such port.
     pub second_serial: Option<PathBuf>,
 }
@@ -77,6 +79,7 @@ impl Default for Machine {
             monitor: Vec::new(),
             reactions: Vec::new(),
             devices: Vec::new(),
+            arguments: Vec::new(),
             second_serial: None,
         }
     }
@@ -143,6 +146,7 @@ impl Machine {
             monitor: Vec::new(),
             reactions: Vec::new(),
             devices: Vec::new(),
+            arguments: Vec::new(),
             second_serial: None,
         })
     }

@@ -125,6 +125,7 @@ fn hardware(command: &mut Command, machine: &Machine) {
     if machine.icount {
         command.args(["-icount", "shift=0,sleep=off"]);
     }
+    command.args(&machine.arguments);
     disks(machine, command);
     command.args(crate::net::qemu_args(&machine.nets));
 }

@@ -74,6 +74,7 @@ fn pick<P: Platform>(cx: &mut Context<'_, P>) -> BeforeGuest {
     let (current, was_idle) = (cx.hv.current, cx.hv.sched.is_idle);
     let now = cx.platform.timestamp();
     let Some(next) = sched::pick(cx.hv, cx.platform, now.ns) else {
+        time::rest(cx.hv, cx.platform);
         return BeforeGuest::Idle;
     };
     if next != current {

@@ -116,6 +116,15 @@ pub fn set_slice_end<P: Platform>(hv: &mut Hypervisor, platform: &P, end_ns: u64
     arm_by(hv, platform, end_ns);
 }
 
+/// Nobody runs: only a domain's timer is to end that, and no slice that nobody has any more.
+pub fn rest<P: Platform>(hv: &mut Hypervisor, platform: &P) {
+    let next = hv.time.queue.first().map_or(NEVER, |(_, due_ns)| due_ns);
+    if next != hv.time.armed_ns {
+        hv.time.armed_ns = next;
+        platform.arm_timer((next != NEVER).then_some(next));
+    }
+}
+
 /// When the slice of who runs is over.
 #[inline(always)]
 #[must_use]

@@ -30,7 +30,7 @@ use super::gather::{Gathered, Taken};
 use super::judge::{Piece, judge};
 use super::ring::{Layout, RingPage};
 use crate::block::fair::Seat;
-use crate::block::{BlockError, Client, Completion, Device, Op, Request, Segment};
+use crate::block::{BlockError, Client, Device, Op, Request, Segment};
 
 /// Frames of all requests that a ring can hold.
 const MOST_MAPPED: usize = MAX_SEGMENTS * SLOTS as usize;
@@ -198,10 +198,10 @@ impl<G: Guest> Backend<G> {
     /// Does one thing.
     pub fn step(&mut self) -> Step {
         self.device.go_on();
-        if let Some(completion) = self.client.take() {
+        if self.client.has_completions() {
             self.is_full = false;
             self.point = Point::Answered;
-            self.complete(completion);
+            self.complete();
             return Step::More;
         }
         if self.is_broken {
@@ -295,6 +295,7 @@ impl<G: Guest> Backend<G> {
             Ok(()) => {
                 self.counters.submitted += 1;
                 self.counters.bytes += bytes;
+                self.counters.copied += if self.device.info().is_copying { bytes } else { 0 };
                 self.under_way.insert(self.last_id, parts);
             }
             Err(refused) => self.failed(parts, refused.error),
@@ -302,18 +303,23 @@ impl<G: Guest> Backend<G> {
         true
     }
 
-    fn complete(&mut self, completion: Completion) {
-        // The device answers what it was asked, once.
-        let Some(parts) = self.under_way.remove(&completion.id) else {
-            return;
-        };
-        if self.is_killed {
-            parts.into_iter().for_each(|part| self.unmap(part.mappings));
-            return;
+    /// Takes all that the device has done, and answers it together: one unmapping, one event.
+    fn complete(&mut self) {
+        let mut done = Vec::new();
+        while let Some(completion) = self.client.take() {
+            // The device answers what it was asked, once.
+            let Some(parts) = self.under_way.remove(&completion.id) else {
+                continue;
+            };
+            match completion.result {
+                Err(error) if !self.is_killed => self.failed(parts, error),
+                _ => done.extend(parts),
+            }
         }
-        match completion.result {
-            Ok(()) => self.finish(parts, BlkStatus::OKAY),
-            Err(error) => self.failed(parts, error),
+        if self.is_killed {
+            self.unmap(done.into_iter().flat_map(|part| part.mappings).collect());
+        } else if !done.is_empty() {
+            self.finish(done, BlkStatus::OKAY);
         }
     }
 
@@ -329,13 +335,16 @@ impl<G: Guest> Backend<G> {
     /// Unmaps and answers.
     fn finish(&mut self, parts: Vec<Taken<G::Mapping>>, status: BlkStatus) {
         let mut answers = ArrayVec::<_, { SLOTS as usize }>::new();
+        let mut mappings = Vec::new();
         let now = self.done_for_others();
         for part in parts {
             self.counters.count_wait(now - part.came);
-            self.unmap(part.mappings);
+            mappings.extend(part.mappings);
             // A request has a slot, and there are no more slots.
             answers.push((part.id, part.operation));
         }
+        // All by one call, before anybody is told.
+        self.unmap(mappings);
         self.answer(&answers, status);
     }
 

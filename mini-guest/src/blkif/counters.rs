@@ -17,7 +17,7 @@ pub struct Counters {
     pub submitted: u64,
     /// Bytes read and written.
     pub bytes: u64,
-    /// Bytes that were copied on the way.
+    /// Of them, copied by the disk's driver: nothing else copies.
     pub copied: u64,
     /// Events sent.
     pub notified: u64,

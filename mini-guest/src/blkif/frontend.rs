@@ -38,6 +38,11 @@ pub trait Host {
 
     /// Tells the backend that there are requests.
     fn notify(&self);
+
+    /// Whether it calls [`Frontend::show`] itself, when it has nothing else to do: so that many requests are one event.
+    fn shows_later(&self) -> bool {
+        false
+    }
 }
 
 /// A request in the ring.
@@ -67,6 +72,8 @@ pub struct Frontend<H: Host> {
     state: RefCell<State>,
     info: Cell<Info>,
     is_gone: Cell<bool>,
+    /// There may be requests in the ring that the backend has not been shown.
+    is_hidden: Cell<bool>,
 }
 
 /// What a backend said of its disk.
@@ -91,6 +98,7 @@ impl<H: Host> Frontend<H> {
             state: RefCell::default(),
             info: Cell::new(info(properties)),
             is_gone: Cell::new(false),
+            is_hidden: Cell::new(false),
         }
     }
 
@@ -196,8 +204,31 @@ impl<H: Host> Frontend<H> {
         Err(())
     }
 
-    /// Moves what waits into the ring, as far as there is room, and shows it to the backend.
+    /// Shows the backend what is in the ring.
+    pub fn show(&self) {
+        if !self.is_hidden.take() {
+            return;
+        }
+        let mut state = self.state.borrow_mut();
+        let Some(connection) = &mut state.connection else {
+            return;
+        };
+        if connection.ring.push_requests(connection.page.indices()) {
+            self.host.notify();
+        }
+    }
+
+    /// Moves what waits into the ring, as far as there is room, and shows it to the backend, now or later.
     fn push(&self) {
+        self.fill();
+        if !self.host.shows_later() {
+            self.show();
+        }
+    }
+
+    /// Moves what waits into the ring.
+    fn fill(&self) {
+        self.is_hidden.set(true);
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
         let Some(connection) = &mut state.connection else {
@@ -219,9 +250,6 @@ impl<H: Host> Frontend<H> {
             LAYOUT.put_request(&*connection.page, slot, asked);
             let shadow = Shadow { request, references };
             state.shadows.insert(state.last_id, shadow);
-        }
-        if connection.ring.push_requests(connection.page.indices()) {
-            self.host.notify();
         }
     }
 
@@ -291,6 +319,7 @@ fn info(properties: Properties) -> Info {
         is_read_only: properties.is_read_only,
         has_cache: properties.has_flush,
         max_segments: MAX_SEGMENTS,
+        is_copying: false,
         depth: DEPTH,
     }
 }

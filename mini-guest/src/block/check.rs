@@ -55,6 +55,7 @@ mod tests {
         is_read_only: false,
         has_cache: false,
         max_segments: 2,
+        is_copying: false,
         depth: 1,
     };
 

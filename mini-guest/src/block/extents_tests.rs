@@ -88,6 +88,7 @@ impl Device for Large {
             is_read_only: false,
             has_cache: false,
             max_segments: 8,
+            is_copying: false,
             depth: 1,
         }
     }

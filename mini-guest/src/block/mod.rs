@@ -14,6 +14,7 @@
 //! | [`partition`], [`table`] | parts of a disk, and where they are written down |
 //! | [`extents`] | pieces of a disk as one: a file of a file system on it |
 //! | [`cache`] | pages of a disk, and operations on them as a whole |
+//! | [`load`] | requests that only measure what a device costs |
 //! | [`registry`] | the disks by name |
 //! | [`exports`] | which of them other domains use |
 //!
@@ -35,6 +36,7 @@ pub mod extents;
 #[cfg(test)]
 mod extents_tests;
 pub mod fair;
+pub mod load;
 pub mod partition;
 pub mod ram;
 pub mod registry;
@@ -67,6 +69,8 @@ pub struct Info {
     pub has_cache: bool,
     /// Most pieces of a request.
     pub max_segments: usize,
+    /// The processor copies the bytes of requests: no device reaches memory by itself.
+    pub is_copying: bool,
     /// Most requests under way; more are refused with [`BlockError::Busy`].
     pub depth: usize,
 }

@@ -104,6 +104,7 @@ impl Device for RamDisk {
             is_read_only: false,
             has_cache: false,
             max_segments: MAX_SEGMENTS,
+            is_copying: true,
             depth: usize::MAX,
         }
     }

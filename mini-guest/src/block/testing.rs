@@ -120,6 +120,7 @@ impl Device for TestDisk {
             is_read_only: false,
             has_cache: true,
             max_segments: 32,
+            is_copying: false,
             depth: self.depth.get(),
         }
     }

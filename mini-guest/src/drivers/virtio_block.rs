@@ -101,6 +101,7 @@ impl VirtioBlock {
             is_read_only: features.contains(Features::RO),
             has_cache: features.contains(Features::FLUSH),
             max_segments: most.clamp(1, MAX_SEGMENTS),
+            is_copying: false,
             depth: DEPTH,
         };
         let state = State {

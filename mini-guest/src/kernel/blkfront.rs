@@ -51,6 +51,10 @@ impl Host for Peer {
         // A peer that is gone need not be told.
         let _ = events::notify(self.port.get());
     }
+
+    fn shows_later(&self) -> bool {
+        true
+    }
 }
 
 /// A disk that came or went.
@@ -211,6 +215,12 @@ impl Vbds {
             half.has_failed = half.disk.is_none() && keys.read(&format!("{backend}/error")).is_ok();
             self.changes.extend(half.change());
         }
+    }
+
+    /// Shows backends what is in their rings.
+    pub fn show(&self) {
+        let disks = self.vbds.values().filter_map(|(_, half)| half.disk.as_ref());
+        disks.for_each(|disk| disk.show());
     }
 
     /// An event came at `port`: takes the answers there. `false` where it is nobody's here.

@@ -21,6 +21,9 @@ impl Kernel {
         for cache in self.devices.disks.caches() {
             any |= cache.take_news();
         }
+        for load in self.loads.values_mut() {
+            any |= load.advance();
+        }
         if any {
             self.wake(WaitFor::DISK);
             self.exports_may_be_ready();
@@ -67,6 +70,7 @@ impl Kernel {
         }
         // With the timer refused there is still the device.
         let _ = time::set_timer(Some(deadline));
+        self.show_requests();
         events::wait();
         let mut ports = Vec::new();
         events::poll(|port| ports.push(port));

@@ -91,6 +91,7 @@ impl Kernel {
         process.call = Default::default();
         process.alarm = Default::default();
         self.syncs.remove(&pid);
+        self.loads.remove(&pid);
         let process = self.process();
         let was_vfork = core::mem::take(&mut process.is_vfork);
         let parent = process.parent;

@@ -49,6 +49,7 @@ use crate::linux::Errno;
 use crate::process::{Process, WaitFor};
 use crate::random::Random;
 use crate::sched::RunQueue;
+use crate::syscall::load::Measured;
 use crate::traps::{Cause, TrapFrame};
 use crate::tty::Tty;
 use crate::tty::screen_line::ScreenLine;
@@ -134,6 +135,8 @@ pub struct Kernel {
     pub(crate) files_as_disks: exports::Files,
     /// What processes wait for that want their writes on the medium.
     pub(crate) syncs: BTreeMap<u32, Vec<(Rc<Cache>, Ticket)>>,
+    /// Loads that processes wait for.
+    pub(crate) loads: BTreeMap<u32, Measured>,
     /// The devices that other domains serve this one.
     pub(crate) fronts: Option<fronts::Fronts>,
     /// The open files of `/dev/xen/evtchn`.
@@ -186,6 +189,7 @@ impl Kernel {
             mounts: Vec::new(),
             files_as_disks: exports::Files::default(),
             syncs: BTreeMap::new(),
+            loads: BTreeMap::new(),
             fronts: None,
             event_files: Vec::new(),
             random: Random::new(time::tsc() ^ now),

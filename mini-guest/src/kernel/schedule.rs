@@ -158,9 +158,10 @@ impl Kernel {
 
     /// Sleeps until something happens.
     fn idle(&mut self) {
-        self.arm_timer();
         self.write_disks();
+        self.show_requests();
         if !self.backend.may_show && !self.has_work_for_others() {
+            self.arm_timer();
             events::wait();
         }
         self.take_events();

@@ -373,6 +373,7 @@ impl Kernel {
             self.store_changed();
         }
         self.fronts_changed();
+        self.show_requests();
     }
 
     /// A disk has done something: one that was to be given away may be ready.

@@ -3,6 +3,7 @@
 //! Source: Xen 4.x, `public/grant_table.h`; [`guest_abi::grant_table`].
 
 use alloc::vec::Vec;
+use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
 use guest_abi::domain::DomId;
@@ -83,23 +84,51 @@ impl GrantedPage {
     }
 }
 
-impl Drop for GrantedPage {
-    fn drop(&mut self) {
-        let mut record = [UnmapGrantRef {
+impl GrantedPage {
+    /// Unmaps pages, all by one call.
+    pub fn unmap(pages: Vec<Self>) {
+        let mut records: Vec<UnmapGrantRef> = pages.iter().map(Self::unmapping).collect();
+        unmap(&mut records);
+        for page in pages {
+            page.forget();
+        }
+    }
+
+    /// What takes it away.
+    fn unmapping(&self) -> UnmapGrantRef {
+        UnmapGrantRef {
             host_addr: u64::from(self.place.address()),
             dev_bus_addr: self.bus,
             handle: self.handle,
             status: GrantStatus::GENERAL_ERROR,
             pad: 0,
-        }];
-        // SAFETY: nobody uses the page any more.
-        let answer = unsafe { hypercall::grant_table_op(GrantCmd::UNMAP_GRANT_REF.raw(), &mut record) };
-        if answer.is_err() || record[0].status != GrantStatus::OKAY {
-            panic!(
-                "a granted page cannot be unmapped: {answer:?} {:?}",
-                record[0].status
-            );
         }
+    }
+
+    /// It is unmapped already: its place is free.
+    fn forget(self) {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: `this` is not dropped, and nobody looks at it again.
+        drop(unsafe { core::ptr::read(&raw const this.place) });
+    }
+}
+
+/// Has mappings taken away that nobody uses any more.
+fn unmap(records: &mut [UnmapGrantRef]) {
+    if records.is_empty() {
+        return;
+    }
+    // SAFETY: nobody uses the pages any more; the records are of the command's type.
+    let answer = unsafe { hypercall::grant_table_op(GrantCmd::UNMAP_GRANT_REF.raw(), records) };
+    let refused = records.iter().find(|record| record.status != GrantStatus::OKAY);
+    if answer.is_err() || refused.is_some() {
+        panic!("granted pages cannot be unmapped: {answer:?} {refused:?}");
+    }
+}
+
+impl Drop for GrantedPage {
+    fn drop(&mut self) {
+        unmap(&mut [self.unmapping()]);
     }
 }
 

@@ -1,4 +1,4 @@
-//! The kernel heap: a list allocator over addresses of its own, to which pages are mapped as they are needed.
+//! The kernel heap: a list allocator over addresses of its own, to which pages are mapped as they are needed, and before it chains of small blocks.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::RefCell;
@@ -11,6 +11,7 @@ use linked_list_allocator::Heap;
 use super::batch::Batch;
 use super::kernel_map::READ_WRITE;
 use super::layout::HEAP_START;
+use super::small_blocks::{Size, SmallBlocks};
 use super::{alloc_frame, translate, with_kernel_map};
 use crate::cell::OneCpu;
 
@@ -19,30 +20,59 @@ const GROWTH: usize = 64 * 1024;
 
 struct KernelHeap {
     heap: RefCell<Heap>,
+    small: SmallBlocks,
 }
 
 #[global_allocator]
 static HEAP: OneCpu<KernelHeap> = OneCpu::new(KernelHeap {
     heap: RefCell::new(Heap::empty()),
+    small: SmallBlocks::new(),
 });
 
-// SAFETY: memory comes from the list allocator over pages that are the heap's alone.
+// SAFETY: memory comes from the list allocator over pages that are the heap's alone, and from the chains of what it gave.
 unsafe impl GlobalAlloc for OneCpu<KernelHeap> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        match Size::of(layout) {
+            Some(size) => match self.small.take(size) {
+                Some(block) => block,
+                None => self.from_list(size.layout()),
+            },
+            None => self.from_list(layout),
+        }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        if let Some(size) = Size::of(layout) {
+            // SAFETY: the caller got the block from `alloc`, which gave it this size and its alignment.
+            return unsafe { self.small.give(block, size) };
+        }
+        if let Some(block) = NonNull::new(block) {
+            // SAFETY: the caller got the block from `alloc` with this layout.
+            unsafe { self.heap.borrow_mut().deallocate(block, layout) }
+        }
+    }
+}
+
+impl KernelHeap {
+    /// A block of the list's, which grows if it must.
+    fn from_list(&self, layout: Layout) -> *mut u8 {
         let mut heap = self.heap.borrow_mut();
+        if let Ok(block) = heap.allocate_first_fit(layout) {
+            return block.as_ptr();
+        }
+        // Small blocks that are free may be one large one.
+        self.small.drain(|block, layout| {
+            if let Some(block) = NonNull::new(block) {
+                // SAFETY: it came from the list with this layout.
+                unsafe { heap.deallocate(block, layout) }
+            }
+        });
         if let Ok(block) = heap.allocate_first_fit(layout) {
             return block.as_ptr();
         }
         grow(&mut heap, layout.size() + layout.align());
         heap.allocate_first_fit(layout)
             .map_or(ptr::null_mut(), NonNull::as_ptr)
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        if let Some(block) = NonNull::new(block) {
-            // SAFETY: the caller got the block from `alloc` with this layout.
-            unsafe { self.heap.borrow_mut().deallocate(block, layout) }
-        }
     }
 }
 
@@ -101,7 +131,7 @@ pub fn init_static(memory: &'static mut [u8]) {
 #[must_use]
 pub fn usage() -> (usize, usize) {
     let heap = HEAP.heap.borrow();
-    (heap.used(), heap.size())
+    (heap.used() - HEAP.small.kept(), heap.size())
 }
 
 /// Bytes by which the heap could still grow in its address space, and bytes free inside it.
@@ -109,5 +139,5 @@ pub fn usage() -> (usize, usize) {
 pub fn room() -> (usize, usize) {
     let limit = with_kernel_map(|map| map.heap_size()).unwrap_or(0) as usize;
     let heap = HEAP.heap.borrow();
-    (limit.saturating_sub(heap.size()), heap.free())
+    (limit.saturating_sub(heap.size()), heap.free() + HEAP.small.kept())
 }

@@ -9,7 +9,7 @@
 //! | [`balloon`], `exchange` | memory given back and taken again |
 //! | `batch` | page-table updates in few hypercalls |
 //! | `kernel_map` | the direct map and the heap's tables |
-//! | `heap` | the kernel heap |
+//! | `heap`, [`small_blocks`] | the kernel heap |
 //! | `window`, `granted` | pages of other domains that the kernel uses |
 //! | `frame_pool` | memory for network frames |
 //!
@@ -23,6 +23,7 @@ pub mod boot;
 pub mod bump;
 pub mod frames;
 pub mod layout;
+pub mod small_blocks;
 
 #[cfg(target_os = "none")]
 pub mod batch;

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `file`, `transfer`, `vector` | open, close, seek; read and write; in pieces |
 //! | `disk` | the same of disks; sync |
+//! | [`load`] | what a disk costs |
 //! | `descriptor` | dup, fcntl, pipe |
 //! | `path` | what paths lead to: stat, readlink, chdir, getdents |
 //! | `tree` | changes of the tree: mkdir, unlink, rename, link |
@@ -37,6 +38,7 @@ mod descriptor;
 mod disk;
 mod evtchn;
 mod file;
+pub mod load;
 mod memory;
 mod mount;
 mod path;

@@ -51,6 +51,7 @@ impl Kernel {
             }
             What::Privcmd(_) => self.privcmd_request(number, arg),
             What::Evtchn(_, ports) => self.evtchn_request(ports, number, arg),
+            What::Volume(_, volume) => self.volume_request(volume, file.flags.get(), number, arg),
             What::Consoles(_) => self.consoles_request(number, arg),
             What::DomainConsole(_, _, opening) => self.console_request(opening, number),
             _ => Err(Errno::ENOTTY.into()),

@@ -6,8 +6,12 @@
 //!
 //! README.md holds the tables, each between two marks; `bench --write` replaces them, `check` compares.
 
+pub mod disk;
+pub mod disk_table;
+pub mod entries;
 pub mod readme;
 pub mod rows;
+pub mod split;
 pub mod table;
 
 use crate::boot_image::{BootImage, Module};
@@ -38,6 +42,14 @@ pub type Numbers = BTreeMap<String, u64>;
 /// # Errors
 /// A failed build or run; two runs that differ; a README without the marks.
 pub fn bench(args: &BenchArgs) -> Result<()> {
+    if std::env::var_os("SPLIT").is_some() {
+        let numbers = split::measure(&split::prepare()?)?;
+        for (key, number) in &numbers {
+            println!("{key} {number}");
+        }
+        println!("{}", disk_table::render(&numbers)?);
+        return Ok(());
+    }
     let tables = tables()?;
     let readme = readme()?;
     let mut text =
@@ -81,11 +93,14 @@ pub fn check() -> Result<()> {
 }
 
 /// Measures; gives the tables and where they belong.
-fn tables() -> Result<[(readme::Marks, String); 2]> {
+fn tables() -> Result<[(readme::Marks, String); 3]> {
     let numbers = measure()?;
+    let prepared = split::prepare()?;
+    let disk = twice("Measuring requests of a disk", || split::measure(&prepared))?;
     Ok([
         (readme::OPERATIONS, table::render(&numbers)?),
         (readme::CROWDS, table::render_crowds(&numbers)?),
+        (readme::DISK, disk_table::render(&disk)?),
     ])
 }
 
@@ -117,10 +132,17 @@ fn measure() -> Result<Numbers> {
         append: APPEND.into(),
         modules: vec![dom0],
     };
-    let step = Step::start("Measuring");
-    let first = numbers(&run(&machine, &image)?)?;
+    let mut all = twice("Measuring", || numbers(&run(&machine, &image)?))?;
+    all.insert("loaded_image".into(), image_size);
+    Ok(all)
+}
+
+/// Measures, and a second time; the numbers must be the same.
+fn twice(what: &str, measure: impl Fn() -> Result<Numbers>) -> Result<Numbers> {
+    let step = Step::start(what);
+    let first = measure()?;
     step.detail("a second time");
-    let second = numbers(&run(&machine, &image)?)?;
+    let second = measure()?;
     drop(step);
     for (key, number) in &first {
         ensure!(
@@ -133,9 +155,7 @@ fn measure() -> Result<Numbers> {
         first.len() == second.len(),
         "two runs differ in what they measure"
     );
-    let mut all = first;
-    all.insert("loaded_image".into(), image_size);
-    Ok(all)
+    Ok(first)
 }
 
 fn run(machine: &Machine, image: &BootImage) -> Result<String> {

@@ -6,6 +6,8 @@ pub type Marks = [&'static str; 2];
 pub const OPERATIONS: Marks = ["<!-- bench -->", "<!-- /bench -->"];
 /// Around the table of costs by the number of domains.
 pub const CROWDS: Marks = ["<!-- bench domains -->", "<!-- /bench domains -->"];
+/// Around the table of costs of a disk.
+pub const DISK: Marks = ["<!-- bench disk -->", "<!-- /bench disk -->"];
 
 /// The table in a text with the marks.
 pub fn in_text(text: &str, marks: Marks) -> Option<&str> {

@@ -82,6 +82,22 @@ fn a_pick_with_nobody_else_comes_back() {
 }
 
 #[test]
+fn an_idle_machine_is_woken_by_a_domains_timer_and_by_no_slice() {
+    let mut world = World::running();
+    time::set_slice_end(&mut world.hv, &world.machine, 3_000_000);
+    assert_eq!(world.machine.timer.get(), Some(3_000_000));
+    world.hypercall(6, [1, 0, 0, 0, 0]);
+    assert_eq!(go(&mut world), BeforeGuest::Idle);
+    assert_eq!(world.machine.timer.get(), None);
+    let mut world = World::running();
+    world.hypercall(15, [0, 5_000_000, 0, 0, 0]);
+    time::set_slice_end(&mut world.hv, &world.machine, 3_000_000);
+    world.hypercall(6, [1, 0, 0, 0, 0]);
+    assert_eq!(go(&mut world), BeforeGuest::Idle);
+    assert_eq!(world.machine.timer.get(), Some(5_000_000));
+}
+
+#[test]
 fn a_blocked_domain_idles_and_comes_back_with_a_fresh_clock() {
     let mut world = World::running();
     world.domain(0).run.started_ns = 1_000_000;

@@ -104,7 +104,7 @@ fn map_for<P: Platform>(
         return Err(give_up(mmu, grant, before, Refusal::TooManyUses.into()));
     };
     // Mostly all can be taken at once.
-    let is_first_writer = request.uses == Uses::HOST && !before.is_used();
+    let is_first_writer = request.uses.contains(Uses::HOST) && is_write && !before.is_used();
     if !is_first_writer || !mmu.hold_for_first_writer(frame, owner) {
         if let Err(why) = take(mmu, owner, before, after) {
             return Err(give_up(mmu, grant, before, Refusal::BadFrame(why).into()));
@@ -186,7 +186,8 @@ pub fn unmap<P: Platform>(
         over |= Uses::HOST;
     }
     answer()?;
-    let is_last_writer = over == Uses::HOST && handle.uses == over && before.without(over) == Active::NONE;
+    let is_last_writer =
+        over.contains(Uses::HOST) && handle.uses == over && before.without(over) == Active::NONE;
     let mut is_released = false;
     if left != Granted::Gone {
         if is_last_writer {

@@ -25,6 +25,7 @@ impl Device for Counting {
             is_read_only: false,
             has_cache: true,
             max_segments: 256,
+            is_copying: false,
             depth: self.says,
         }
     }

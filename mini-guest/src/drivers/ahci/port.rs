@@ -327,6 +327,7 @@ fn identity(bytes: &[u8; SECTOR]) -> Option<Info> {
         is_read_only: false,
         has_cache: true,
         max_segments: MAX_SEGMENTS,
+        is_copying: false,
         depth: SLOTS,
     })
 }
@@ -339,6 +340,7 @@ impl Device for Port {
             is_read_only: true,
             has_cache: false,
             max_segments: 1,
+            is_copying: false,
             depth: 0,
         };
         self.state.borrow().info.unwrap_or(NONE)

@@ -34,7 +34,7 @@ impl Guest for Peer {
     }
 
     fn unmap(&mut self, mappings: Vec<GrantedPage>) {
-        drop(mappings);
+        GrantedPage::unmap(mappings);
     }
 
     fn notify(&mut self) {

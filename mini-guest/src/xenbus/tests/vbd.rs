@@ -20,6 +20,7 @@ const INFO: Info = Info {
     is_read_only: true,
     has_cache: true,
     max_segments: 32,
+    is_copying: false,
     depth: 8,
 };
 
