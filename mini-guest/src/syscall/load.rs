@@ -104,7 +104,9 @@ impl Kernel {
                 if !volume.cache.is_idle() {
                     return Err(Errno::EBUSY.into());
                 }
-                volume.cache.forget();
+                volume
+                    .cache
+                    .forget(&[volume.first..volume.first + volume.sectors]);
             }
             let load = Load::new(volume.device.clone(), plan)?;
             self.loads.insert(pid, Measured::new(load));

@@ -109,6 +109,8 @@ pub struct Between {
     events: Rc<Cell<(usize, usize)>>,
     /// Most grants at a time.
     most: Rc<Cell<usize>>,
+    /// The frontend shows requests when it is told to.
+    shows_later: Rc<Cell<bool>>,
 }
 
 impl Between {
@@ -119,6 +121,7 @@ impl Between {
             last: Rc::default(),
             events: Rc::default(),
             most: Rc::new(Cell::new(1000)),
+            shows_later: Rc::default(),
         }
     }
 
@@ -155,6 +158,10 @@ impl Host for Between {
     fn notify(&self) {
         let (backend, frontend) = self.events.get();
         self.events.set((backend + 1, frontend));
+    }
+
+    fn shows_later(&self) -> bool {
+        self.shows_later.get()
     }
 }
 

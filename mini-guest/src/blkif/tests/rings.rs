@@ -1,6 +1,7 @@
 //! What goes right: data, order, merging, room.
 
 use super::*;
+use crate::block::ram::RamDisk;
 
 #[test]
 fn what_is_written_is_read_and_nothing_is_copied() {
@@ -27,6 +28,44 @@ fn what_is_written_is_read_and_nothing_is_copied() {
         world.between.grants.borrow().is_empty(),
         "everything is given back"
     );
+}
+
+#[test]
+fn what_a_disk_of_memory_copies_is_counted() {
+    let mut world = World::new();
+    let page = Box::new(world.page.clone());
+    let disk = Rc::new(RamDisk::new(&[], 1 << 20));
+    world.back = Some(Backend::new(world.between.clone(), page, Layout::X86_32, disk));
+    world.submit(Op::Write, 0, 0, 3, 1).unwrap();
+    while world.back().step() == Step::More {}
+    let counters = world.back().counters();
+    assert_eq!(counters.bytes, 3 * PAGE as u64);
+    assert_eq!(counters.copied, counters.bytes);
+}
+
+#[test]
+fn requests_that_are_shown_later_are_one_event_there_and_one_back() {
+    let mut world = World::new();
+    while world.back().step() == Step::More {}
+    world.between.shows_later.set(true);
+    let (before, _) = world.between.events.get();
+    for id in 0..5 {
+        world.submit(Op::Read, 16 * id, id, 1, id).unwrap();
+    }
+    assert_eq!(world.back().step(), Step::Idle);
+    assert_eq!(world.between.events.get().0, before);
+    world.front.show();
+    world.front.show();
+    assert_eq!(world.between.events.get().0, before + 1);
+    while world.back().step() == Step::More {}
+    assert_eq!(world.disk.queue.borrow().len(), 5);
+    let (_, answered) = world.between.events.get();
+    while world.disk.finish(0) {}
+    while world.back().step() == Step::More {}
+    assert_eq!(world.between.events.get().1, answered + 1);
+    assert!(world.front.poll());
+    let done = core::iter::from_fn(|| world.client.take());
+    assert_eq!(done.count(), 5);
 }
 
 #[test]

@@ -128,6 +128,22 @@ pub(super) fn boot(
     finished.expect_status(0)
 }
 
+/// The backends have moved bytes, and by their own count copied none: the disk reaches the domains' frames by itself.
+fn nothing_is_copied(output: &str) -> Outcome {
+    let counts = output.lines().filter_map(|line| {
+        let (before, rest) = line.split_once(" bytes (")?;
+        Some((before.rsplit(' ').next()?, rest.split_once(" copied)")?.0))
+    });
+    let counts: Vec<_> = counts.collect();
+    let is_so =
+        |(moved, copied): &(&str, &str)| moved.parse::<u64>().is_ok_and(|moved| moved > 0) && *copied == "0";
+    check!(
+        counts.len() == 2 && counts.iter().all(is_so),
+        "bytes moved and copied: {counts:?}"
+    );
+    Ok(())
+}
+
 /// Each domain mounts its partition, reads what the host wrote and writes; what Domain0 and others may not have at the same time is refused;
 /// the host checks and reads the volumes; in a second boot the domains read what they wrote.
 fn two_domains(launcher: &Path) -> Outcome {
@@ -142,7 +158,7 @@ fn two_domains(launcher: &Path) -> Outcome {
     );
     let refused = format!(
         "mkdir /mnt\nmount /dev/vda1 /mnt\nhexdump /dev/vda2\nblock-attach two vda\nblock-attach two vda1\n{}\
-         sleep 1000 </dev/vda3 &\nblock-attach two vda3\nblock-list\nshutdown --wait one two; echo ended-$?\n",
+         sleep 1000 </dev/vda3 &\nblock-attach two vda3\nblock-list --counters\nshutdown --wait one two; echo ended-$?\n",
         create("three", "vda2", "write-one")
     );
     let after = "mount -r /dev/vda1 /mnt; cat /mnt/directory/line; umount /mnt\npoweroff\n";
@@ -155,7 +171,9 @@ fn two_domains(launcher: &Path) -> Outcome {
     ];
     let bytes_of = |device: &str, (_, sectors): (u64, u64)| format!("{} /dev/{device}", sectors * SECTOR);
     let (size_one, size_two) = (bytes_of("xvda", PARTS[0]), bytes_of("xvdb", PARTS[1]));
-    boot(name, launcher, &disk, &[&archive], &steps)?.expect_output(&[
+    let finished = boot(name, launcher, &disk, &[&archive], &steps)?;
+    nothing_is_copied(&finished.output)?;
+    finished.expect_output(&[
         &format!("one: {FROM_HOST}"),
         "one: written by xvda",
         &size_one,
