@@ -188,18 +188,18 @@ impl Kernel {
         Some(result)
     }
 
-<<<<<<< HEAD
     /// Somebody has used the devices' way to the store, and may have slept: then the timer is another one.
     pub(super) fn store_has_slept(&mut self) {
         let fronts = self.fronts.as_ref();
         if fronts.is_some_and(|fronts| fronts.ring.has_slept.take()) {
             self.armed = (None, true);
-=======
+        }
+    }
+
     /// Shows backends what is in their rings. Called before this domain sleeps, and before a program runs.
     pub(super) fn show_requests(&self) {
         if let Some(fronts) = &self.fronts {
             fronts.vbds.show();
->>>>>>> 24ada79 (What requests of a disk cost: measured)
         }
     }
 

@@ -53,8 +53,8 @@ fn line(numbers: &Numbers, kind: &str, size: u32, depth: u32) -> Result<String> 
     Ok(format!(
         "| {kind} {} KB | {depth} | {} | {} | {} %{goal} | {} / {} | {} | {} | {} |\n",
         size / 1024,
-        grouped(rounded(native, requests)),
-        grouped(rounded(split, requests)),
+        grouped(significant(rounded(native, requests))),
+        grouped(significant(rounded(split, requests))),
         added(native, split),
         hundredths(bytes, native),
         hundredths(bytes, split),
@@ -63,6 +63,12 @@ fn line(numbers: &Numbers, kind: &str, size: u32, depth: u32) -> Result<String> 
         // Each time that the domain runs is a switch to it and one away.
         tenths(2 * of("split", "runs")?, BATCHES.into()),
     ))
+}
+
+/// The number with three significant digits: further ones are another number when a part of the disk's answers comes some instructions later.
+fn significant(number: u64) -> u64 {
+    let unit = 10_u64.pow(number.checked_ilog10().unwrap_or(0).saturating_sub(2));
+    rounded(number, unit) * unit
 }
 
 fn rounded(number: u64, by: u64) -> u64 {
