@@ -39,6 +39,7 @@ impl Kernel {
                 self.work_for_others();
                 self.note_turn();
             }
+            self.show_requests();
             self.show_consoles();
             let can_run = self
                 .processes
