@@ -35,9 +35,9 @@ unsafe impl GlobalAlloc for OneCpu<KernelHeap> {
         match Size::of(layout) {
             Some(size) => match self.small.take(size) {
                 Some(block) => block,
-                None => self.from_list(size.layout()),
+                None => self.take_from_list(size.layout()),
             },
-            None => self.from_list(layout),
+            None => self.take_from_list(layout),
         }
     }
 
@@ -55,7 +55,7 @@ unsafe impl GlobalAlloc for OneCpu<KernelHeap> {
 
 impl KernelHeap {
     /// A block of the list's, which grows if it must.
-    fn from_list(&self, layout: Layout) -> *mut u8 {
+    fn take_from_list(&self, layout: Layout) -> *mut u8 {
         let mut heap = self.heap.borrow_mut();
         if let Ok(block) = heap.allocate_first_fit(layout) {
             return block.as_ptr();

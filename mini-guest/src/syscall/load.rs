@@ -104,9 +104,8 @@ impl Kernel {
                 if !volume.cache.is_idle() {
                     return Err(Errno::EBUSY.into());
                 }
-                volume
-                    .cache
-                    .forget(&[volume.first..volume.first + volume.sectors]);
+                let sectors = volume.first..volume.first + volume.sectors;
+                volume.cache.forget(core::slice::from_ref(&sectors));
             }
             let load = Load::new(volume.device.clone(), plan)?;
             self.loads.insert(pid, Measured::new(load));
