@@ -13,6 +13,8 @@ use std::sync::Arc;
 const BOUND: u64 = 2 * 1514;
 /// Pings, one after the other.
 const PINGS: u64 = 200;
+/// How many of them have an answer at least, beside a flood.
+const MOST_PINGS: u64 = 180;
 
 /// The tests.
 pub fn tests(launcher: &Arc<Path>) -> Vec<Test> {
@@ -79,14 +81,20 @@ fn flooded_port(launcher: &Path) -> Outcome {
     let finished = finished.expect_status(0)?;
     let seen = fixture::tail(&finished.output);
     let counted: Vec<Counted> = finished.output.lines().filter_map(counted).collect();
-    let answers = format!("netload: {PINGS} answers to {PINGS} pings");
-    let all = finished.output.matches(&answers).count();
-    check!(all == 3, "only {all} times all pings were answered\n{seen}");
+    let answers: Vec<u64> = finished.output.lines().filter_map(answers).collect();
+    // The flooded domain may lose an answer of its own among those to the flood. Who is asked by nobody else does not.
+    check!(
+        matches!(answers[..], [PINGS, beside, rated] if beside >= MOST_PINGS && rated >= MOST_PINGS),
+        "{answers:?} pings were answered\n{seen}"
+    );
     let [alone, beside, rated, flood] = counted[..] else {
         return Err(Stop::Fail(format!("{} lines of counters\n{seen}", counted.len())));
     };
     for one in [alone, beside, rated] {
-        check!(one.frames >= PINGS, "{one:?}\n{seen}");
+        check!(
+            one.frames >= PINGS && one.dropped == 0,
+            "a ping did not pass the bridge: {one:?}\n{seen}"
+        );
         check!(
             one.longest <= BOUND,
             "waited for more than {BOUND} bytes: {one:?}\n{seen}"
@@ -101,15 +109,23 @@ fn flooded_port(launcher: &Path) -> Outcome {
 #[derive(Clone, Copy, Debug)]
 struct Counted {
     frames: u64,
+    dropped: u64,
     longest: u64,
 }
 
-/// Reads `N frames from it (…), …; … frames, L bytes of others at most, …`.
+/// Reads `netload: N answers to …`.
+fn answers(line: &str) -> Option<u64> {
+    let (_, rest) = line.split_once("netload: ")?;
+    rest.split_once(" answers to ")?.0.parse().ok()
+}
+
+/// Reads `N frames from it (… D dropped), …; … frames, L bytes of others at most, …`.
 fn counted(line: &str) -> Option<Counted> {
     let before =
         |text: &str| -> Option<u64> { line.split_once(text)?.0.rsplit([' ', '(']).next()?.parse().ok() };
     Some(Counted {
         frames: before(" frames from it (")?,
+        dropped: before(" dropped), ")?,
         longest: before(" bytes of others at most")?,
     })
 }
