@@ -95,6 +95,8 @@ impl OpenFlags {
     }
 }
 
+/// ioctl of a disk: write what the cache holds of it, and forget that.
+pub const BLKFLSBUF: u32 = 0x1261;
 /// The directory file descriptor that means the working directory.
 pub const AT_FDCWD: i32 = -100;
 /// Flag of the `…at` calls: do not follow a symbolic link at the end.

@@ -106,6 +106,14 @@ impl Kernel {
         }
     }
 
+    /// BLKFLSBUF: as fsync, and what the cache holds of the disk is forgotten: it is read from the disk again.
+    pub(super) fn flush_buffers(&mut self, volume: &Volume) -> SysResult {
+        self.sync([volume.cache.clone()].into())?;
+        let sectors = volume.first..volume.first + volume.sectors;
+        volume.cache.forget(core::slice::from_ref(&sectors));
+        Ok(0)
+    }
+
     pub(super) fn sys_sync(&mut self) -> SysResult {
         // Nobody is told of what could not be written: that is what sync(2) is like.
         match self.sync(self.devices.disks.caches().cloned().collect()) {

@@ -78,17 +78,8 @@ fn mark() {
 }
 
 impl Kernel {
-    /// ioctl of a disk's file.
-    pub(super) fn volume_request(
-        &mut self,
-        volume: &Volume,
-        flags: OpenFlags,
-        number: u32,
-        arg: u32,
-    ) -> SysResult {
-        if number != LOAD {
-            return Err(Errno::ENOTTY.into());
-        }
+    /// Does a load, and tells what it cost.
+    pub(super) fn load_request(&mut self, volume: &Volume, flags: OpenFlags, arg: u32) -> SysResult {
         let pid = self.current;
         if !self.loads.contains_key(&pid) {
             let plan = plan(&self.copy_in(arg)?)?;

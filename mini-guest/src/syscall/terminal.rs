@@ -2,9 +2,10 @@
 
 use alloc::vec;
 
+use super::load::LOAD;
 use crate::fs::What;
 use crate::kernel::{Kernel, Stop, SysResult};
-use crate::linux::file::{OpenFlags, poll};
+use crate::linux::file::{BLKFLSBUF, OpenFlags, poll};
 use crate::linux::process::MAX_FILES;
 use crate::linux::socket::request::FIONBIO;
 use crate::linux::terminal::{Termios, request};
@@ -51,7 +52,8 @@ impl Kernel {
             }
             What::Privcmd(_) => self.privcmd_request(number, arg),
             What::Evtchn(_, ports) => self.evtchn_request(ports, number, arg),
-            What::Volume(_, volume) => self.volume_request(volume, file.flags.get(), number, arg),
+            What::Volume(_, volume) if number == BLKFLSBUF => self.flush_buffers(volume),
+            What::Volume(_, volume) if number == LOAD => self.load_request(volume, file.flags.get(), arg),
             What::Consoles(_) => self.consoles_request(number, arg),
             What::DomainConsole(_, _, opening) => self.console_request(opening, number),
             _ => Err(Errno::ENOTTY.into()),

@@ -1,7 +1,8 @@
 //! `disklog write DISK`: writes records with checksums to a disk, pass after pass for ever, and says how many passes are on it;
 //! `disklog check DISK`: tells which passes are there, and fails where a record is damaged or older than the others allow.
 //!
-//! Record n lies in page 2n, so that neighbours are requests of their own; each pass writes all of them and waits for fsync. What is behind the records was
+//! Record n lies in page 2n, so that neighbours are requests of their own; each pass writes all of them, waits for fsync, has the kernel forget what it holds of
+//! the disk, and reads the records back: a write that was acknowledged and is not there ends it. What is behind the records was
 //! put there by somebody else, page n holding the number n; a few of these pages are read and judged in each pass.
 #![no_std]
 #![no_main]
@@ -28,6 +29,8 @@ const OTHERS: u32 = 1024;
 const READ: u32 = 8;
 /// Passes from one line on the screen to the next.
 const TOLD: u32 = 8;
+/// ioctl of a disk: write what the kernel holds of it, and forget that.
+const BLKFLSBUF: u32 = 0x1261;
 /// lseek: from the beginning, from the end.
 const SEEK_SET: u32 = 0;
 const SEEK_END: u32 = 2;
@@ -53,6 +56,11 @@ fn main(args: &Args) -> i32 {
 fn record(number: u32, pass: u32) -> [u32; 3] {
     let sum = number.wrapping_mul(0x9E37_79B1) ^ pass.wrapping_mul(0x85EB_CA6B).rotate_left(13);
     [number, pass, sum]
+}
+
+/// Whether a page holds it.
+fn is_record(page: &[u32], record: [u32; 3]) -> bool {
+    page.iter().eq(record.iter().cycle().take(page.len()))
 }
 
 fn go_to(fd: i32, page: u32) -> Result<()> {
@@ -104,6 +112,14 @@ fn write(fd: i32) -> Result<()> {
             }
         }
         sys::fsync(fd)?;
+        // SAFETY: the request does not look at its argument.
+        unsafe { sys::ioctl(fd, BLKFLSBUF, &mut 0_u32) }?;
+        for number in 0..RECORDS {
+            if !is_record(&read_page(fd, 2 * number)?, record(number, pass)) {
+                eprintln!("disklog: record {number} of pass {pass} is not on the disk");
+                return Err(Errno::EIO);
+            }
+        }
         if pass % TOLD == 1 {
             println!("disklog: {pass} passes are on the disk");
         }
@@ -116,8 +132,7 @@ fn check(fd: i32) -> Result<()> {
     for number in 0..RECORDS {
         let words = read_page(fd, 2 * number)?;
         let pass = words[1];
-        let expected = record(number, pass);
-        if words.iter().zip(expected.iter().cycle()).any(|(a, b)| a != b) {
+        if !is_record(&words, record(number, pass)) {
             eprintln!("disklog: record {number} is damaged");
             return Err(Errno::EIO);
         }
