@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`size`] | amounts of memory as people write them |
 //! | [`config`] | the syntax of configuration files: `key = value`, strings, numbers, lists |
+//! | [`disk`] | a domain's disks, as text |
 //! | [`settings`] | what a domain is to be: read from a file, changed by options |
 //! | [`vif`] | its network interfaces |
 //! | [`options`] | the words behind a command |
@@ -23,6 +24,7 @@ pub mod builder;
 pub mod config;
 pub mod context;
 pub mod devices;
+pub mod disk;
 pub mod errno;
 pub mod key;
 #[cfg(test)]

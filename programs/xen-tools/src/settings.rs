@@ -9,7 +9,7 @@
 //! | `memory`, `maxmem` | megabytes, or a string with a unit (`"512K"`) | 16; as `memory` |
 //! | `cpu_weight` | 1 to 65535, 256 is an ordinary share | 256 |
 //! | `on_poweroff`, `on_reboot`, `on_crash` | `destroy`, `restart`, `preserve` | destroy, restart, destroy |
-//! | `disk` | a list of `"DISK"` or `"DISK,DEVICE"` or `"DISK,DEVICE,r"`: Domain0's name for the disk or `file:` and a path, the domain's (`xvda` to `xvdz`), only to be read | none |
+//! | `disk` | a list of `"DISK[,DEVICE[,r]][,weight=N]"`, see [`crate::disk`] | none |
 //! | `vif` | a list of `"KEY=VALUE,…"`: network interfaces, see [`crate::vif`] | none |
 //! | `console_show` | 1: its lines appear on Domain0's terminal, its name before each | 0 |
 //! | `ioports`, `irqs`, `pci`, `unsafe_dma` | devices that are its alone: see [`crate::devices`] | none |
@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{self, Value};
 use crate::devices::Devices;
+use crate::disk::Disk;
 use crate::size;
 use crate::vif::Vif;
 use crate::weight;
@@ -83,109 +84,6 @@ pub enum Ramdisk {
     /// This file or boot module.
     File(String),
 }
-
-/// A disk of a domain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Disk {
-    /// Domain0's name for it.
-    pub disk: String,
-    /// The domain's name for it, or the first that is free.
-    pub device: Option<String>,
-    /// The domain does not write there.
-    #[serde(default)]
-    pub is_read_only: bool,
-    /// Its share of the disk, beside others who use it, if it is not the ordinary one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub weight: Option<u32>,
-}
-
-impl Disk {
-    /// Reads `DISK[,DEVICE[,r|w]][,weight=N]`, where DISK may have `phy:` before it, or is `file:` and a path; without DEVICE the domain's first free name is taken.
-    ///
-    /// # Errors
-    /// One line.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let mut weight = None;
-        let mut plain = Vec::new();
-        for word in text.split(',').map(str::trim) {
-            match word.strip_prefix("weight=") {
-                Some(value) => weight = Some(disk_weight(value)?),
-                None => plain.push(word),
-            }
-        }
-        let mut words = plain.into_iter();
-        let disk = words.next().unwrap_or_default();
-        if disk
-            .strip_prefix("file:")
-            .is_some_and(|path| !path.starts_with('/'))
-        {
-            return Err(format!(
-                "`{text}`: behind `file:` is a whole path, which begins with a slash"
-            ));
-        }
-        let disk = disk.strip_prefix("phy:").unwrap_or(disk);
-        let disk = disk.strip_prefix("/dev/").unwrap_or(disk);
-        if disk.is_empty() {
-            return Err(format!("`{text}` names no disk"));
-        }
-        let device = words.next().filter(|name| !name.is_empty()).map(String::from);
-        if let Some(device) = &device {
-            device_number(device)?;
-        }
-        let is_read_only = match words.next() {
-            None | Some("w" | "rw") if words.next().is_none() => false,
-            Some("r" | "ro") if words.next().is_none() => true,
-            _ => return Err(format!("`{text}`: it is DISK,DEVICE, and r or w behind that")),
-        };
-        let disk = disk.into();
-        Ok(Self {
-            disk,
-            device,
-            is_read_only,
-            weight,
-        })
-    }
-}
-
-/// The ordinary weight of a disk's user.
-pub const DISK_WEIGHT: u32 = 100;
-/// The largest.
-const MAX_DISK_WEIGHT: u32 = 1000;
-
-/// Reads a weight.
-///
-/// # Errors
-/// One line.
-pub fn disk_weight(text: &str) -> Result<u32, String> {
-    let weight = text
-        .parse()
-        .ok()
-        .filter(|weight| (1..=MAX_DISK_WEIGHT).contains(weight));
-    weight.ok_or_else(|| format!("`{text}` is no weight: a number from 1 to {MAX_DISK_WEIGHT} is, {DISK_WEIGHT} is the ordinary one"))
-}
-
-/// The number of a device in the store, by its name: Linux's of `xvda` to `xvdz`.
-///
-/// # Errors
-/// One line.
-pub fn device_number(name: &str) -> Result<u32, String> {
-    match name.strip_prefix("xvd").map(str::as_bytes) {
-        Some(&[letter @ b'a'..=b'z']) => Ok(FIRST_DEVICE + DEVICE_STEP * u32::from(letter - b'a')),
-        _ => Err(format!("`{name}` is no name of a disk: xvda to xvdz are")),
-    }
-}
-
-/// The name of the device with that number.
-pub fn device_name(number: u32) -> Option<String> {
-    let index = number.checked_sub(FIRST_DEVICE)? / DEVICE_STEP;
-    let letter = u8::try_from(index).ok().filter(|index| *index < 26)?;
-    Some(format!("xvd{}", char::from(b'a' + letter)))
-}
-
-/// The number of `xvda`.
-const FIRST_DEVICE: u32 = 202 << 8;
-/// From one disk to the next: the numbers between are partitions'.
-const DEVICE_STEP: u32 = 16;
 
 /// What a domain is to be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -293,24 +191,12 @@ impl Settings {
             ("vcpus" | "maxvcpus", Value::Number(1)) => {}
             // An option gives one more; a list is all of them.
             ("disk", Value::Text(text)) => self.disks.push(Disk::parse(text)?),
-            ("disk", Value::List(list)) => {
-                let parse = |value: &Value| match value {
-                    Value::Text(text) => Disk::parse(text),
-                    _ => Err("the value is a list of \"strings\"".into()),
-                };
-                self.disks = list.iter().map(parse).collect::<Result<_, String>>()?;
-            }
+            ("disk", Value::List(list)) => self.disks = each(list, Disk::parse)?,
             ("vif", Value::Text(text)) => self.vifs.push(Vif::parse(text)?),
-            ("vif", Value::List(list)) => {
-                let parse = |value: &Value| match value {
-                    Value::Text(text) => Vif::parse(text),
-                    _ => Err("the value is a list of \"strings\"".into()),
-                };
-                self.vifs = list.iter().map(parse).collect::<Result<_, String>>()?;
-            }
+            ("vif", Value::List(list)) => self.vifs = each(list, Vif::parse)?,
             ("type" | "builder", _) => return Err("domains are paravirtual here: \"pv\"".into()),
             ("vcpus" | "maxvcpus", _) => return Err("a domain has one processor here: 1".into()),
-            ("disk" | "vif", _) => return Err("the value is a list of \"strings\"".into()),
+            ("disk" | "vif", _) => return Err(NO_STRINGS.into()),
             (
                 "name" | "kernel" | "ramdisk" | "extra" | "root" | "cmdline" | "on_poweroff" | "on_shutdown"
                 | "on_reboot" | "on_crash",
@@ -379,6 +265,18 @@ pub fn check_name(name: &str) -> Result<(), String> {
 
 /// The name of the domain that the tools run in.
 pub const DOMAIN0_NAME: &str = "Domain-0";
+
+/// What a list of strings should have been.
+const NO_STRINGS: &str = "the value is a list of \"strings\"";
+
+/// Reads each string of a list.
+fn each<T>(list: &[Value], parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
+    let read = |value: &Value| match value {
+        Value::Text(text) => parse(text),
+        _ => Err(NO_STRINGS.into()),
+    };
+    list.iter().map(read).collect()
+}
 
 fn kib(value: &Value) -> Result<u64, String> {
     let text = match value {

@@ -8,8 +8,8 @@ use guest_abi::domain::DomId;
 use programs::errno::{Errno, Result};
 use programs::xen::Store;
 use programs::{clock, println};
+use xen_tools::disk::{Disk, WEIGHT, device_name, device_number, weight_of};
 use xen_tools::options::{Word, Words, unknown};
-use xen_tools::settings::{DISK_WEIGHT, Disk, device_name, device_number, disk_weight};
 
 use crate::Outcome;
 use crate::domains;
@@ -177,7 +177,7 @@ pub fn sched(words: &[&str]) -> Outcome {
     let device = device
         .map(|device| device.parse().or_else(|_| device_number(device)))
         .transpose()?;
-    let weight = weight.map(disk_weight).transpose()?;
+    let weight = weight.map(weight_of).transpose()?;
     let failed = |error: Errno| format!("keys of the disks: {error}");
     let known = domains::select(&Host::open()?, names)?;
     let mut store = Store::open().map_err(failed)?;
@@ -210,7 +210,7 @@ pub fn sched(words: &[&str]) -> Outcome {
     );
     for (domain, number, back) in found {
         let mut key = |name: &str| split::key(&mut store, &format!("{back}/{name}"));
-        let weight = disk_weight(&key("weight")).unwrap_or(DISK_WEIGHT);
+        let weight = weight_of(&key("weight")).unwrap_or(WEIGHT);
         let device = device_name(number).unwrap_or_default();
         println!(
             "{domain:<20} {device:<6} {number:>6} {weight:>6}  {}",
