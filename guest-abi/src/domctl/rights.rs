@@ -11,7 +11,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::addr::Mfn;
 use crate::domain::DomId;
 
-/// `pcidev_access`: a PCI function with its ports, I/O frames and line. −EINVAL, −ENODEV, −ENOMEM; −EPERM for a bridge; −EBUSY
+/// `pcidev_access`: a PCI function with its ports, I/O frames and line. −EINVAL, −ENODEV, −ENOMEM; −EPERM for a bridge and for the console's screen; −EBUSY
 /// where somebody else has it or maps its registers, or its line cannot be shared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -80,7 +80,7 @@ pub struct IoPortPermission {
 layout!(IoPortPermission, size 12, domain @ 0, allow @ 2, first_port @ 4, nr_ports @ 8);
 
 /// `iomem_permission`: a range of I/O frames. −EINVAL (RAM, or frames of the hypervisor's own devices),
-/// −EBUSY (also where frames to be taken are mapped still), −ENOMEM.
+/// −EPERM (the console's screen), −EBUSY (also where frames to be taken are mapped still), −ENOMEM.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct IoMemPermission {
