@@ -2,10 +2,10 @@
 //! while a request waited. No verdict depends on a clock.
 
 use super::disks::{SECTOR, table};
+use super::launched;
 use super::session::{PROMPT, prepare};
-use crate::suite::command_line::dialog;
+use crate::check;
 use crate::suite::{Outcome, Stop, Test, fixture};
-use crate::{check, initrd};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -27,19 +27,14 @@ pub fn tests(launcher: &Arc<Path>) -> Vec<Test> {
 }
 
 fn archive(dir: &Path) -> Result<PathBuf, Stop> {
-    let tree = fixture::copied_program_tree()?;
-    for (name, script) in [
+    let scripts = [
         ("flood", "exec diskload flood /dev/xvda 32\n".into()),
         (
             "single",
             format!("diskload single /dev/xvda {PLACES}; echo done-$?\nexec sleep 1000\n"),
         ),
-    ] {
-        std::fs::write(tree.path().join("etc").join(name), script)?;
-    }
-    let archive = dir.join("fair.cpio");
-    initrd::from_user(tree.path(), &archive)?;
-    Ok(archive)
+    ];
+    launched::archive(dir, "fair.cpio", &scripts)
 }
 
 fn create(name: &str, disk: &str) -> String {
@@ -94,24 +89,13 @@ fn flooded_disk(launcher: &Path) -> Outcome {
         ("all-0", "poweroff\n".into()),
     ];
     let steps: Vec<(&str, &[u8])> = keys.iter().map(|(seen, keys)| (*seen, keys.as_bytes())).collect();
-    let (disk, archive) = (disk.display().to_string(), archive.display().to_string());
-    let arguments = [
-        "--timeout",
-        "300",
-        "--disk",
-        &disk,
-        "--dom0",
-        ",autostart=no",
-        "--module",
-        &archive,
-    ];
-    let finished = dialog(launcher, &arguments, &steps)?;
-    fixture::keep_log(name, &finished.output)?;
-    let finished = finished.expect_status(0)?.expect_output(&[
-        "block-sched: `0` is no weight: a number from 1 to 1000 is",
-        "block-sched: there is no such disk",
-        "block-sched: `1001` is no weight",
-    ])?;
+    let disk = disk.display().to_string();
+    let finished =
+        launched::boot(name, launcher, &["--disk", &disk], &[&archive], &steps)?.expect_output(&[
+            "block-sched: `0` is no weight: a number from 1 to 1000 is",
+            "block-sched: there is no such disk",
+            "block-sched: `1001` is no weight",
+        ])?;
     let seen = fixture::tail(&finished.output);
     let weights: Vec<&str> = finished
         .output

@@ -1,10 +1,10 @@
 //! Fair shares of a port: one domain sends another one all it can, a third one pings that. Judged by what the bridge counts: bytes of others that left
 //! the port while a frame waited. No verdict depends on a clock.
 
+use super::launched;
 use super::session::{PROMPT, prepare};
-use crate::suite::command_line::dialog;
+use crate::check;
 use crate::suite::{Outcome, Stop, Test, fixture};
-use crate::{check, initrd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -25,20 +25,15 @@ pub fn tests(launcher: &Arc<Path>) -> Vec<Test> {
 }
 
 fn archive(dir: &Path) -> Result<PathBuf, Stop> {
-    let tree = fixture::copied_program_tree()?;
-    for (name, script) in [
+    let scripts = [
         ("other", "exec sleep 100000\n".into()),
         ("flood", "exec netload flood 10.0.9.3\n".into()),
         (
             "single",
             format!("netload single 10.0.9.3 {PINGS}; echo done-$?\nexec sleep 1000\n"),
         ),
-    ] {
-        std::fs::write(tree.path().join("etc").join(name), script)?;
-    }
-    let archive = dir.join("fair.cpio");
-    initrd::from_user(tree.path(), &archive)?;
-    Ok(archive)
+    ];
+    launched::archive(dir, "fair.cpio", &scripts)
 }
 
 fn create(name: &str, address: u8) -> String {
@@ -52,7 +47,7 @@ fn flooded_port(launcher: &Path) -> Outcome {
     let name = "system::a_flooded_port_is_shared_fairly";
     prepare()?;
     let dir = tempfile::tempdir()?;
-    let archive = archive(dir.path())?.display().to_string();
+    let archive = archive(dir.path())?;
     let show = "network-list --counters single\ndestroy single\n";
     let single = create("single", 1);
     let done = "single: done-";
@@ -68,17 +63,7 @@ fn flooded_port(launcher: &Path) -> Outcome {
         ("all-0", "poweroff\n".into()),
     ];
     let steps: Vec<(&str, &[u8])> = keys.iter().map(|(seen, keys)| (*seen, keys.as_bytes())).collect();
-    let arguments = [
-        "--timeout",
-        "300",
-        "--dom0",
-        ",autostart=no",
-        "--module",
-        &archive,
-    ];
-    let finished = dialog(launcher, &arguments, &steps)?;
-    fixture::keep_log(name, &finished.output)?;
-    let finished = finished.expect_status(0)?;
+    let finished = launched::boot(name, launcher, &[], &[&archive], &steps)?;
     let seen = fixture::tail(&finished.output);
     let counted: Vec<Counted> = finished.output.lines().filter_map(counted).collect();
     let answers: Vec<u64> = finished.output.lines().filter_map(answers).collect();

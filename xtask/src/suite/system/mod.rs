@@ -12,6 +12,7 @@ mod fair_nets;
 mod files;
 mod keyboard;
 mod keys;
+mod launched;
 mod nets;
 mod programs;
 mod screens;

@@ -1,13 +1,13 @@
 //! Network interfaces of other domains: two of them reach each other over Domain0's bridge, and go on when a backend is killed; the
 //! host reaches one of them through the card.
 
+use super::launched;
 use super::session::{PROMPT, prepare};
 use super::stack::{PAUSE, ask, body, free_port};
 use super::transfers;
-use crate::suite::command_line::dialog;
+use crate::check;
 use crate::suite::{Outcome, Stop, Test, fixture};
-use crate::{check, initrd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -29,8 +29,7 @@ pub fn tests(launcher: &Arc<Path>) -> Vec<Test> {
 }
 
 /// The initial file system of the domains: one that asks for ever, one that answers, one that gives pages away.
-fn archive(dir: &Path) -> Result<std::path::PathBuf, Stop> {
-    let tree = fixture::copied_program_tree()?;
+fn archive(dir: &Path) -> Result<PathBuf, Stop> {
     let scripts = [
         ("ask", "ping -c 3 -s 1400 10.0.9.2\nping -c 100000 10.0.9.2\n"),
         ("answer", "exec sleep 100000\n"),
@@ -38,12 +37,7 @@ fn archive(dir: &Path) -> Result<std::path::PathBuf, Stop> {
         ("get", "netlog get 10.0.9.2 60000 &\nnetlog get 10.0.9.2 100000\n"),
         ("give", "exec netlog serve\n"),
     ];
-    for (name, script) in scripts {
-        std::fs::write(tree.path().join("etc").join(name), script)?;
-    }
-    let archive = dir.join("nets.cpio");
-    initrd::from_user(tree.path(), &archive)?;
-    Ok(archive)
+    launched::archive(dir, "nets.cpio", &scripts)
 }
 
 fn create(name: &str, address: &str, script: &str) -> String {
@@ -58,7 +52,7 @@ fn reach(launcher: &Path) -> Outcome {
     let name = "system::two_domains_reach_each_other";
     prepare()?;
     let dir = tempfile::tempdir()?;
-    let archive = archive(dir.path())?.display().to_string();
+    let archive = archive(dir.path())?;
     let answer = "asker: 64 bytes from 10.0.9.2";
     let both = create("other", "10.0.9.2", "answer") + &create("asker", "10.0.9.1", "ask");
     let kills: Vec<String> = (0..KILLS)
@@ -78,17 +72,7 @@ fn reach(launcher: &Path) -> Outcome {
         b"network-list; echo list-$?\nnetwork-rate asker none; echo rate-$?\nnetwork-attach asker mac=00:16:3e:00:00:01,color=red\n\
           network-detach asker 0; echo detach-$?\nnetwork-list asker; echo gone-$?\npoweroff\n",
     ));
-    let arguments = [
-        "--timeout",
-        "300",
-        "--dom0",
-        ",autostart=no",
-        "--module",
-        &archive,
-    ];
-    let finished = dialog(launcher, &arguments, &steps)?;
-    fixture::keep_log(name, &finished.output)?;
-    let finished = finished.expect_status(0)?;
+    let finished = launched::boot(name, launcher, &[], &[&archive], &steps)?;
     let seen = fixture::tail(&finished.output);
     let finished =
         finished.expect_output(&["list-0", "rate-0", "`color` is no key", "detach-0", "gone-0"])?;
@@ -112,7 +96,7 @@ fn many_kills(launcher: &Path) -> Outcome {
     let name = "system::fifty_kills_of_a_network_backend";
     prepare()?;
     let dir = tempfile::tempdir()?;
-    let archive = archive(dir.path())?.display().to_string();
+    let archive = archive(dir.path())?;
     let both = create("other", "10.0.9.2", "give") + &create("asker", "10.0.9.1", "get");
     let kill = format!("network-restart --kills {MANY_KILLS} asker; echo kills-$?\n");
     let (short, long) = (" 60000 bytes, sum ", " 100000 bytes, sum ");
@@ -127,17 +111,7 @@ fn many_kills(launcher: &Path) -> Outcome {
         (short, b""),
         (long, b"network-list --counters; echo list-$?\npoweroff\n"),
     ];
-    let arguments = [
-        "--timeout",
-        "300",
-        "--dom0",
-        ",autostart=no",
-        "--module",
-        &archive,
-    ];
-    let finished = dialog(launcher, &arguments, &steps)?;
-    fixture::keep_log(name, &finished.output)?;
-    let finished = finished.expect_status(0)?.expect_output(&["list-0"])?;
+    let finished = launched::boot(name, launcher, &[], &[&archive], &steps)?.expect_output(&["list-0"])?;
     let output = &finished.output;
     let killed = output
         .lines()
@@ -159,7 +133,7 @@ fn serve(launcher: &Path) -> Outcome {
     let name = "system::the_host_reaches_a_domain";
     prepare()?;
     let dir = tempfile::tempdir()?;
-    let archive = archive(dir.path())?.display().to_string();
+    let archive = archive(dir.path())?;
     let port = free_port()?;
     let card = format!("tcp:{port}:10.0.2.40:80");
     let create = "create web --kernel mini-guest --initrd nets.cpio --memory 24M --show \
@@ -172,26 +146,14 @@ fn serve(launcher: &Path) -> Outcome {
         (answered, b""),
         (answered, b"cat /proc/net/dev\npoweroff\n"),
     ];
-    let arguments = [
-        "--timeout",
-        "300",
-        "--dom0",
-        ",autostart=no",
-        "--module",
-        &archive,
-        "--net",
-        &card,
-    ];
     let is_over = Arc::new(AtomicBool::new(false));
     let visitor = {
         let is_over = Arc::clone(&is_over);
         std::thread::spawn(move || visit(port, &is_over))
     };
-    let finished = dialog(launcher, &arguments, &steps);
+    let finished = launched::boot(name, launcher, &["--net", &card], &[&archive], &steps);
     is_over.store(true, Ordering::SeqCst);
     let finished = finished?;
-    fixture::keep_log(name, &finished.output)?;
-    let finished = finished.expect_status(0)?;
     let seen = fixture::tail(&finished.output);
     let answers = finished
         .output

@@ -1,11 +1,12 @@
 //! Disks of other domains: one disk of the machine, made and checked by the host's tools, with a partition for each of two domains.
 
 use super::disks::{SECTOR, host, table};
+use super::launched;
 use super::session::{PROMPT, prepare};
-use crate::suite::command_line::{Finished, dialog};
+use crate::check;
+use crate::suite::command_line::Finished;
 use crate::suite::{Outcome, Stop, Test, fixture};
 use crate::tools::Tool;
-use crate::{check, initrd};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -59,13 +60,7 @@ fn scripts() -> [(&'static str, String); 5] {
 
 /// The initial file system of the domains, with these scripts.
 pub(super) fn archive(dir: &Path, scripts: &[(&str, String)]) -> Result<PathBuf, Stop> {
-    let tree = fixture::copied_program_tree()?;
-    for (name, script) in scripts {
-        std::fs::write(tree.path().join("etc").join(name), script)?;
-    }
-    let archive = dir.join("split.cpio");
-    initrd::from_user(tree.path(), &archive)?;
-    Ok(archive)
+    launched::archive(dir, "split.cpio", scripts)
 }
 
 fn make_disk(dir: &Path) -> Result<PathBuf, Stop> {
@@ -117,15 +112,7 @@ pub(super) fn boot(
     steps: &[(&str, &[u8])],
 ) -> Result<Finished, Stop> {
     let disk = disk.display().to_string();
-    let modules: Vec<String> = modules
-        .iter()
-        .map(|module| module.display().to_string())
-        .collect();
-    let mut arguments = vec!["--timeout", "300", "--disk", &disk, "--dom0", ",autostart=no"];
-    arguments.extend(modules.iter().flat_map(|module| ["--module", module]));
-    let finished = dialog(launcher, &arguments, steps)?;
-    fixture::keep_log(name, &finished.output)?;
-    finished.expect_status(0)
+    launched::boot(name, launcher, &["--disk", &disk], modules, steps)
 }
 
 /// The backends have moved bytes, and by their own count copied none: the disk reaches the domains' frames by itself.
