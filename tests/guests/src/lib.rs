@@ -7,6 +7,7 @@
 //! | module | what for |
 //! |---|---|
 //! | [`raw`] | calls with any arguments, and the judging of their answers |
+//! | [`frontend`] | what another domain's frontend needs, and the means to be a bad one |
 //! | [`grants`] | a grant table, and records for it |
 //! | [`pages`] | pages of one's own: their frames, their entries, what they hold |
 //! | [`probe`] | a trap handler that only takes notes |
@@ -22,6 +23,9 @@
 //! test, and each is a program of one page that is read as a whole. Pages are only ever reached by volatile accesses.
 #![no_std]
 
+extern crate alloc;
+
+pub mod frontend;
 pub mod grants;
 pub mod log;
 pub mod pages;

@@ -154,9 +154,10 @@ pub fn dialog(launcher: &Path, args: &[&str], steps: &[(&str, &[u8])]) -> Result
     let status = child.wait()?.code().unwrap_or(-1);
     let complaints = complaints.join().expect("the reader does not panic");
     if let Some((awaited, _)) = next {
-        let tail = super::fixture::tail(&seen);
+        let (tail, log) = (super::fixture::tail(&seen), format!("dialog-{}", child.id()));
+        super::fixture::keep_log(&log, &seen)?;
         return Err(Stop::Fail(format!(
-            "waited in vain for {awaited:?}\n{tail}\n{complaints}"
+            "waited in vain for {awaited:?}; all of it is in {log}.log\n{tail}\n{complaints}"
         )));
     }
     Ok(Finished {

@@ -10,6 +10,7 @@ mod endings;
 mod fair;
 mod fair_nets;
 mod files;
+mod hostile;
 mod keyboard;
 mod keys;
 mod launched;
@@ -84,6 +85,7 @@ pub fn tests(launcher: &Path) -> Vec<Test> {
     tests.extend(fair::tests(&launcher));
     tests.extend(fair_nets::tests(&launcher));
     tests.extend(files::tests(&launcher));
+    tests.extend(hostile::tests(&launcher));
     for program in programs::CHECKERS {
         let name = format!("system::program_{program}");
         tests.push(Test::new(name.clone(), move || programs::checker(&name, program)));

@@ -220,7 +220,7 @@ const RECORDS: u32 = 48;
 const PAGE: usize = 4096;
 
 /// A disk whose first partition has its number in every page, and whose third one is not touched; gives what is in the first one.
-fn log_disk(disk: &Path) -> Result<Vec<u8>, Stop> {
+pub(super) fn log_disk(disk: &Path) -> Result<Vec<u8>, Stop> {
     let pages = (0..PARTS[0].1 as usize * SECTOR as usize / PAGE).map(|page| page as u32);
     let content: Vec<u8> = pages
         .flat_map(|page| page.to_le_bytes().repeat(PAGE / 4))
@@ -280,7 +280,7 @@ fn kills(launcher: &Path) -> Outcome {
 }
 
 /// Judges the log on the first partition by what the domain `logger` said; nothing else of the disk has changed.
-fn is_log_whole(disk: &Path, content: &[u8], output: &str) -> Outcome {
+pub(super) fn is_log_whole(disk: &Path, content: &[u8], output: &str) -> Outcome {
     let told = output.lines().filter_map(|line| {
         let (_, rest) = line.split_once("logger: disklog: ")?;
         rest.split_once(" passes")?.0.parse::<u32>().ok()
