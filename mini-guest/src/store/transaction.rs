@@ -95,9 +95,11 @@ impl Transaction {
                 Err(error) => return Err(error),
             }
         }
-        // Parents come before their children.
-        for path in self.changes.keys() {
-            if let Some(node) = self.tree.get(path) {
+        // Parents come before their children. All that was changed was looked at, and so was what was made above it: that
+        // stays where what is below was removed again.
+        for path in &self.seen {
+            let is_changed = self.changes.contains_key(path) || new.get(path).is_none();
+            if let Some(node) = self.tree.get(path).filter(|_| is_changed) {
                 new.make(path, domain, quota)?;
                 new.set_value(path, domain, &node.value, quota)?;
                 if new.get(path).is_some_and(|there| there.perms != node.perms) {
