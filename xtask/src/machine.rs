@@ -6,8 +6,10 @@ use crate::net::{MAX_CARDS, Net};
 use crate::status::{Ending, Verdict};
 use anyhow::{Result, ensure};
 use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
+use std::sync::Arc;
 
 /// A machine: its hardware and what it boots.
 #[derive(Debug, Clone)]
@@ -40,6 +42,8 @@ pub struct Machine {
     pub devices: Vec<String>,
     /// Further arguments of QEMU.
     pub arguments: Vec<String>,
+    /// Open files that QEMU has, too, by the numbers that they have here.
+    pub files: Vec<Arc<OwnedFd>>,
     /// The file that a second serial port's output goes to; without it there is no such port.
     pub second_serial: Option<PathBuf>,
 }
@@ -80,6 +84,7 @@ impl Default for Machine {
             reactions: Vec::new(),
             devices: Vec::new(),
             arguments: Vec::new(),
+            files: Vec::new(),
             second_serial: None,
         }
     }
@@ -147,6 +152,7 @@ impl Machine {
             reactions: Vec::new(),
             devices: Vec::new(),
             arguments: Vec::new(),
+            files: Vec::new(),
             second_serial: None,
         })
     }
@@ -227,7 +233,7 @@ impl Monitor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     #[derive(Clone, Default)]
     struct Line(Arc<Mutex<Vec<u8>>>);

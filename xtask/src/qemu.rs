@@ -15,12 +15,13 @@ use crate::tools::{self, Tool};
 use anyhow::{Context, Result};
 use std::fmt::Write as _;
 use std::io::Read;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Arc;
 
 /// Starts `machine` under QEMU.
 ///
@@ -30,6 +31,9 @@ pub fn start(machine: &Machine, image: &BootImage, work: &Path) -> Result<Runnin
     tools::require(&[Tool::Qemu])?;
     let mut command = Command::new(tools::qemu().context("no QEMU")?);
     hardware(&mut command, machine);
+    for file in &machine.files {
+        keep_open(&mut command, Arc::clone(file));
+    }
     match machine.boot {
         Boot::Direct => direct(&mut command, image, work)?,
         Boot::Bios => cdrom(&mut command, image, work)?,
@@ -166,13 +170,18 @@ fn monitor(command: &mut Command) -> Result<UnixStream> {
         "-mon",
         "chardev=monitor,mode=readline",
     ]);
+    keep_open(command, theirs);
+    Ok(ours)
+}
+
+/// Lets QEMU have an open file, by the number that it has here.
+fn keep_open(command: &mut Command, file: impl AsFd + Send + Sync + 'static) {
     let keep_open = move || {
-        rustix::io::fcntl_setfd(&theirs, rustix::io::FdFlags::empty())?;
+        rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty())?;
         Ok(())
     };
     // SAFETY: the closure makes one system call, allocates nothing and takes no lock, as code between fork and exec must.
     unsafe { command.pre_exec(keep_open) };
-    Ok(ours)
 }
 
 /// Direct boot: a 32-bit copy as the kernel, the modules in `-initrd`.

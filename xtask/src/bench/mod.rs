@@ -6,7 +6,6 @@
 //!
 //! README.md holds the tables, each between two marks; `bench --write` replaces them, `check` compares.
 
-pub mod disk;
 pub mod disk_table;
 pub mod entries;
 pub mod readme;

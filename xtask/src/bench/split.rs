@@ -1,6 +1,5 @@
 //! What requests of a disk and packets cost: the machine runs its usual kernel and programs, under a counter of instructions that stands still while the machine idles.
 
-use super::disk::QuietDisk;
 use super::entries::{self, Entries};
 use super::{LIMIT, Numbers};
 use crate::boot_image::{BootImage, Module};
@@ -8,6 +7,7 @@ use crate::build::{HYPERVISOR, MINI_GUEST};
 use crate::console::{Console, Record};
 use crate::keyboard::Keyboard;
 use crate::machine::Machine;
+use crate::quiet::disk::QuietDisk;
 use crate::status::Ending;
 use crate::suite::fixture;
 use crate::{initrd, workspace};
@@ -107,16 +107,15 @@ pub fn prepare() -> Result<Prepared> {
 /// A machine that ends otherwise than it should; numbers that are missing.
 pub fn measure(Prepared { image, .. }: &Prepared) -> Result<Numbers> {
     let work = tempfile::tempdir_in(workspace::scratch()?)?;
-    let mut arguments = QuietDisk::arguments();
+    let mut arguments = QuietDisk::arguments(work.path(), &[]);
     arguments.extend(["-icount", "shift=0,sleep=on", "-d", "int", "-D", LOG].map(String::from));
     let machine = Machine {
         arguments,
         reactions: vec![(DONE.into(), "quit".into())],
         ..Machine::default()
     };
-    let disk = QuietDisk::start(work.path())?;
+    let disk = QuietDisk::start(work.path(), Vec::new())?;
     let running = machine.start(image, work.path())?;
-    disk.is_for(running.child.id());
     let console = Console {
         keyboard: &mut Keyboard::idle(),
         is_shown: false,
