@@ -1,4 +1,4 @@
-//! `netload flood ADDRESS`: sends datagrams to a machine as fast as they can be sent, until it is killed;
+//! `netload flood ADDRESS [BYTES]`: sends datagrams to a machine as fast as they can be sent, until it is killed;
 //! `netload single ADDRESS COUNT`: pings it so often, each time when the answer to the one before has come.
 #![no_std]
 #![no_main]
@@ -31,7 +31,10 @@ fn main(args: &Args) -> i32 {
     let words: Vec<&[u8]> = args.rest().collect();
     let address = |word: &[u8]| core::str::from_utf8(word).ok()?.parse::<Ipv4Addr>().ok();
     let result = match words[..] {
-        [b"flood", to] => address(to).map(flood),
+        [b"flood", to] => address(to).map(|to| flood(to, SIZE)),
+        [b"flood", to, size] => address(to)
+            .zip(args::number(size).filter(|size| (1..=SIZE as u32).contains(size)))
+            .map(|(to, size)| flood(to, size as usize)),
         [b"single", to, count] => address(to)
             .zip(args::number(count))
             .map(|(to, count)| single(to, count)),
@@ -44,15 +47,15 @@ fn main(args: &Args) -> i32 {
             1
         }
         None => {
-            eprintln!("usage: netload flood ADDRESS, or netload single ADDRESS COUNT");
+            eprintln!("usage: netload flood ADDRESS [BYTES], or netload single ADDRESS COUNT");
             2
         }
     }
 }
 
-fn flood(to: Ipv4Addr) -> Result<()> {
+fn flood(to: Ipv4Addr, size: usize) -> Result<()> {
     let socket = Socket::datagram()?;
-    let bytes = alloc::vec![0x55; SIZE];
+    let bytes = alloc::vec![0x55; size];
     let mut sent = 0_u32;
     loop {
         match socket.send_to(&bytes, SocketAddrV4::new(to, PORT)) {

@@ -8,6 +8,7 @@ mod disks;
 mod domains;
 mod endings;
 mod fair;
+mod fair_disk;
 mod fair_nets;
 mod files;
 mod hostile;
@@ -82,8 +83,9 @@ pub fn tests(launcher: &Path) -> Vec<Test> {
     tests.extend(nets::tests(&launcher));
     tests.extend(cards::tests());
     tests.extend(split::tests(&launcher));
-    tests.extend(fair::tests(&launcher));
-    tests.extend(fair_nets::tests(&launcher));
+    tests.extend(fair::tests());
+    tests.extend(fair_disk::tests());
+    tests.extend(fair_nets::tests());
     tests.extend(files::tests(&launcher));
     tests.extend(hostile::tests(&launcher));
     for program in programs::CHECKERS {
@@ -251,7 +253,6 @@ fn typed_commands(launcher: &Path) -> Outcome {
     let motd = motd.lines().next().unwrap_or("").to_string();
     let finished = launch(launcher, &["--timeout", "180"], Stdin::Text(keys))?;
     fixture::keep_log("system::typed_commands_answer", &finished.output)?;
-    // `ls` shows the root, `ps` a process with its name, `cat` a file; `fault` dies many deaths and says so.
     finished.expect_status(0)?.expect_output(&[
         "bin",
         "etc",
