@@ -10,16 +10,18 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use core::fmt::Display;
+use core::sync::atomic::Ordering::Relaxed;
 
 use guest_abi::addr::Mfn;
 use guest_abi::domain::DomId;
 use guest_abi::grant_table::{ENTRIES_PER_FRAME, GrantFlags, RESERVED_ENTRIES};
 use guest_abi::sched::ShutdownReason;
+use guest_abi::segment::Selector;
 use guest_abi::start_info::{StartFlags, StartInfo};
 use mini_guest::kernel::store_ring::StoreRing;
 use mini_guest::store::Error;
 use mini_guest::xenbus::{Client, Keys, Session, Transport, number};
-use mini_guest::{mm, time};
+use mini_guest::{mm, shared, time};
 
 use crate::grants::Table;
 use crate::{hypercall, pages, println, report};
@@ -70,6 +72,23 @@ pub struct Front {
     wrong: Cell<u32>,
     /// Where the builder put its page tables: a frame that no other domain may write to.
     pub page_table: Mfn,
+}
+
+/// After how many answers a guest is to die, if its command line says so: `die=N`.
+pub fn dies_after(start_info: &StartInfo) -> Option<u32> {
+    let line = core::str::from_utf8(start_info.command_line()).ok()?;
+    let mut words = line.split_ascii_whitespace();
+    words.find_map(|word| word.strip_prefix("die=")?.parse().ok())
+}
+
+/// Has the hypervisor kill the domain: an event is due, and there is nothing to call.
+pub fn die() -> ! {
+    let nothing = (Selector::FLAT_RING1_CS, 0);
+    let _ = hypercall::set_callbacks(nothing, nothing);
+    shared::upcall_pending().store(1, Relaxed);
+    shared::upcall_mask().store(0, Relaxed);
+    let _ = hypercall::xen_version();
+    unreachable!("the hypervisor delivers an event to nobody")
 }
 
 impl Front {

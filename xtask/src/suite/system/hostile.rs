@@ -14,7 +14,7 @@ use std::sync::Arc;
 const ADDRESSES: [&str; 2] = ["00:16:3e:77:00:01", "00:16:3e:77:00:02"];
 
 /// Frames for the handles of all that Domain0 can have mapped for disks, 2048 pages, less the first one: 256 handles in each.
-const HANDLE_FRAMES_KIB: u64 = (2048 / 256 - 1) * 4;
+pub(super) const HANDLE_FRAMES_KIB: u64 = (2048 / 256 - 1) * 4;
 
 /// The tests.
 pub fn tests(launcher: &Arc<Path>) -> Vec<Test> {
@@ -30,7 +30,7 @@ fn attacker(name: &str, kernel: &str, devices: &str) -> String {
 }
 
 /// How much memory is free; those that say something stand still meanwhile.
-fn look(mark: &str) -> String {
+pub(super) fn look(mark: &str) -> String {
     format!("pause logger peer\necho {mark}\ninfo --json\nunpause logger peer\n")
 }
 

@@ -4,6 +4,7 @@ mod balloon;
 mod cards;
 mod consoles;
 mod crowd;
+mod deaths;
 mod disks;
 mod domains;
 mod endings;
@@ -88,6 +89,7 @@ pub fn tests(launcher: &Path) -> Vec<Test> {
     tests.extend(fair_nets::tests());
     tests.extend(files::tests(&launcher));
     tests.extend(hostile::tests(&launcher));
+    tests.extend(deaths::tests());
     for program in programs::CHECKERS {
         let name = format!("system::program_{program}");
         tests.push(Test::new(name.clone(), move || programs::checker(&name, program)));
@@ -253,6 +255,7 @@ fn typed_commands(launcher: &Path) -> Outcome {
     let motd = motd.lines().next().unwrap_or("").to_string();
     let finished = launch(launcher, &["--timeout", "180"], Stdin::Text(keys))?;
     fixture::keep_log("system::typed_commands_answer", &finished.output)?;
+    // `ls` shows the root, `ps` a process with its name, `cat` a file; `fault` dies many deaths and says so.
     finished.expect_status(0)?.expect_output(&[
         "bin",
         "etc",

@@ -12,7 +12,7 @@
 extern crate alloc;
 
 use guest_abi::start_info::StartInfo;
-use test_guests::frontend::Front;
+use test_guests::frontend::{self, Front};
 use test_guests::{guest_abi, println};
 
 mod disk;
@@ -25,7 +25,11 @@ use disk::Disk;
 test_guests::entry!(main);
 
 fn main(start_info: &'static StartInfo) -> ! {
+    let dies_after = frontend::dies_after(start_info);
     let mut disk = Disk::new(Front::start(start_info));
+    if dies_after.is_some() {
+        rings::without_end(&mut disk, dies_after);
+    }
     requests::nonsense(&mut disk);
     requests::foreign_sectors(&mut disk);
     requests::foreign_frames(&mut disk);
@@ -42,5 +46,5 @@ fn main(start_info: &'static StartInfo) -> ! {
         counts.refused, counts.bad_grants, counts.failed
     );
     println!("{wrong} were wrong");
-    rings::without_end(&mut disk)
+    rings::without_end(&mut disk, None)
 }

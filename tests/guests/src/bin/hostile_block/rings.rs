@@ -1,6 +1,7 @@
 //! Rings that make no sense, or that change while they are looked at.
 
 use guest_abi::io::blkif::{BlkOp, BlkStatus, MAX_SEGMENTS, Request64, SLOTS};
+use test_guests::frontend::die;
 use test_guests::{guest_abi, hypercall, println};
 
 use crate::disk::{Answer, Disk};
@@ -164,8 +165,8 @@ pub fn changed_in_flight(disk: &mut Disk) {
     println!("changed in flight: {caught} times on the way");
 }
 
-/// Requests without end, until the domain is destroyed.
-pub fn without_end(disk: &mut Disk) -> ! {
+/// Requests without end, until the domain is destroyed, or dies by itself in the middle of them.
+pub fn without_end(disk: &mut Disk, dies_after: Option<u32>) -> ! {
     disk.connect();
     let requests: [Request64; 4] =
         core::array::from_fn(|n| disk.request(BlkOp::WRITE, 8192 * n as u64, MAX_SEGMENTS));
@@ -176,6 +177,13 @@ pub fn without_end(disk: &mut Disk) -> ! {
             disk.put(request);
         }
         disk.show(disk.asked);
+        if dies_after.is_some_and(|count| disk.answered() >= count) {
+            println!(
+                "dies with {} requests under way",
+                disk.asked.wrapping_sub(disk.answered())
+            );
+            die();
+        }
         let _ = hypercall::yield_now();
         if turn % TOLD == 0 {
             println!("requests go on");

@@ -12,7 +12,7 @@
 extern crate alloc;
 
 use guest_abi::start_info::StartInfo;
-use test_guests::frontend::Front;
+use test_guests::frontend::{self, Front};
 use test_guests::{guest_abi, println};
 
 mod handshake;
@@ -27,7 +27,11 @@ use net::Net;
 test_guests::entry!(main);
 
 fn main(start_info: &'static StartInfo) -> ! {
+    let dies_after = frontend::dies_after(start_info);
     let mut net = Net::new(Front::start(start_info));
+    if dies_after.is_some() {
+        rings::without_end(&mut net, dies_after);
+    }
     net.connect(1);
     sending::nonsense(&mut net);
     sending::foreign_frames(&mut net);
@@ -45,5 +49,5 @@ fn main(start_info: &'static StartInfo) -> ! {
     );
     println!("{} from addresses of others", counts.foreign);
     println!("{wrong} were wrong");
-    rings::without_end(&mut net)
+    rings::without_end(&mut net, None)
 }

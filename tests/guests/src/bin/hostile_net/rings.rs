@@ -6,6 +6,7 @@ use guest_abi::io::netif::{NetStatus, TxRequest};
 use mini_guest::blkif::RingPage;
 use mini_guest::net::Mac;
 use mini_guest::net::netif::slots::{Slots, Tx};
+use test_guests::frontend::die;
 use test_guests::{guest_abi, hypercall, println};
 
 use crate::net::Net;
@@ -118,8 +119,8 @@ pub fn changed_in_flight(net: &mut Net) {
     println!("changed in flight: done");
 }
 
-/// Frames without end, until the domain is destroyed; the second interface takes none of them.
-pub fn without_end(net: &mut Net) -> ! {
+/// Frames without end, until the domain is destroyed, or dies by itself in the middle of them; the second interface takes none of them.
+pub fn without_end(net: &mut Net, dies_after: Option<u32>) -> ! {
     net.connect(0);
     net.write(net.vifs[1].mac, net.vifs[0].mac, 11);
     let request = net.good();
@@ -130,6 +131,13 @@ pub fn without_end(net: &mut Net) -> ! {
             vif.put(request);
         }
         vif.show(vif.sent);
+        if dies_after.is_some_and(|count| vif.answered() >= count) {
+            println!(
+                "dies with {} frames under way",
+                vif.sent.wrapping_sub(vif.answered())
+            );
+            die();
+        }
         let _ = hypercall::yield_now();
         if turn % TOLD == 0 {
             println!("frames go on");
