@@ -19,7 +19,7 @@ pub mod disk;
 /// Between two looks at QEMU's threads.
 const LOOK: Duration = Duration::from_millis(1);
 /// So many looks in turn must find them asleep.
-const LOOKS: u32 = 5;
+const LOOKS: u32 = 10;
 /// A server with a thread of its own, for one QEMU.
 struct Server {
     is_over: Arc<AtomicBool>,
