@@ -197,9 +197,22 @@ pub struct TestArgs {
     pub list: bool,
 }
 
+/// What has costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Costs {
+    /// Hypercalls and the like
+    Operations,
+    /// Requests of a disk
+    Disk,
+    /// Packets
+    Net,
+}
+
 /// Options of `bench`.
 #[derive(Debug, Clone, Args)]
 pub struct BenchArgs {
+    /// What to measure [default: all]
+    pub what: Option<Costs>,
     /// Write the table into README.md
     #[arg(long)]
     pub write: bool,

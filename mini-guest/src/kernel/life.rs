@@ -92,6 +92,7 @@ impl Kernel {
         process.alarm = Default::default();
         self.syncs.remove(&pid);
         self.loads.remove(&pid);
+        self.net_loads.remove(&pid);
         let process = self.process();
         let was_vfork = core::mem::take(&mut process.is_vfork);
         let parent = process.parent;

@@ -50,6 +50,7 @@ use crate::process::{Process, WaitFor};
 use crate::random::Random;
 use crate::sched::RunQueue;
 use crate::syscall::load::Measured;
+use crate::syscall::net_load::NetLoad;
 use crate::traps::{Cause, TrapFrame};
 use crate::tty::Tty;
 use crate::tty::screen_line::ScreenLine;
@@ -137,6 +138,8 @@ pub struct Kernel {
     pub(crate) syncs: BTreeMap<u32, Vec<(Rc<Cache>, Ticket)>>,
     /// Loads that processes wait for.
     pub(crate) loads: BTreeMap<u32, Measured>,
+    /// Those on network interfaces.
+    pub(crate) net_loads: BTreeMap<u32, NetLoad>,
     /// The devices that other domains serve this one.
     pub(crate) fronts: Option<fronts::Fronts>,
     /// The open files of `/dev/xen/evtchn`.
@@ -190,6 +193,7 @@ impl Kernel {
             files_as_disks: exports::Files::default(),
             syncs: BTreeMap::new(),
             loads: BTreeMap::new(),
+            net_loads: BTreeMap::new(),
             fronts: None,
             event_files: Vec::new(),
             random: Random::new(time::tsc() ^ now),

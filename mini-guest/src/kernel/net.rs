@@ -10,9 +10,10 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 
 use super::Kernel;
-use crate::net::Interface;
+use crate::net::load::Lease;
 use crate::net::registry::{Counted, Entry};
 use crate::net::stack::{Addressing, Stack};
+use crate::net::{Interface, Mac};
 use crate::process::WaitFor;
 use crate::{println, time};
 
@@ -81,7 +82,47 @@ impl Network {
     }
 }
 
+/// Where an interface is that may be lent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    /// The stack's.
+    Stack,
+    /// A card of the bridge.
+    Card(usize),
+}
+
 impl Kernel {
+    /// The interface of that name, and its address.
+    pub(crate) fn interface_place(&mut self, name: &str) -> Option<(Place, Mac)> {
+        let place = if self.net.name() == Some(name) {
+            Place::Stack
+        } else {
+            Place::Card(self.store.lan.card_named(name)?)
+        };
+        let mac = self.with_interface(place, |interface| interface.mac())?;
+        Some((place, mac))
+    }
+
+    /// Lends an interface; `None` where somebody has it, or there is none.
+    pub(crate) fn lend_interface(&mut self, place: Place) -> Option<Lease> {
+        match place {
+            Place::Stack => self.net.stack.borrow_mut().lend(),
+            Place::Card(index) => self.store.lan.lend(index),
+        }
+    }
+
+    /// Does something with an interface, for whoever has the lease.
+    pub(crate) fn with_interface<R>(
+        &mut self,
+        place: Place,
+        with: impl FnOnce(&mut dyn Interface) -> R,
+    ) -> Option<R> {
+        match place {
+            Place::Stack => Some(with(self.net.stack.borrow_mut().outside()?)),
+            Place::Card(index) => Some(with(self.store.lan.card(index)?)),
+        }
+    }
+
     /// Gives the stack its interface, in place of one that it had. The address is the command line's (`ip=`), else `given` (what the store
     /// says of the interface, `ADDRESS/PREFIX[,gw=ADDRESS]`), else it is asked for by DHCP. Whoever owns the interface's
     /// event has nothing to do but to have it noticed: the kernel polls after every event.
@@ -135,6 +176,7 @@ impl Kernel {
 
     /// Lets the stack go on, and wakes who waits for it. Whether anything changed.
     pub(crate) fn network_news(&mut self) -> bool {
+        self.advance_net_loads();
         let mut stack = self.net.stack.borrow_mut();
         if !stack.is_used() {
             return false;

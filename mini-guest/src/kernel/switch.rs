@@ -10,6 +10,7 @@ use super::netfront::News;
 use crate::drivers::cards::Card;
 use crate::mm::frame_pool::{Frame, Slot};
 use crate::net::bridge::{Bridge, Counters, PortId, Source};
+use crate::net::load::{Lease, Lending};
 use crate::net::netif::Switch;
 use crate::net::registry::Entry;
 use crate::net::{FRAME, HEADER, Interface, Mac, NotSent};
@@ -145,6 +146,8 @@ struct Plugged {
     port: Port,
     /// A frame that the card had no room for.
     unsent: Option<Frame>,
+    /// Somebody may have the card for some time: then the bridge does without it.
+    lending: Lending,
 }
 
 /// The bridge with what does not come and go.
@@ -172,8 +175,12 @@ impl Lan {
                 println!("mini-guest: {}: no port of the bridge", card.entry.name());
                 continue;
             };
-            let unsent = None;
-            self.cards.push(Plugged { card, port, unsent });
+            self.cards.push(Plugged {
+                card,
+                port,
+                unsent: None,
+                lending: Lending::default(),
+            });
         }
         Some(Box::new(Inner { port, mac }))
     }
@@ -191,6 +198,23 @@ impl Lan {
             .is_some_and(|port| self.hub.bridge.borrow().waiting(port) > 0)
     }
 
+    /// Which card has that name.
+    pub fn card_named(&self, name: &str) -> Option<usize> {
+        self.cards
+            .iter()
+            .position(|plugged| plugged.card.entry.name() == name)
+    }
+
+    /// Lends a card, if nobody has it.
+    pub fn lend(&mut self, card: usize) -> Option<Lease> {
+        self.cards.get_mut(card)?.lending.lend()
+    }
+
+    /// The card, for whoever has the lease.
+    pub fn card(&mut self, card: usize) -> Option<&mut dyn Interface> {
+        Some(&mut self.cards.get_mut(card)?.card.interface)
+    }
+
     /// A turn of each card; whether there is more.
     pub fn work(&mut self) -> bool {
         let mut has_more = false;
@@ -204,6 +228,9 @@ impl Lan {
 impl Plugged {
     fn turn(&mut self) -> bool {
         let _ = self.card.entry.take_news();
+        if self.lending.is_lent() {
+            return false;
+        }
         let received = (0..BATCH).take_while(|_| self.take_in()).count();
         let sent = (0..BATCH).take_while(|_| self.send_out()).count();
         received == BATCH || sent == BATCH

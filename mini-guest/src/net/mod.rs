@@ -8,6 +8,7 @@ use alloc::boxed::Box;
 
 pub mod bridge;
 pub mod checksum;
+pub mod load;
 pub mod mac;
 pub mod netif;
 pub mod registry;

@@ -24,34 +24,17 @@ const ANSWER_AT: u32 = 20;
 /// A load, and when it began.
 pub struct Measured {
     load: Load,
-    began: Moment,
-    /// What came of it, and when.
-    ended: Option<(Result<(), BlockError>, Moment)>,
-}
-
-/// Ticks of the time-stamp counter, and how often the hypervisor has put this domain on the processor: it renews the record of time then.
-#[derive(Clone, Copy)]
-struct Moment {
-    ticks: u64,
-    runs: u32,
-}
-
-impl Moment {
-    fn now() -> Self {
-        Self {
-            ticks: time::tsc(),
-            runs: shared::time_record().version1,
-        }
-    }
+    time: Stopwatch,
+    /// What came of it.
+    result: Option<Result<(), BlockError>>,
 }
 
 impl Measured {
     fn new(load: Load) -> Self {
-        mark();
         let mut this = Self {
             load,
-            began: Moment::now(),
-            ended: None,
+            time: Stopwatch::start(),
+            result: None,
         };
         this.advance();
         this
@@ -59,15 +42,55 @@ impl Measured {
 
     /// Goes on; whether it has ended now.
     pub(crate) fn advance(&mut self) -> bool {
-        if self.ended.is_some() {
+        if self.result.is_some() {
             return false;
         }
-        let result = self.load.advance();
-        self.ended = result.map(|result| (result, Moment::now()));
-        if self.ended.is_some() {
-            mark();
+        self.result = self.load.advance();
+        if self.result.is_some() {
+            self.time.stop();
         }
-        self.ended.is_some()
+        self.result.is_some()
+    }
+}
+
+/// What a load takes: ticks of the time-stamp counter, and how often the hypervisor has put this domain on the processor: it renews the record of time then.
+///
+/// The hypervisor is asked for its version at the beginning and at the end, which a log of hypercalls shows.
+#[derive(Clone, Copy)]
+pub(super) struct Stopwatch {
+    ticks: u64,
+    runs: u32,
+}
+
+impl Stopwatch {
+    pub(super) fn start() -> Self {
+        mark();
+        Self::now()
+    }
+
+    fn now() -> Self {
+        Self {
+            ticks: time::tsc(),
+            runs: shared::time_record().version1,
+        }
+    }
+
+    /// From now on it says what was taken until now.
+    pub(super) fn stop(&mut self) {
+        let now = Self::now();
+        mark();
+        *self = Self {
+            ticks: now.ticks - self.ticks,
+            runs: now.runs.wrapping_sub(self.runs),
+        };
+    }
+
+    /// What programs are told.
+    pub(super) fn answer(self) -> [u8; 16] {
+        let mut answer = [0; 16];
+        answer[..8].copy_from_slice(&self.ticks.to_le_bytes());
+        answer[8..].copy_from_slice(&u64::from(self.runs).to_le_bytes());
+        answer
     }
 }
 
@@ -102,23 +125,16 @@ impl Kernel {
             self.loads.insert(pid, Measured::new(load));
         }
         let Some(Measured {
-            began,
-            ended: Some((result, ended)),
+            time,
+            result: Some(result),
             ..
         }) = self.loads.get(&pid)
         else {
             return Err(Errno::EIOCBQUEUED.into());
         };
-        let (ticks, runs) = (
-            ended.ticks - began.ticks,
-            u64::from(ended.runs.wrapping_sub(began.runs)),
-        );
-        let result = *result;
+        let (answer, result) = (time.answer(), *result);
         self.loads.remove(&pid);
         result.map_err(|error| errno(error.into()))?;
-        let mut answer = [0; 16];
-        answer[..8].copy_from_slice(&ticks.to_le_bytes());
-        answer[8..].copy_from_slice(&runs.to_le_bytes());
         let at = arg.checked_add(ANSWER_AT).ok_or(Errno::EFAULT)?;
         self.copy_out(at, &answer)?;
         Ok(0)

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `file`, `transfer`, `vector` | open, close, seek; read and write; in pieces |
 //! | `disk` | the same of disks; sync |
-//! | [`load`] | what a disk costs |
+//! | [`load`], [`net_load`] | what a disk costs, and what packets cost |
 //! | `descriptor` | dup, fcntl, pipe |
 //! | `path` | what paths lead to: stat, readlink, chdir, getdents |
 //! | `tree` | changes of the tree: mkdir, unlink, rename, link |
@@ -41,6 +41,7 @@ mod file;
 pub mod load;
 mod memory;
 mod mount;
+pub mod net_load;
 mod path;
 mod privcmd;
 mod process;

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
 use super::Args;
+use super::net_load::LOAD;
 use crate::kernel::{Kernel, SysResult};
 use crate::linux::socket::{self, AF_INET, flag, kind, option, protocol, request};
 use crate::linux::{Errno, Packed, word};
@@ -98,6 +99,9 @@ impl Kernel {
             let waiting = self.net.stack.borrow_mut().waiting(id) as u32;
             self.copy_out(arg, &waiting.to_le_bytes())?;
             return Ok(0);
+        }
+        if number == LOAD {
+            return self.net_load_request(arg);
         }
         if number == request::GIFCONF {
             return self.interface_list(arg);

@@ -1,9 +1,10 @@
 //! The table of what requests of a disk cost, in Markdown.
 
 use super::Numbers;
-use super::rows::grouped;
-use super::split::{BATCHES, DEPTHS, KINDS, SIZES};
-use anyhow::{Context, Result};
+use super::figures::{added, hundredths, of, per_one, tenths};
+use super::scene::{BATCHES, DEPTHS};
+use super::split::{KINDS, SIZES};
+use anyhow::Result;
 
 /// The goal: what the split adds at most to requests of this size and depth, in percent.
 const GOAL: (u32, u32, u64) = (65_536, 8, 15);
@@ -28,13 +29,7 @@ pub fn render(numbers: &Numbers) -> Result<String> {
 }
 
 fn line(numbers: &Numbers, kind: &str, size: u32, depth: u32) -> Result<String> {
-    let of = |who: &str, what: &str| {
-        let key = format!("{who}_{kind}_{size}_{depth}_{what}");
-        numbers
-            .get(&key)
-            .copied()
-            .with_context(|| format!("{key} was not measured"))
-    };
+    let of = |who: &str, what: &str| of(numbers, &format!("{who}_{kind}_{size}_{depth}_{what}"));
     let requests = u64::from(BATCHES * depth);
     let (native, split) = (of("native", "ticks")?, of("split", "ticks")?);
     let pair = |what: &str, per: u64| -> Result<String> {
@@ -53,8 +48,8 @@ fn line(numbers: &Numbers, kind: &str, size: u32, depth: u32) -> Result<String> 
     Ok(format!(
         "| {kind} {} KB | {depth} | {} | {} | {} %{goal} | {} / {} | {} | {} | {} |\n",
         size / 1024,
-        grouped(significant(rounded(native, requests))),
-        grouped(significant(rounded(split, requests))),
+        per_one(native, requests),
+        per_one(split, requests),
         added(native, split),
         hundredths(bytes, native),
         hundredths(bytes, split),
@@ -63,32 +58,6 @@ fn line(numbers: &Numbers, kind: &str, size: u32, depth: u32) -> Result<String> 
         // Each time that the domain runs is a switch to it and one away.
         tenths(2 * of("split", "runs")?, BATCHES.into()),
     ))
-}
-
-/// The number with three significant digits: further ones are another number when a part of the disk's answers comes some instructions later.
-fn significant(number: u64) -> u64 {
-    let unit = 10_u64.pow(number.checked_ilog10().unwrap_or(0).saturating_sub(2));
-    rounded(number, unit) * unit
-}
-
-fn rounded(number: u64, by: u64) -> u64 {
-    (number + by / 2) / by
-}
-
-/// What the second one has more, in percent of the first.
-fn added(native: u64, split: u64) -> i64 {
-    let (native, split) = (native as i64, split as i64);
-    ((split - native) * 100 + native / 2) / native
-}
-
-fn tenths(number: u64, by: u64) -> String {
-    let tenths = rounded(number * 10, by);
-    format!("{}.{}", tenths / 10, tenths % 10)
-}
-
-fn hundredths(number: u64, by: u64) -> String {
-    let hundredths = rounded(number * 100, by);
-    format!("{}.{:02}", hundredths / 100, hundredths % 100)
 }
 
 #[cfg(test)]

@@ -8,14 +8,18 @@
 
 pub mod disk_table;
 pub mod entries;
+pub mod figures;
+pub mod packet_table;
+pub mod packets;
 pub mod readme;
 pub mod rows;
+pub mod scene;
 pub mod split;
 pub mod table;
 
 use crate::boot_image::{BootImage, Module};
 use crate::build::{self, BENCH_GUEST, HYPERVISOR};
-use crate::cli::BenchArgs;
+use crate::cli::{BenchArgs, Costs};
 use crate::console::{Console, Record};
 use crate::keyboard::Keyboard;
 use crate::machine::Machine;
@@ -41,7 +45,7 @@ pub type Numbers = BTreeMap<String, u64>;
 /// # Errors
 /// A failed build or run; two runs that differ; a README without the marks.
 pub fn bench(args: &BenchArgs) -> Result<()> {
-    let tables = tables()?;
+    let tables = tables(args.what)?;
     let readme = readme()?;
     let mut text =
         std::fs::read_to_string(&readme).with_context(|| format!("cannot read {}", readme.display()))?;
@@ -72,7 +76,7 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
 /// A number that is not what the README says.
 pub fn check() -> Result<()> {
     let text = std::fs::read_to_string(readme()?).context("cannot read README.md")?;
-    for (marks, measured) in tables()? {
+    for (marks, measured) in tables(None)? {
         let current = readme::in_text(&text, marks).context("README.md lacks a cost table")?;
         if let Some(difference) = readme::difference(current, &measured) {
             bail!(
@@ -83,16 +87,32 @@ pub fn check() -> Result<()> {
     Ok(())
 }
 
-/// Measures; gives the tables and where they belong.
-fn tables() -> Result<[(readme::Marks, String); 3]> {
-    let numbers = measure()?;
-    let prepared = split::prepare()?;
-    let disk = agreed(&prepared)?;
-    Ok([
-        (readme::OPERATIONS, table::render(&numbers)?),
-        (readme::CROWDS, table::render_crowds(&numbers)?),
-        (readme::DISK, disk),
-    ])
+/// Measures this, or all; gives the tables and where they belong.
+fn tables(what: Option<Costs>) -> Result<Vec<(readme::Marks, String)>> {
+    ensure!(
+        !build::quick(),
+        "XENLITE_QUICK is set: costs are those of the release profile; unset it and measure again"
+    );
+    let is_wanted = |costs| what.is_none_or(|what| what == costs);
+    let mut tables = Vec::new();
+    if is_wanted(Costs::Operations) {
+        let numbers = measure()?;
+        tables.push((readme::OPERATIONS, table::render(&numbers)?));
+        tables.push((readme::CROWDS, table::render_crowds(&numbers)?));
+    }
+    if is_wanted(Costs::Disk) {
+        let scene = split::prepare()?;
+        let table = agreed("requests of a disk", || {
+            disk_table::render(&split::measure(&scene)?)
+        })?;
+        tables.push((readme::DISK, table));
+    }
+    if is_wanted(Costs::Net) {
+        let scene = packets::prepare()?;
+        let table = agreed("packets", || packet_table::render(&packets::measure(&scene)?))?;
+        tables.push((readme::PACKETS, table));
+    }
+    Ok(tables)
 }
 
 fn readme() -> Result<PathBuf> {
@@ -101,10 +121,6 @@ fn readme() -> Result<PathBuf> {
 
 /// Runs the machine twice, and adds what the launcher measures by itself.
 fn measure() -> Result<Numbers> {
-    ensure!(
-        !build::quick(),
-        "XENLITE_QUICK is set: costs are those of the release profile; unset it and measure again"
-    );
     let machine = Machine {
         icount: true,
         ..Machine::default()
@@ -128,14 +144,14 @@ fn measure() -> Result<Numbers> {
     Ok(all)
 }
 
-/// The table of a disk's requests, once two runs in turn show the same. (Where the disk answers in several parts, a part may come some instructions later.)
-fn agreed(prepared: &split::Prepared) -> Result<String> {
+/// A table of a device, once two runs in turn show the same. (Where a device answers in several parts, a part may come some instructions later.)
+fn agreed(what: &str, measured: impl Fn() -> Result<String>) -> Result<String> {
     const RUNS: u32 = 5;
-    let step = Step::start("Measuring requests of a disk");
+    let step = Step::start(format!("Measuring {what}"));
     let mut last = None;
     for run in 1..=RUNS {
         step.detail(&format!("run {run}"));
-        let table = disk_table::render(&split::measure(prepared)?)?;
+        let table = measured()?;
         if last.as_ref() == Some(&table) {
             return Ok(table);
         }
@@ -146,7 +162,7 @@ fn agreed(prepared: &split::Prepared) -> Result<String> {
             eprintln!("two runs differ\n{difference}");
         }
     }
-    bail!("no two of {RUNS} runs in turn show the same costs of a disk")
+    bail!("no two of {RUNS} runs in turn show the same costs of {what}")
 }
 
 /// Measures, and a second time; the numbers must be the same.

@@ -8,6 +8,8 @@ pub const OPERATIONS: Marks = ["<!-- bench -->", "<!-- /bench -->"];
 pub const CROWDS: Marks = ["<!-- bench domains -->", "<!-- /bench domains -->"];
 /// Around the table of costs of a disk.
 pub const DISK: Marks = ["<!-- bench disk -->", "<!-- /bench disk -->"];
+/// Around the table of costs of packets.
+pub const PACKETS: Marks = ["<!-- bench net -->", "<!-- /bench net -->"];
 
 /// The table in a text with the marks.
 pub fn in_text(text: &str, marks: Marks) -> Option<&str> {

@@ -15,6 +15,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub mod disk;
+pub mod echo;
 
 /// Between two looks at QEMU's threads.
 const LOOK: Duration = Duration::from_millis(1);

@@ -16,6 +16,7 @@ use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, EthernetFrame, EthernetProtocol, Ipv4Address, Ipv4Packet,
 };
 
+use crate::net::load::{Lease, Lending};
 use crate::net::registry::Entry;
 use crate::net::{FRAME, HEADER, Interface, Mac, NotSent};
 
@@ -36,6 +37,8 @@ pub enum Origin {
 /// The device that smoltcp sees.
 pub struct Port {
     outside: Option<Box<dyn Interface>>,
+    /// Somebody else may have it for some time; frames wait for it then, and none come.
+    lending: Lending,
     incoming: Box<[u8; FRAME]>,
     /// Bytes of `incoming` that are a frame.
     len: usize,
@@ -60,6 +63,7 @@ impl Port {
     pub fn new(mac: Mac) -> Self {
         Self {
             outside: None,
+            lending: Lending::default(),
             incoming: Box::new([0; FRAME]),
             len: 0,
             out: Out {
@@ -83,6 +87,16 @@ impl Port {
         self.outside = outside;
     }
 
+    /// Lends the interface, if there is one that nobody has.
+    pub fn lend(&mut self) -> Option<Lease> {
+        self.outside.as_ref().and_then(|_| self.lending.lend())
+    }
+
+    /// The interface, for whoever has it.
+    pub fn outside(&mut self) -> Option<&mut (dyn Interface + 'static)> {
+        self.outside.as_deref_mut()
+    }
+
     /// Says which addresses are our own.
     pub fn set_own(&mut self, own: impl Iterator<Item = Ipv4Address>) {
         self.out.own = own.collect();
@@ -104,7 +118,8 @@ impl Port {
             self.out.lo.received.count(self.len);
             return Some(Origin::Loop);
         }
-        let len = self.outside.as_mut()?.receive(&mut self.incoming)?.min(FRAME);
+        let outside = self.outside.as_mut().filter(|_| !self.lending.is_lent());
+        let len = outside?.receive(&mut self.incoming)?.min(FRAME);
         self.len = len;
         if len < HEADER || !may_come_in(&self.incoming[..len], self.out.mac) {
             self.drops.0 += 1;
@@ -126,7 +141,8 @@ impl Port {
 
     /// Gives the interface what waits for it, as much as it takes.
     pub fn flush(&mut self) {
-        let Some(outside) = self.outside.as_mut() else {
+        let outside = self.outside.as_mut();
+        let Some(outside) = outside.filter(|_| !self.lending.is_lent()) else {
             return;
         };
         while let Some(frame) = self.out.outgoing.front() {

@@ -30,6 +30,7 @@ use smoltcp::socket::dhcpv4;
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Cidr};
 
+use super::load::Lease;
 use super::{Interface, Mac, registry};
 pub use address::{Address, Addressing, NotAnAddress};
 use device::{Origin, Port};
@@ -159,6 +160,16 @@ impl Stack {
         self.ip.set_hardware_addr(hardware(NO_MAC));
         self.port.set_outside(None, NO_MAC);
         self.set_address(None);
+    }
+
+    /// Lends the interface, if there is one that nobody has: until the lease is over the stack leaves it alone.
+    pub fn lend(&mut self) -> Option<Lease> {
+        self.port.lend()
+    }
+
+    /// The interface, for whoever has the lease.
+    pub fn outside(&mut self) -> Option<&mut (dyn Interface + 'static)> {
+        self.port.outside()
     }
 
     /// Gives the interface another address.

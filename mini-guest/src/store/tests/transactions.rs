@@ -49,16 +49,18 @@ fn what_was_made_above_stays_when_what_is_below_is_removed() {
     let id = world.connect(0);
     let tx = start(&mut world, id);
     world.write_in(id, tx, "/x", "1").unwrap();
-    world
-        .ask_in(id, tx, MessageKind::SET_PERMS, b"/x\0r3\0")
-        .unwrap();
+    world.ask_in(id, tx, MessageKind::SET_PERMS, b"/x\0r3\0").unwrap();
     world.write_in(id, tx, "/x/y/z", "2").unwrap();
     world.ask_in(id, tx, MessageKind::RM, b"/x/y/z\0").unwrap();
     end(&mut world, id, tx, "T").unwrap();
     assert_eq!(world.read(id, "/x/y").as_deref(), Ok(""));
     assert_eq!(world.read(id, "/x/y/z"), Err(Error::NoEntry));
     let perms = world.ask(id, MessageKind::GET_PERMS, &["/x/y"]);
-    assert_eq!(perms.as_deref(), Ok(&b"r3\0"[..]), "as they were in the transaction");
+    assert_eq!(
+        perms.as_deref(),
+        Ok(&b"r3\0"[..]),
+        "as they were in the transaction"
+    );
 }
 
 #[test]
