@@ -59,9 +59,9 @@ impl Hub {
 }
 
 impl Port {
-    fn pass_on(&self, frame: Frame) -> bool {
+    fn pass_on(&self, frame: Frame, now: u64) -> bool {
         let len = frame.as_ref().len();
-        let passed = self.hub.bridge.borrow_mut().pass(self.id, frame, time::now_ns());
+        let passed = self.hub.bridge.borrow_mut().pass(self.id, frame, now);
         match passed {
             Ok(()) => {
                 self.entry.received.count(len);
@@ -97,8 +97,8 @@ impl Drop for Port {
 }
 
 impl Switch<Frame> for Port {
-    fn pass(&mut self, frame: Frame) {
-        self.pass_on(frame);
+    fn pass(&mut self, frame: Frame, now: u64) {
+        self.pass_on(frame, now);
     }
 
     fn has_frames(&self) -> bool {
@@ -127,7 +127,7 @@ impl Interface for Inner {
         }
         // Without memory it is lost, as on a wire: no event would tell when there is some.
         if let Some(slot) = Slot::with(frame) {
-            self.port.pass_on(slot.into());
+            self.port.pass_on(slot.into(), time::now_ns());
         }
         Ok(())
     }
@@ -218,25 +218,26 @@ impl Lan {
     /// A turn of each card; whether there is more.
     pub fn work(&mut self) -> bool {
         let mut has_more = false;
+        let now = time::now_ns();
         for card in &mut self.cards {
-            has_more |= card.turn();
+            has_more |= card.turn(now);
         }
         has_more
     }
 }
 
 impl Plugged {
-    fn turn(&mut self) -> bool {
+    fn turn(&mut self, now: u64) -> bool {
         let _ = self.card.entry.take_news();
         if self.lending.is_lent() {
             return false;
         }
-        let received = (0..BATCH).take_while(|_| self.take_in()).count();
+        let received = (0..BATCH).take_while(|_| self.take_in(now)).count();
         let sent = (0..BATCH).take_while(|_| self.send_out()).count();
         received == BATCH || sent == BATCH
     }
 
-    fn take_in(&mut self) -> bool {
+    fn take_in(&mut self, now: u64) -> bool {
         let Some(mut slot) = Slot::take(FRAME) else {
             // Taken all the same: the card has no room for others else.
             return self.card.interface.receive(&mut [0; FRAME]).is_some();
@@ -245,7 +246,7 @@ impl Plugged {
             return false;
         };
         slot.set_len(len);
-        self.port.pass_on(slot.into());
+        self.port.pass_on(slot.into(), now);
         true
     }
 

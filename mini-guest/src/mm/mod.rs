@@ -10,6 +10,7 @@
 //! | `batch` | page-table updates in few hypercalls |
 //! | `kernel_map` | the direct map and the heap's tables |
 //! | `heap`, [`small_blocks`] | the kernel heap |
+//! | `copy` | copies of memory |
 //! | `window`, `granted` | pages of other domains that the kernel uses |
 //! | `frame_pool` | memory for network frames |
 //!
@@ -27,6 +28,8 @@ pub mod small_blocks;
 
 #[cfg(target_os = "none")]
 pub mod batch;
+#[cfg(target_os = "none")]
+pub mod copy;
 #[cfg(target_os = "none")]
 pub mod exchange;
 #[cfg(target_os = "none")]

@@ -4,13 +4,13 @@
 //! domain may write at any time.
 
 use core::cell::RefCell;
-use core::ptr;
 use core::sync::atomic::AtomicU32;
 
 use guest_abi::addr::{GuestVirt, Mfn, PAGE_SIZE};
 use guest_abi::domain::DomId;
 use guest_abi::mmu::{Extended, MmuUpdate, Pte};
 
+use super::copy::copy;
 use super::kernel_map::READ_WRITE;
 use super::layout::{WINDOW_PAGES, WINDOW_START};
 use super::with_kernel_map;
@@ -116,51 +116,20 @@ impl Drop for ForeignPage {
     }
 }
 
-/// Bytes of a word.
-const WORD: usize = size_of::<u32>();
-
-/// Copies bytes out of a shared page of the kernel at `page`: whole words as far as they are aligned there.
+/// Copies bytes out of a shared page of the kernel at `page`.
 pub(crate) fn copy_out(page: u32, offset: usize, into: &mut [u8]) {
     assert!(offset + into.len() <= PAGE_SIZE);
-    let at = (page as *const u8).wrapping_add(offset);
-    let head = at.align_offset(WORD).min(into.len());
-    let (first, rest) = into.split_at_mut(head);
-    let (words, last) = rest.as_chunks_mut::<WORD>();
-    let middle = at.wrapping_add(head);
-    let end = middle.wrapping_add(words.len() * WORD);
-    for (index, word) in words.iter_mut().enumerate() {
-        // SAFETY: inside the page, and aligned; volatile, since the other side may write.
-        let value = unsafe { ptr::read_volatile(middle.wrapping_add(index * WORD).cast::<u32>()) };
-        *word = value.to_ne_bytes();
-    }
-    for (from, bytes) in [(at, first), (end, last)] {
-        for (index, byte) in bytes.iter_mut().enumerate() {
-            // SAFETY: inside the page; volatile, since the other side may write.
-            *byte = unsafe { ptr::read_volatile(from.wrapping_add(index)) };
-        }
-    }
+    let from = (page as *const u8).wrapping_add(offset);
+    // SAFETY: inside the page; each byte is read once, whatever the other side writes.
+    unsafe { copy(into.as_mut_ptr(), from, into.len()) }
 }
 
-/// Copies bytes into a shared page of the kernel at `page`: whole words as far as they are aligned there.
+/// Copies bytes into a shared page of the kernel at `page`.
 pub(crate) fn copy_in(page: u32, offset: usize, bytes: &[u8]) {
     assert!(offset + bytes.len() <= PAGE_SIZE);
-    let at = (page as *mut u8).wrapping_add(offset);
-    let head = at.align_offset(WORD).min(bytes.len());
-    let (first, rest) = bytes.split_at(head);
-    let (words, last) = rest.as_chunks::<WORD>();
-    let middle = at.wrapping_add(head);
-    let end = middle.wrapping_add(words.len() * WORD);
-    for (index, word) in words.iter().enumerate() {
-        let to = middle.wrapping_add(index * WORD).cast::<u32>();
-        // SAFETY: inside the page, where no Rust object lies, and aligned; volatile, since the other side may look.
-        unsafe { ptr::write_volatile(to, u32::from_ne_bytes(*word)) }
-    }
-    for (to, bytes) in [(at, first), (end, last)] {
-        for (index, byte) in bytes.iter().enumerate() {
-            // SAFETY: inside the page, where no Rust object lies; volatile, since the other side may look.
-            unsafe { ptr::write_volatile(to.wrapping_add(index), *byte) }
-        }
-    }
+    let to = (page as *mut u8).wrapping_add(offset);
+    // SAFETY: inside the page, where no Rust object lies.
+    unsafe { copy(to, bytes.as_ptr(), bytes.len()) }
 }
 
 fn write_entry(place: u32, owner: Option<DomId>, entry: Pte) -> Result<(), Errno> {

@@ -1,11 +1,25 @@
 //! Ethernet addresses.
 
+use core::cmp::Ordering;
 use core::fmt;
 use core::str::FromStr;
 
 /// An Ethernet address, in the order of its bytes on the wire.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Mac(pub [u8; 6]);
+
+// As numbers: tables compare addresses for each frame, and a comparison of bytes would be a call.
+impl Ord for Mac {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.number().cmp(&other.number())
+    }
+}
+
+impl PartialOrd for Mac {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl Mac {
     /// To everybody.
@@ -16,6 +30,12 @@ impl Mac {
     pub const fn of_domain(domain: u16, device: u8) -> Self {
         let [high, low] = domain.to_be_bytes();
         Self([0x00, 0x16, 0x3e, high, low, device])
+    }
+
+    /// Its bytes as one number, the first one highest.
+    const fn number(self) -> u64 {
+        let [a, b, c, d, e, f] = self.0;
+        u64::from_be_bytes([0, 0, a, b, c, d, e, f])
     }
 
     /// Whether frames to it go to more than one interface (IEEE 802.3: the lowest bit of the first byte).

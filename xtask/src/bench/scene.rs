@@ -123,8 +123,12 @@ pub fn said(text: &str, program: &str, domain: Option<&str>) -> Result<Vec<Said>
         let Some((before, rest)) = line.split_once(&format!("{program}: ")) else {
             continue;
         };
-        let speaker = before.trim().trim_end_matches(':');
-        if speaker != domain.unwrap_or_default() {
+        // Domain0's shell may have asked for its next line before that.
+        let speaker = before
+            .split_whitespace()
+            .last()
+            .and_then(|word| word.strip_suffix(':'));
+        if speaker != domain {
             continue;
         }
         let words: Vec<&str> = rest.split_whitespace().collect();

@@ -56,12 +56,12 @@ impl Guest for Peer {
     fn fetch(&mut self, frames: &mut [Fetch<Frame>]) {
         let mut records = ArrayVec::<GrantCopy, BATCH_PIECES>::new();
         let mut slots = ArrayVec::<Slot, BATCH>::new();
-        for fetch in frames.iter() {
+        for fetch in frames.iter().filter(|fetch| fetch.is_wanted()) {
             let Some(slot) = Slot::take(fetch.len.into()) else {
                 break;
             };
             let (frame, mut offset) = slot.place();
-            for piece in &fetch.pieces {
+            for piece in fetch.pieces.iter() {
                 records.push(GrantCopy {
                     source: self.granted(piece.gref, piece.offset),
                     dest: own((frame, offset)),
@@ -76,11 +76,11 @@ impl Guest for Peer {
         }
         copy(&mut records);
         let (mut copied, mut slots) = (records.iter(), slots.into_iter());
-        for fetch in frames {
+        for fetch in frames.iter_mut().filter(|fetch| fetch.is_wanted()) {
             fetch.frame = match slots.next() {
                 None => Err(NotFetched::Memory),
                 Some(slot) => {
-                    let pieces = copied.by_ref().take(fetch.pieces.len());
+                    let pieces = copied.by_ref().take(fetch.pieces.count());
                     let failed = pieces.filter(|record| record.status != GrantStatus::OKAY).count();
                     if failed == 0 {
                         Ok(slot.into())

@@ -191,7 +191,10 @@ impl<F: AsRef<[u8]> + Clone> Bridge<F> {
         }
         port.counters.came += 1;
         port.counters.came_bytes += bytes.len() as u64;
-        self.table.learn(source, from, now_ns);
+        // Its own address is where it always was.
+        if !matches!(port.source, Source::Only(_)) {
+            self.table.learn(source, from, now_ns);
+        }
         match self.table.find(to, now_ns).filter(|_| !to.is_group()) {
             Some(out) => self.put(out, from, frame),
             None => self.flood(from, to, &frame),

@@ -17,9 +17,9 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use arrayvec::ArrayVec;
-use guest_abi::io::netif::{NetStatus, RX_SLOTS, RxFlags, RxResponse, TX_SLOTS, TxFlags, TxResponse};
+use guest_abi::io::netif::{NetStatus, RX_SLOTS, RxFlags, RxResponse, TX_SLOTS, TxRequest, TxResponse};
 use guest_abi::io::ring::{BackRing, RingError};
+use zerocopy::FromZeros;
 
 use super::bucket::{Bucket, Rate};
 use super::counters::Counters;
@@ -85,13 +85,6 @@ impl Half {
     }
 }
 
-/// The answer of a frame's slots, and the frame that goes with it.
-struct Answer<F> {
-    ids: ArrayVec<u16, { MOST_PIECES + 1 }>,
-    status: NetStatus,
-    frame: Option<F>,
-}
-
 /// One frontend's backend.
 pub struct Backend<G: Guest> {
     /// Copies, tells.
@@ -101,25 +94,19 @@ pub struct Backend<G: Guest> {
     judge: Judge,
     bucket: Bucket,
     /// A frame that was judged and waits for its turn by the rate.
-    unpaid: Option<Pieces>,
+    unpaid: Option<Fetch<G::Frame>>,
     /// When there is something in the bucket for it.
     paid_at: u64,
-    fetched: Vec<Answer<G::Frame>>,
+    /// Requests of frames, with what came of them, until they are answered.
+    fetched: Vec<Fetch<G::Frame>>,
+    /// Frames that are being copied to the frontend; empty between two steps.
+    delivering: Vec<Deliver<G::Frame>>,
+    /// Buffers, each with how much is in it, until they are answered.
     delivered: Vec<(u16, Option<usize>)>,
     sends_next: bool,
     point: Point,
     is_broken: bool,
     counters: Counters,
-}
-
-impl<F> Answer<F> {
-    fn new(pieces: &Pieces, status: NetStatus) -> Self {
-        Self {
-            ids: pieces.iter().map(|piece| piece.id).collect(),
-            status,
-            frame: None,
-        }
-    }
 }
 
 impl<G: Guest> Backend<G> {
@@ -138,8 +125,9 @@ impl<G: Guest> Backend<G> {
             bucket: Bucket::new(rate, now),
             unpaid: None,
             paid_at: 0,
-            fetched: Vec::new(),
-            delivered: Vec::new(),
+            fetched: Vec::with_capacity(BATCH),
+            delivering: Vec::with_capacity(BATCH),
+            delivered: Vec::with_capacity(BATCH),
             sends_next: false,
             point: Point::default(),
             is_broken: false,
@@ -181,7 +169,7 @@ impl<G: Guest> Backend<G> {
     fn try_step(&mut self, switch: &mut impl Switch<G::Frame>, now: u64) -> Result<Step, RingError> {
         if !self.fetched.is_empty() {
             self.point = Point::Passed;
-            self.answer_sent(switch);
+            self.answer_sent(switch, now);
             return Ok(Step::More);
         }
         if !self.delivered.is_empty() {
@@ -215,104 +203,75 @@ impl<G: Guest> Backend<G> {
 
     /// Takes requests to send, and copies their frames; `false` where there was nothing to do.
     fn send(&mut self, now: u64) -> Result<bool, RingError> {
-        let (mut wanted, mut pieces_wanted) = (Vec::new(), 0);
+        let mut pieces_wanted = 0;
         while self.fetched.len() < BATCH && pieces_wanted < BATCH {
-            let pieces = match self.unpaid.take() {
-                Some(pieces) => pieces,
+            let fetch = match self.unpaid.take() {
+                Some(fetch) => fetch,
                 None => match self.next_frame()? {
-                    Some(pieces) => pieces,
+                    Some(fetch) => fetch,
                     None => break,
                 },
             };
-            let len: u16 = pieces.iter().map(|piece| piece.size).sum();
-            if let Err(at) = self.bucket.take(len.into(), now) {
+            if let Err(at) = self.bucket.take(fetch.len.into(), now) {
                 if self.paid_at != at {
                     self.counters.throttled += 1;
                 }
                 self.paid_at = at;
-                self.unpaid = Some(pieces);
+                self.unpaid = Some(fetch);
                 break;
             }
-            pieces_wanted += pieces.len();
-            self.fetched.push(Answer::new(&pieces, NetStatus::OKAY));
-            let is_blank = pieces
-                .first()
-                .is_some_and(|first| first.flags.contains(TxFlags::CSUM_BLANK));
-            wanted.push(Fetch {
-                pieces,
-                len,
-                is_blank,
-                frame: Err(NotFetched::Untried),
-            });
+            pieces_wanted += fetch.pieces.count();
+            self.fetched.push(fetch);
         }
-        if !wanted.is_empty() {
+        if pieces_wanted > 0 {
             self.counters.copies += 1;
-            self.guest.fetch(&mut wanted);
-            self.note_fetched(wanted);
+            self.guest.fetch(&mut self.fetched);
+        }
+        for fetch in &mut self.fetched {
+            fetch.complete::<G>();
+            match fetch.frame {
+                Ok(_) | Err(NotFetched::Extra) => {}
+                Err(NotFetched::Memory) => self.counters.no_memory += 1,
+                Err(NotFetched::Checksum) => self.counters.refused += 1,
+                Err(NotFetched::Refused) => self.counters.refused += fetch.pieces.count() as u64,
+                Err(NotFetched::Grant | NotFetched::Untried) => self.counters.bad_grants += 1,
+            }
         }
         Ok(!self.fetched.is_empty())
     }
 
-    /// The next frame that is to be sent. Requests before it that are not to be done have their answers noted; `None` where there is none now.
-    fn next_frame(&mut self) -> Result<Option<Pieces>, RingError> {
+    /// The next frame that is to be sent. Requests before it that are not to be done are noted for their answers; `None` where there is none now.
+    fn next_frame(&mut self) -> Result<Option<Fetch<G::Frame>>, RingError> {
         while self.fetched.len() < BATCH
             && let Some(slot) = self.tx.take()?
         {
             self.counters.requests += 1;
             match self.judge.judge(Tx::request(&*self.tx.page, slot)) {
-                Slot::Frame(pieces) => return Ok(Some(pieces)),
+                Slot::Frame(pieces) => return Ok(Some(Fetch::new(pieces))),
                 Slot::Piece => {}
                 Slot::Refused(pieces, _) => {
-                    self.counters.refused += pieces.len() as u64;
-                    self.fetched.push(Answer::new(&pieces, NetStatus::ERROR));
+                    self.fetched.push(Fetch::refused(pieces, NotFetched::Refused));
                 }
                 Slot::Extra => {
-                    let ids = [0].into_iter().collect();
-                    let (status, frame) = (NetStatus::NULL, None);
-                    self.fetched.push(Answer { ids, status, frame });
+                    let nothing = Pieces::one(TxRequest::new_zeroed());
+                    self.fetched.push(Fetch::refused(nothing, NotFetched::Extra));
                 }
             }
         }
         Ok(None)
     }
 
-    fn note_fetched(&mut self, fetched: Vec<Fetch<G::Frame>>) {
-        let mut answers = self
-            .fetched
-            .iter_mut()
-            .filter(|answer| answer.status == NetStatus::OKAY);
-        for fetch in fetched {
-            let Some(answer) = answers.next() else {
-                break;
-            };
-            match fetch.completed::<G>() {
-                Ok(frame) => answer.frame = Some(frame),
-                Err(NotFetched::Memory) => {
-                    self.counters.no_memory += 1;
-                    // Nothing was wrong with it.
-                    answer.status = NetStatus::DROPPED;
-                }
-                Err(NotFetched::Checksum) => {
-                    self.counters.refused += 1;
-                    answer.status = NetStatus::ERROR;
-                }
-                Err(NotFetched::Grant | NotFetched::Untried) => {
-                    self.counters.bad_grants += 1;
-                    answer.status = NetStatus::ERROR;
-                }
-            }
-        }
-    }
-
     /// Passes frames on and answers.
-    fn answer_sent(&mut self, switch: &mut impl Switch<G::Frame>) {
-        for Answer { ids, status, frame } in core::mem::take(&mut self.fetched) {
-            if let Some(frame) = frame {
+    fn answer_sent(&mut self, switch: &mut impl Switch<G::Frame>, now: u64) {
+        for fetch in self.fetched.drain(..) {
+            let status = fetch.status();
+            if let Ok(frame) = fetch.frame {
                 self.counters.sent += 1;
-                switch.pass(frame);
+                switch.pass(frame, now);
             }
-            for id in ids {
+            for piece in fetch.pieces.iter() {
                 if let Some(slot) = self.tx.ring.respond() {
+                    let id = piece.id;
                     Tx::put_response(&*self.tx.page, slot, TxResponse { id, status });
                 }
             }
@@ -323,10 +282,9 @@ impl<G: Guest> Backend<G> {
 
     /// Copies frames into buffers; `false` where there was nothing to do.
     fn receive(&mut self, switch: &mut impl Switch<G::Frame>) -> Result<bool, RingError> {
-        let mut wanted = Vec::new();
-        while wanted.len() < BATCH && switch.has_frames() {
+        while self.delivering.len() < BATCH && switch.has_frames() {
             let Some(slot) = self.rx.take()? else {
-                if wanted.is_empty() && self.rx.check()? {
+                if self.delivering.is_empty() && self.rx.check()? {
                     continue;
                 }
                 break;
@@ -338,16 +296,16 @@ impl<G: Guest> Backend<G> {
                 break;
             };
             self.delivered.push((request.id, Some(frame.as_ref().len())));
-            wanted.push(Deliver {
+            self.delivering.push(Deliver {
                 gref: request.gref,
                 frame,
                 is_done: false,
             });
         }
-        if !wanted.is_empty() {
+        if !self.delivering.is_empty() {
             self.counters.copies += 1;
-            self.guest.deliver(&mut wanted);
-            for (deliver, (_, len)) in wanted.iter().zip(&mut self.delivered) {
+            self.guest.deliver(&mut self.delivering);
+            for (deliver, (_, len)) in self.delivering.drain(..).zip(&mut self.delivered) {
                 if deliver.is_done {
                     self.counters.received += 1;
                 } else {
@@ -363,7 +321,7 @@ impl<G: Guest> Backend<G> {
 
     /// Answers with what was delivered.
     fn answer_received(&mut self) {
-        for (id, len) in core::mem::take(&mut self.delivered) {
+        for (id, len) in self.delivered.drain(..) {
             let Some(slot) = self.rx.ring.respond() else {
                 break;
             };

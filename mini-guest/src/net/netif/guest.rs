@@ -1,5 +1,7 @@
 //! What a backend needs of the frontend's domain and of the bridge.
 
+use guest_abi::io::netif::{NetStatus, TxFlags};
+
 use super::judge::Pieces;
 use crate::net::checksum;
 
@@ -17,14 +19,52 @@ pub struct Fetch<F> {
 }
 
 impl<F> Fetch<F> {
-    /// The frame as it goes to others: with its checksum.
-    pub(super) fn completed<G: Guest<Frame = F>>(self) -> Result<F, NotFetched> {
-        let mut frame = self.frame?;
-        if self.is_blank {
-            let bytes = G::bytes(&mut frame).ok_or(NotFetched::Memory)?;
-            checksum::fill(bytes).map_err(|_| NotFetched::Checksum)?;
+    /// A frame that nobody has tried to copy yet.
+    pub(super) fn new(pieces: Pieces) -> Self {
+        Self {
+            len: pieces.iter().map(|piece| piece.size).sum(),
+            is_blank: pieces.first.flags.contains(TxFlags::CSUM_BLANK),
+            pieces,
+            frame: Err(NotFetched::Untried),
         }
-        Ok(frame)
+    }
+
+    /// Requests that are no frame.
+    pub(super) fn refused(pieces: Pieces, why: NotFetched) -> Self {
+        Self {
+            pieces,
+            len: 0,
+            is_blank: false,
+            frame: Err(why),
+        }
+    }
+
+    /// Whether it is to be copied.
+    pub fn is_wanted(&self) -> bool {
+        matches!(self.frame, Err(NotFetched::Untried))
+    }
+
+    /// Makes it the frame as it goes to others: with its checksum.
+    pub(super) fn complete<G: Guest<Frame = F>>(&mut self) {
+        if let (true, Ok(frame)) = (self.is_blank, &mut self.frame) {
+            let filled = G::bytes(frame).map(checksum::fill);
+            match filled {
+                Some(Ok(())) => {}
+                Some(Err(_)) => self.frame = Err(NotFetched::Checksum),
+                None => self.frame = Err(NotFetched::Memory),
+            }
+        }
+    }
+
+    /// What the frontend is told of it.
+    pub(super) fn status(&self) -> NetStatus {
+        match self.frame {
+            Ok(_) => NetStatus::OKAY,
+            // Nothing was wrong with it.
+            Err(NotFetched::Memory) => NetStatus::DROPPED,
+            Err(NotFetched::Extra) => NetStatus::NULL,
+            Err(_) => NetStatus::ERROR,
+        }
     }
 }
 
@@ -39,6 +79,10 @@ pub enum NotFetched {
     Memory,
     /// Its sender has left a checksum to us, and there is none to compute.
     Checksum,
+    /// It makes no sense.
+    Refused,
+    /// It is no frame, but information about one.
+    Extra,
 }
 
 /// A frame to be copied into a granted page, at its beginning.
@@ -60,7 +104,7 @@ pub trait Guest {
     /// The bytes of a frame that was just fetched, which nobody else has yet.
     fn bytes(frame: &mut Self::Frame) -> Option<&mut [u8]>;
 
-    /// Copies frames out of granted pages.
+    /// Copies those frames out of granted pages that [are wanted](Fetch::is_wanted).
     fn fetch(&mut self, frames: &mut [Fetch<Self::Frame>]);
 
     /// Copies frames into granted pages.
@@ -72,8 +116,8 @@ pub trait Guest {
 
 /// The bridge's port.
 pub trait Switch<F> {
-    /// Takes a frame from the frontend.
-    fn pass(&mut self, frame: F);
+    /// Takes a frame from the frontend, at this time.
+    fn pass(&mut self, frame: F, now: u64);
 
     /// Whether there is a frame for the frontend.
     fn has_frames(&self) -> bool;

@@ -5,7 +5,8 @@
 //! uses it all the same, or sends nonsense, gets an error for each of the frame's slots, and it is known which these are, so the requests behind
 //! them are done.
 
-use arrayvec::ArrayVec;
+use alloc::vec::Vec;
+
 use guest_abi::addr::PAGE_SIZE;
 use guest_abi::io::netif::{EXTRA_MORE, ExtraInfo, MAX_PACKET, MIN_PACKET, TxFlags, TxRequest};
 use zerocopy::{FromBytes, IntoBytes};
@@ -13,8 +14,33 @@ use zerocopy::{FromBytes, IntoBytes};
 /// Most pieces of a frame, as many as every backend takes (`XEN_NETIF_NR_SLOTS_MIN`).
 pub const MOST_PIECES: usize = 18;
 
-/// A frame's requests. In a frame that is to be sent each one's size is its own, and all its bytes are in its page; there is room for one more that is too many.
-pub type Pieces = ArrayVec<TxRequest, { MOST_PIECES + 1 }>;
+/// A frame's requests, mostly one. In a frame that is to be sent each one's size is its own, and all its bytes are in its page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pieces {
+    /// The first one.
+    pub first: TxRequest,
+    rest: Vec<TxRequest>,
+}
+
+impl Pieces {
+    /// A frame in one piece.
+    #[must_use]
+    pub const fn one(first: TxRequest) -> Self {
+        let rest = Vec::new();
+        Self { first, rest }
+    }
+
+    /// All of them, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &TxRequest> {
+        core::iter::once(&self.first).chain(&self.rest)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        1 + self.rest.len()
+    }
+}
 
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +88,7 @@ pub enum Slot {
 pub struct Judge {
     follows: Follows,
     /// What there is of a frame that goes on, and how many bytes are its first piece's as far as that is known.
-    pieces: Pieces,
+    pieces: Option<Pieces>,
     first_size: u16,
     /// Why the frame that goes on is refused.
     refused: Option<Refusal>,
@@ -98,16 +124,22 @@ impl Judge {
             Some(refusal) => Err(refusal),
             None => self.check(&request, is_first, goes_on),
         };
-        self.pieces.push(request);
+        let mut pieces = match self.pieces.take() {
+            None => Pieces::one(request),
+            Some(mut pieces) => {
+                pieces.rest.push(request);
+                pieces
+            }
+        };
         if let Err(refusal) = verdict {
             self.refused = Some(refusal);
-            return Slot::Refused(core::mem::take(&mut self.pieces), refusal);
+            return Slot::Refused(pieces, refusal);
         }
         if goes_on {
+            self.pieces = Some(pieces);
             return Slot::Piece;
         }
-        let mut pieces = core::mem::take(&mut self.pieces);
-        pieces[0].size = self.first_size;
+        pieces.first.size = self.first_size;
         Slot::Frame(pieces)
     }
 
@@ -116,7 +148,8 @@ impl Judge {
         if TxFlags::from_bits(request.flags.bits()).is_none() {
             return Err(Refusal::Flags);
         }
-        if request.flags.contains(TxFlags::EXTRA_INFO) || self.pieces.len() == MOST_PIECES {
+        let count = self.pieces.as_ref().map_or(0, Pieces::count);
+        if request.flags.contains(TxFlags::EXTRA_INFO) || count == MOST_PIECES {
             return Err(Refusal::NotOffered);
         }
         if is_first {
@@ -134,7 +167,7 @@ impl Judge {
         if goes_on {
             return Ok(());
         }
-        let first = self.pieces.first().unwrap_or(request);
+        let first = self.pieces.as_ref().map_or(request, |pieces| &pieces.first);
         is_inside(first.offset, self.first_size)
     }
 }
@@ -161,12 +194,20 @@ mod tests {
         }
     }
 
+    fn pieces(requests: &[TxRequest]) -> Pieces {
+        let (first, rest) = requests.split_first().unwrap();
+        Pieces {
+            first: *first,
+            rest: rest.into(),
+        }
+    }
+
     fn refused(requests: &[TxRequest], refusal: Refusal) -> Slot {
-        Slot::Refused(requests.iter().copied().collect(), refusal)
+        Slot::Refused(pieces(requests), refusal)
     }
 
     fn whole(requests: &[TxRequest]) -> Slot {
-        Slot::Frame(requests.iter().copied().collect())
+        Slot::Frame(pieces(requests))
     }
 
     #[test]

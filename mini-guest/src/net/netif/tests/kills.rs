@@ -19,7 +19,7 @@ struct BridgePort<'a> {
 }
 
 impl Switch<TestFrame> for BridgePort<'_> {
-    fn pass(&mut self, frame: TestFrame) {
+    fn pass(&mut self, frame: TestFrame, _: u64) {
         self.bridge.pass(self.port, frame, 0).unwrap();
     }
 

@@ -85,12 +85,13 @@ impl Guest for Between {
     }
 
     fn fetch(&mut self, frames: &mut [Fetch<TestFrame>]) {
-        assert!(!frames.is_empty() && frames.len() <= BATCH);
+        let wanted = || frames.iter().filter(|fetch| fetch.is_wanted());
+        assert!(wanted().count() > 0 && frames.len() <= BATCH);
+        assert!(wanted().map(|fetch| fetch.pieces.count()).sum::<usize>() <= BATCH_PIECES);
         self.copies.update(|count| count + 1);
-        assert!(frames.iter().map(|fetch| fetch.pieces.len()).sum::<usize>() <= BATCH_PIECES);
-        for fetch in frames {
+        for fetch in frames.iter_mut().filter(|fetch| fetch.is_wanted()) {
             let mut bytes = vec![];
-            for piece in &fetch.pieces {
+            for piece in fetch.pieces.iter() {
                 // What the hypervisor would refuse, and what the backend is to judge before.
                 let (offset, len) = (usize::from(piece.offset), usize::from(piece.size));
                 assert!(offset + len <= PAGE && len > 0);
@@ -137,7 +138,7 @@ pub struct Port {
 }
 
 impl Switch<TestFrame> for Port {
-    fn pass(&mut self, frame: TestFrame) {
+    fn pass(&mut self, frame: TestFrame, _: u64) {
         self.came.push(frame);
     }
 
