@@ -2,7 +2,7 @@
 //!
 //! Each frame is one descriptor: a header of virtio's and the frame, in a half of a page of ours. Nothing is offloaded: no
 //! checksum is left to others, in either direction. All receive buffers but the one that is being looked at lie with the device.
-//! It interrupts for frames that came in, and for those that it has sent only where somebody waits for room.
+//! It is told of frames when there are no more at the moment, and interrupts for frames that came in, and for those that it has sent only where somebody waits for room.
 //!
 //! The device may write anything: lengths, numbers of descriptors and headers are checked, and one that answers what nobody asked is
 //! stopped.
@@ -94,7 +94,8 @@ impl VirtioNet {
         };
         state.look_at_link(&entry);
         state.transmit.set_interrupts(false);
-        while state.receive.lend_one(&mut state.transport) {}
+        while state.receive.lend_one() {}
+        state.receive.show(&mut state.transport);
         Ok(Self {
             mac,
             entry,
@@ -142,11 +143,13 @@ impl Interface for Rc<VirtioNet> {
                 transmit.set_interrupts(true);
                 transmit.reclaim()?;
                 if !transmit.has_room() {
+                    // It is to make room.
+                    transmit.show(transport);
                     return Ok(false);
                 }
             }
             transmit.set_interrupts(false);
-            transmit.send(transport, &[&[0; PREFIX], frame])
+            Ok(transmit.send(&[&[0; PREFIX], frame]))
         });
         match sent {
             Ok(true) => Ok(()),
@@ -155,6 +158,16 @@ impl Interface for Rc<VirtioNet> {
                 state.give_up(&self.entry);
                 Err(NotSent::Gone)
             }
+        }
+    }
+
+    fn flush(&mut self) {
+        let mut state = self.state.borrow_mut();
+        if !state.is_broken {
+            let State {
+                transport, transmit, ..
+            } = &mut *state;
+            transmit.show(transport);
         }
     }
 
@@ -169,7 +182,8 @@ impl Interface for Rc<VirtioNet> {
             match taken {
                 Ok(None) => return None,
                 Ok(Some(len)) => {
-                    receive.lend_one(transport);
+                    receive.lend_one();
+                    receive.show(transport);
                     // A frame whose checksum is left to others, or that is several, was not agreed on.
                     let is_plain = prefix[0] == 0 && prefix[1] == 0;
                     if let Some(len) = len.checked_sub(PREFIX)

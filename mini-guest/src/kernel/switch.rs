@@ -234,6 +234,7 @@ impl Plugged {
         }
         let received = (0..BATCH).take_while(|_| self.take_in(now)).count();
         let sent = (0..BATCH).take_while(|_| self.send_out()).count();
+        self.card.interface.flush();
         received == BATCH || sent == BATCH
     }
 

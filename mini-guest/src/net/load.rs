@@ -112,6 +112,7 @@ impl Load {
                     Err(NotSent::Gone | NotSent::Length) => return Some(Err(Failed::Gone)),
                 }
             }
+            interface.flush();
             while let Some(len) = interface.receive(&mut self.buffer) {
                 match self.judge(len) {
                     Ok(is_ours) => self.back += u32::from(is_ours),
@@ -221,12 +222,14 @@ impl Mirror {
         loop {
             if self.unsent == 0 {
                 let Some(len) = interface.receive(&mut self.buffer) else {
+                    interface.flush();
                     return;
                 };
                 self.unsent = self.turned(len);
             }
             if self.unsent > 0 {
                 if interface.transmit(&self.buffer[..self.unsent]) == Err(NotSent::Full) {
+                    interface.flush();
                     return;
                 }
                 self.unsent = 0;

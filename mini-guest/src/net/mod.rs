@@ -41,11 +41,14 @@ pub trait Interface {
     /// The address its user sends from.
     fn mac(&self) -> Mac;
 
-    /// Sends one frame. It has been copied, or handed to the device, when this comes back.
+    /// Sends one frame. It has been copied, or handed to the device, when this comes back; but whoever carries it may not hear of it before [`Interface::flush`].
     ///
     /// # Errors
     /// See [`NotSent`]; nothing was sent.
     fn transmit(&mut self, frame: &[u8]) -> Result<(), NotSent>;
+
+    /// Called behind the last one of some frames: they are on their way now.
+    fn flush(&mut self) {}
 
     /// Takes the oldest frame that came in: its length, which is at most [`FRAME`]; the bytes are at the front of `buffer`. `None` when there
     /// is none. Frames that are longer than [`FRAME`] are dropped and counted by the device, not given in part.
@@ -59,6 +62,10 @@ impl<I: Interface + ?Sized> Interface for Box<I> {
 
     fn transmit(&mut self, frame: &[u8]) -> Result<(), NotSent> {
         (**self).transmit(frame)
+    }
+
+    fn flush(&mut self) {
+        (**self).flush();
     }
 
     fn receive(&mut self, buffer: &mut [u8; FRAME]) -> Option<usize> {

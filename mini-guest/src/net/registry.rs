@@ -218,6 +218,10 @@ impl<I: Interface> Interface for Counted<I> {
         sent
     }
 
+    fn flush(&mut self) {
+        self.inner.flush();
+    }
+
     fn receive(&mut self, buffer: &mut [u8; FRAME]) -> Option<usize> {
         let len = self.inner.receive(buffer)?;
         self.entry.received.count(len);

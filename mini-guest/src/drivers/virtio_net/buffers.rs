@@ -31,6 +31,8 @@ pub struct Buffers {
     buffer_of: [Option<u8>; COUNT],
     /// The device reads them; otherwise it writes them.
     is_transmit: bool,
+    /// The device has not been told of all that it has.
+    is_unshown: bool,
 }
 
 impl Buffers {
@@ -47,6 +49,7 @@ impl Buffers {
             free: (0..COUNT as u8).rev().collect(),
             buffer_of: [None; COUNT],
             is_transmit: !number.is_multiple_of(2),
+            is_unshown: false,
         })
     }
 
@@ -66,14 +69,14 @@ impl Buffers {
     }
 
     /// Gives the device a free buffer to write into; `false` where there is none.
-    pub fn lend_one<T: Transport>(&mut self, transport: &mut T) -> bool {
-        self.give(transport, SIZE)
+    pub fn lend_one(&mut self) -> bool {
+        self.give(SIZE)
     }
 
     /// Has the device read `pieces`, one behind the other; `false` where there is no free buffer. Together they must fit into one.
-    pub fn send<T: Transport>(&mut self, transport: &mut T, pieces: &[&[u8]]) -> Result<bool, Nonsense> {
+    pub fn send(&mut self, pieces: &[&[u8]]) -> bool {
         let Some(buffer) = self.free.last() else {
-            return Ok(false);
+            return false;
         };
         let place = self.place(*buffer);
         let mut at = 0;
@@ -85,10 +88,17 @@ impl Buffers {
             unsafe { ptr::copy_nonoverlapping(piece.as_ptr(), to.as_ptr(), piece.len()) };
             at += piece.len();
         }
-        Ok(self.give(transport, at))
+        self.give(at)
     }
 
-    fn give<T: Transport>(&mut self, transport: &mut T, len: usize) -> bool {
+    /// Tells the device of what it was given, if it wants to know.
+    pub fn show<T: Transport>(&mut self, transport: &mut T) {
+        if core::mem::take(&mut self.is_unshown) && self.queue.should_notify() {
+            transport.notify(self.number);
+        }
+    }
+
+    fn give(&mut self, len: usize) -> bool {
         let Some(buffer) = self.free.pop() else {
             return false;
         };
@@ -107,9 +117,7 @@ impl Buffers {
         // There are as many descriptors as buffers, so one is free.
         let token = added.expect("a descriptor for each buffer");
         self.buffer_of[usize::from(token)] = Some(buffer);
-        if self.queue.should_notify() {
-            transport.notify(self.number);
-        }
+        self.is_unshown = true;
         true
     }
 

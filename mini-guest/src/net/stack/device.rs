@@ -153,6 +153,7 @@ impl Port {
             }
             self.out.outgoing.pop_front();
         }
+        outside.flush();
     }
 
     /// Whether frames wait to come back.
