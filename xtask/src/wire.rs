@@ -148,7 +148,10 @@ impl End {
                 is_ping: answer.is_some() && frame[12..14] == ETHERTYPE_IPV4,
             };
             self.valve.look(|flow| {
-                flow.may_pass -= u64::from(flow.may_pass != u64::MAX);
+                // It may have been closed just now.
+                if flow.may_pass != u64::MAX {
+                    flow.may_pass = flow.may_pass.saturating_sub(1);
+                }
                 if passed.is_ping && flow.stops_at_ping {
                     flow.may_pass = 0;
                 }

@@ -107,7 +107,7 @@ fn deaths() -> Outcome {
         &machine,
         &image,
         Keyboard::of_steps(steps),
-        fixture::LIMIT * 3,
+        fixture::LIMIT * 5,
     )?;
     powered_off(&record)?;
     let text = &record.text;

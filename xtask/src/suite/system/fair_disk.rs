@@ -102,7 +102,7 @@ impl Flow {
             &machine,
             &image,
             Keyboard::of_steps(steps),
-            fixture::LIMIT * 3,
+            fixture::LIMIT * 5,
         )?;
         self.disk.end()?;
         powered_off(&record)?;

@@ -22,11 +22,11 @@ const BEHIND: usize = 64 + 2 + 4;
 /// Frames that wait at a port.
 const MOST_WAITING: u64 = 128;
 /// Pings, one after the other.
-const PINGS: u64 = 20;
+const PINGS: u64 = 12;
 /// Bytes in datagrams of the two that flood; frames are 42 longer.
 const SIZES: [u64; 2] = [1472, 336];
 /// Frames by which shares are judged.
-const COUNTED: usize = 900;
+const COUNTED: usize = 640;
 /// A rate, and the bucket's depth: one interval of it is less than one frame.
 const RATE: u64 = 20_000;
 
@@ -223,7 +223,7 @@ fn flooded_port() -> Outcome {
     steps.push(Step::keys("destroy long\npoweroff\n"));
     let image = image("autostart=no", &archive)?;
     let keyboard = Keyboard::of_steps(steps);
-    let record = fixture::boot(name, &machine, &image, keyboard, fixture::LIMIT * 3)?;
+    let record = fixture::boot(name, &machine, &image, keyboard, fixture::LIMIT * 5)?;
     wire.end()?;
     super::powered_off(&record)?;
     let seen = seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
