@@ -21,6 +21,7 @@ pub mod blkif;
 pub mod block;
 #[cfg(target_os = "none")]
 pub mod cell;
+pub mod command_line;
 #[cfg(target_os = "none")]
 pub mod console;
 pub mod consoles;

@@ -4,6 +4,7 @@
 
 use guest_abi::sched::ShutdownReason;
 use guest_abi::start_info::{StartFlags, StartInfo};
+use mini_guest::command_line::option;
 use mini_guest::drivers::found::Devices;
 use mini_guest::fs::Fs;
 use mini_guest::kernel::Kernel;
@@ -41,11 +42,8 @@ fn main(start_info: &'static StartInfo) -> ! {
     }
 
     let is_initial = start_info.flags.contains(StartFlags::INITIAL_DOMAIN);
-    let mut devices = if is_initial {
-        Devices::find()
-    } else {
-        Devices::default()
-    };
+    let command_line = start_info.command_line();
+    let mut devices = Devices::find(command_line);
     devices.add_ram_disks(mm::boot_modules(start_info));
 
     let fs = Fs::default();
@@ -68,16 +66,17 @@ fn main(start_info: &'static StartInfo) -> ! {
     {
         println!("mini-guest: cannot make /boot and /dev/xen: {errno}");
     }
-    let command_line = start_info.command_line();
     let mut kernel = match Kernel::new(fs, command_line) {
         Ok(kernel) => kernel,
         Err(errno) => report::broken(format_args!("cannot start: {errno}")),
     };
     kernel.devices = devices;
+    kernel.start_serial();
     if start_info.flags.contains(StartFlags::INITIAL_DOMAIN) {
         kernel.start_store();
         kernel.start_network();
     } else {
+        kernel.start_card();
         kernel.start_fronts(start_info);
     }
     let chosen = option(command_line, b"init=");
@@ -92,10 +91,4 @@ fn main(start_info: &'static StartInfo) -> ! {
         "no program to start; {} files in the RAM disk",
         found.added
     ))
-}
-
-/// The value of an option of the command line.
-fn option<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let mut words = line.split(|byte| *byte == b' ').take_while(|word| *word != b"--");
-    words.find_map(|word| word.strip_prefix(name))
 }

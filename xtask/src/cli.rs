@@ -88,6 +88,9 @@ pub struct RunArgs {
     /// of DHCP), udp:53:10.0.2.20:53. pcap=FILE writes all frames (repeatable: the second card's network is 10.0.3.0/24)
     #[arg(long, value_name = "FORWARD,…,card=virtio|e1000|e1000e,pcap=FILE", num_args = 0..=1, default_missing_value = "", value_parser = parse_net)]
     pub net: Vec<Net>,
+    /// A second serial port (0x2F8, line 3), whose output goes to this file (QEMU)
+    #[arg(long, value_name = "FILE")]
+    pub serial: Option<PathBuf>,
     /// How the machine boots [default: direct under QEMU, bios under Bochs]
     #[arg(long, value_enum)]
     pub boot: Option<Boot>,

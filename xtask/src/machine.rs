@@ -111,6 +111,7 @@ impl Machine {
                 args.net.is_empty(),
                 "--net is QEMU's: leave out --emulator bochs, or --net"
             );
+            ensure!(args.serial.is_none(), "--serial is QEMU's");
             ensure!(args.smp == 1, "Debian's Bochs has one processor");
         }
         let mut disks = Vec::new();
@@ -153,7 +154,7 @@ impl Machine {
             devices: Vec::new(),
             arguments: Vec::new(),
             files: Vec::new(),
-            second_serial: None,
+            second_serial: args.serial.as_ref().map(std::path::absolute).transpose()?,
         })
     }
 

@@ -66,7 +66,7 @@ impl Devices {
         entry: &Rc<Entry>,
         mac: Mac,
     ) -> Result<&'static str, Errno> {
-        pci::enable(function.at);
+        pci::enable(function.at)?;
         let card = on_pci::reset(function.at, model)?;
         self.lines.pause(RESET_NS);
         let card = self.take(function, |_| {

@@ -13,12 +13,14 @@ use super::ahci::Ahci;
 use super::cards::Card;
 use super::class;
 use super::dma::DmaPage;
+use super::hidden::Hidden;
 use super::lines::{Driver, Lines};
 use super::pci::{self, Function};
 use super::virtio_block::VirtioBlock;
 use crate::block::ram::RamDisk;
 use crate::block::table::{Next, Scan};
 use crate::block::{Client, Device, Disks, Op, Request, SECTOR, Segment};
+use crate::kernel::SerialLine;
 use crate::linux::Errno;
 use crate::net::registry::Interfaces;
 use crate::{events, mm, println, time};
@@ -47,19 +49,37 @@ pub struct Devices {
     pub disks: Disks,
     /// Network cards, until somebody takes them to use them.
     pub cards: Vec<Card>,
+    /// Serial lines.
+    pub(crate) serials: Vec<Rc<SerialLine>>,
     /// Network interfaces: the cards', and others'.
     pub interfaces: Interfaces,
 }
 
 impl Devices {
-    /// Finds the devices and sets their drivers up; reads the disks' partition tables, sleeping until they are there. Events that others wait
-    /// for must not come yet: they would be lost.
+    /// Finds the devices and sets their drivers up, but for what the command line hides; reads the disks' partition tables, sleeping until
+    /// they are there. Events that others wait for must not come yet: they would be lost.
+    ///
+    /// Of a domain that was given no device there are none.
     #[must_use]
-    pub fn find() -> Self {
+    pub fn find(command_line: &[u8]) -> Self {
+        let (hidden, unknown) = Hidden::parse(command_line);
+        for word in unknown {
+            println!(
+                "mini-guest: pci-hide={}: not BUS:DEVICE.FUNCTION; ignored",
+                word.escape_ascii()
+            );
+        }
         let mut devices = Self {
             functions: pci::functions(),
             ..Self::default()
         };
+        if devices.functions.is_empty() {
+            return devices;
+        }
+        if mm::open_io().is_err() {
+            println!("mini-guest: no memory to map devices' registers");
+            return devices;
+        }
         // The timer's event ends the wait for a disk that does not answer.
         if let Err(errno) = events::bind_virq(Virq::TIMER) {
             println!("mini-guest: no timer for the disks: {errno}");
@@ -69,6 +89,11 @@ impl Devices {
         for index in 0..devices.functions.len() {
             let function = devices.functions[index].clone();
             let info = &function.info;
+            let at = function.at;
+            if hidden.has(at.bus, at.device, at.function) {
+                println!("mini-guest: device at {at}: left for other domains");
+                continue;
+            }
             let taken = if VIRTIO_BLOCK.contains(&(info.vendor_id, info.device_id)) {
                 devices.take(&function, VirtioBlock::new).map(|disk| {
                     virtio.push(disk);
@@ -88,6 +113,10 @@ impl Devices {
             };
             match taken {
                 Ok(driver) => devices.functions[index].driver = Some(driver),
+                Err(Errno::EPERM) => println!(
+                    "mini-guest: device at {}: its driver has it reach memory, which needs --unsafe-dma where it is given",
+                    function.at
+                ),
                 Err(errno) => println!("mini-guest: device at {}: {errno}", function.at),
             }
         }
@@ -107,7 +136,7 @@ impl Devices {
     ) -> Result<Rc<D>, Errno> {
         // Without an interrupt nothing would ever be complete.
         let line = function.line.ok_or(Errno::ENXIO)?;
-        pci::enable(function.at);
+        pci::enable(function.at)?;
         let driver = Rc::new(new(function.at)?);
         self.lines
             .add(line, driver.clone())
@@ -196,7 +225,7 @@ impl Devices {
     pub fn interrupts_text(&self) -> String {
         let mut text = String::from("           CPU0\n");
         for (line, count) in self.lines.counts() {
-            let _ = writeln!(text, "{line:>3}: {count:>10}   8259 level");
+            let _ = writeln!(text, "{line:>3}: {count:>10}   8259");
         }
         text
     }

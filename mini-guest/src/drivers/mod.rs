@@ -1,8 +1,9 @@
-//! Drivers of the machine's devices, in the domain that owns them.
+//! Drivers of the machine's devices, in the domain that owns them: Domain0, or one that was given some.
 //!
 //! | module | one line |
 //! |---|---|
 //! | [`class`] | names of kinds of devices |
+//! | [`hidden`] | functions that Domain0 leaves alone, to give them to others |
 //! | `pci` | configuration space, and the functions found |
 //! | `io_memory` | registers of devices, mapped as I/O frames |
 //! | `dma` | machine addresses of the kernel's memory |
@@ -10,6 +11,7 @@
 //! | `registers` | words of registers |
 //! | `ahci` | SATA disks |
 //! | [`e1000`] | Intel's gigabit cards |
+//! | [`serial`] | serial lines, 16550 |
 //! | `virtio` | what the drivers of virtio's devices share |
 //! | `virtio_block` | virtio's disk |
 //! | `virtio_net` | virtio's network card |
@@ -20,6 +22,8 @@
 
 pub mod class;
 pub mod e1000;
+pub mod hidden;
+pub mod serial;
 
 #[cfg(target_os = "none")]
 pub mod ahci;

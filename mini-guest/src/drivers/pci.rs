@@ -14,6 +14,7 @@ pub use virtio_drivers::transport::pci::bus::{
 };
 
 use crate::hypercall;
+use crate::linux::Errno;
 
 /// Register of the command word.
 const COMMAND: u8 = 0x04;
@@ -21,11 +22,11 @@ const COMMAND: u8 = 0x04;
 const LINE: u8 = 0x3C;
 
 /// Makes the call and gives the block's arguments as they came back.
-fn call<A: PhysdevArgs>(args: &A) -> Option<A> {
+fn call<A: PhysdevArgs>(args: &A) -> Result<A, Errno> {
     let mut block = PhysdevOp::new(args);
     // SAFETY: the block is ours and of the call's type.
-    unsafe { hypercall::physdev_op(&mut block) }.ok()?;
-    Some(block.args())
+    unsafe { hypercall::physdev_op(&mut block) }.map_err(Errno::from_hypervisor)?;
+    Ok(block.args())
 }
 
 /// Configuration space as the hypervisor lets us reach it.
@@ -97,7 +98,10 @@ fn function(at: DeviceFunction, info: DeviceFunctionInfo) -> Function {
 }
 
 /// Lets a function answer at its addresses, reach memory and interrupt.
-pub fn enable(at: DeviceFunction) {
+///
+/// # Errors
+/// EPERM: this domain was given it without leave to reach memory.
+pub fn enable(at: DeviceFunction) -> Result<(), Errno> {
     // This makes the line level-triggered.
     let _ = call(&PciInitialiseDevice {
         bus: at.bus.into(),
@@ -106,5 +110,13 @@ pub fn enable(at: DeviceFunction) {
     });
     let old = Command::from_bits_retain(Config.read_word(at, COMMAND) as u16);
     let new = (old | Command::MEMORY_SPACE | Command::BUS_MASTER) - Command::INTERRUPT_DISABLE;
-    Config.write_word(at, COMMAND, new.bits().into());
+    call(&PciConfigWrite {
+        bus: at.bus.into(),
+        dev: at.device.into(),
+        func: at.function.into(),
+        reg: COMMAND.into(),
+        len: 2,
+        value: new.bits().into(),
+    })
+    .map(drop)
 }

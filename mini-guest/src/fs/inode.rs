@@ -131,9 +131,14 @@ pub enum Device {
     Xenbus,
     /// A disk or a partition, by its number among the disks.
     Disk(u32),
+    /// A serial line, by its number.
+    Serial(u32),
     /// A device that there is no driver for.
     Unknown(u32, u32),
 }
+
+/// Minor number of `/dev/ttyS0`.
+const FIRST_SERIAL: u32 = 64;
 
 impl Device {
     /// The device with these numbers, as on Linux.
@@ -145,6 +150,7 @@ impl Device {
             (1, 3) => Self::Null,
             (1, 5) => Self::Zero,
             (1, 8 | 9) => Self::Random,
+            (4, minor @ FIRST_SERIAL..=255) => Self::Serial(minor - FIRST_SERIAL),
             other => Self::Unknown(other.0, other.1),
         }
     }
@@ -164,6 +170,7 @@ impl Device {
             Self::Xenbus => (10, 63),
             Self::DomainConsole(domain) => (229, domain.into()),
             Self::Disk(number) => (259, number),
+            Self::Serial(number) => (4, FIRST_SERIAL + number),
             Self::Unknown(major, minor) => (major, minor),
         }
     }

@@ -54,6 +54,8 @@ pub enum What {
     DomainConsole(Rc<Inode>, u16, Opening),
     /// A connection to the store.
     Xenbus(Rc<Inode>, Rc<ConnectionId>),
+    /// A serial line, by its number.
+    Serial(Rc<Inode>, u32),
     /// A file of a mounted volume.
     DiskFile(DiskNode),
     /// A disk or a partition.
@@ -92,6 +94,7 @@ impl OpenFile {
             | What::Evtchn(inode, _)
             | What::Consoles(inode)
             | What::Xenbus(inode, _)
+            | What::Serial(inode, _)
             | What::Volume(inode, _)
             | What::DomainConsole(inode, ..) => inode.stat(),
             What::Directory(node) | What::Path(node) => node.stat(),

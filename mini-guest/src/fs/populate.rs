@@ -181,6 +181,17 @@ impl Fs {
         })
     }
 
+    /// Makes `/dev/ttySN` for a serial line.
+    ///
+    /// # Errors
+    /// As for [`Fs::add_standard`].
+    pub fn add_serial(&self, number: u32) -> Result<(), Errno> {
+        let path = alloc::format!("dev/ttyS{number}");
+        self.standard(path.as_bytes(), mode::CHAR_DEVICE | 0o660, || {
+            Body::Device(Device::Serial(number))
+        })
+    }
+
     /// Removes the file of a disk in `/dev`, if it is still there.
     pub fn remove_disk(&self, name: &str) {
         let path = [b"dev/", name.as_bytes()].concat();

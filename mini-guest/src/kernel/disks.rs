@@ -40,7 +40,7 @@ impl Kernel {
     }
 
     /// Writes everything to the disks, sleeping until they have it. No program runs any more.
-    pub(crate) fn flush_disks(&mut self) {
+    pub(super) fn flush_disks(&mut self) {
         let caches = self.devices.disks.caches();
         let begun: Vec<_> = caches.map(|cache| (cache.clone(), cache.begin_sync())).collect();
         let deadline = time::now_ns() + FLUSH_NS;

@@ -120,7 +120,7 @@ impl Kernel {
     /// Process 1 has left: there is nothing to run any more.
     fn end_of_init(&mut self, status: u32) -> ! {
         let (signal, code) = (status & 0x7F, status >> 8);
-        self.flush_disks();
+        self.flush_devices();
         if signal != 0 {
             println!("mini-guest: process 1 was killed by signal {signal}");
             hypercall::shutdown(ShutdownReason::CRASH);

@@ -20,7 +20,8 @@
 //! | `terminal` | the terminal's two ends |
 //! | `consoles` | those of other domains |
 //! | `net` | the TCP/IP stack: its interface, and when it is polled |
-//! | `disks` | the disks' events, and power-off |
+//! | `disks` | the disks' events, and writing what is left |
+//! | `serial` | serial lines that this domain was given, and power-off |
 //! | `store`, `backends`, `exports` | the store's connections, and the disks that Domain0 serves others |
 //! | `store_ring`, `fronts` | the other domains' way to the store, and to the devices that they are served |
 //! | `blkfront`, `front_disks` | the disks among these |
@@ -75,6 +76,7 @@ mod own_page;
 mod procfs;
 mod requests;
 mod schedule;
+mod serial;
 mod signal;
 mod store;
 pub mod store_ring;
@@ -84,6 +86,7 @@ mod terminal;
 pub use descriptors::Gdt;
 pub use life::ForkOptions;
 pub(crate) use procfs::{RELEASE, VERSION, memory};
+pub(crate) use serial::SerialLine;
 
 /// Most processes at a time.
 pub const MAX_PROCESSES: usize = 512;

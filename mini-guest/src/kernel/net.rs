@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 
 use super::Kernel;
+use crate::command_line::option;
 use crate::net::load::Lease;
 use crate::net::registry::{Counted, Entry};
 use crate::net::stack::{Addressing, Stack};
@@ -31,11 +32,7 @@ pub struct Network {
 
 impl Network {
     pub(super) fn new(command_line: &[u8], seed: u64) -> Self {
-        let mut words = command_line
-            .split(|byte| *byte == b' ')
-            .take_while(|word| *word != b"--");
-        let given = words.find_map(|word| word.strip_prefix(b"ip="));
-        let addressing = given.and_then(|text| {
+        let addressing = option(command_line, b"ip=").and_then(|text| {
             let text = core::str::from_utf8(text).unwrap_or_default();
             let read = Addressing::parse(text);
             if read.is_err() {
@@ -134,17 +131,27 @@ impl Kernel {
             }
             read.ok()
         });
-        let addressing = self.net.addressing.or(given).unwrap_or(Addressing::Dhcp);
-        let mac = interface.mac();
         let entry = Entry::new(name);
         let interface = Box::new(Counted::new(interface, entry.clone()));
+        self.attach_counted(&entry, interface, given);
+    }
+
+    /// The same with an interface whose frames are counted already.
+    pub(super) fn attach_counted(
+        &mut self,
+        entry: &Rc<Entry>,
+        interface: Box<dyn Interface>,
+        given: Option<Addressing>,
+    ) {
+        let addressing = self.net.addressing.or(given).unwrap_or(Addressing::Dhcp);
+        let (name, mac) = (entry.name(), interface.mac());
         let mut stack = self.net.stack.borrow_mut();
         if stack.attach(interface, addressing).is_err() {
             println!("mini-guest: {name}: {mac} is not the address of one machine");
             return;
         }
         self.devices.interfaces.insert(stack.lo().clone());
-        self.devices.interfaces.insert(entry);
+        self.devices.interfaces.insert(entry.clone());
         drop(stack);
         self.net.name = Some(name.into());
         self.timer_may_change();

@@ -24,7 +24,7 @@ impl Kernel {
             _ => return,
         };
         println!("mini-guest: {reason}, as Domain0 asks");
-        self.flush_disks();
+        self.flush_devices();
         hypercall::shutdown(reason)
     }
 }

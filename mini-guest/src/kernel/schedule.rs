@@ -203,6 +203,7 @@ impl Kernel {
             }
         }
         self.disk_news();
+        self.serial_news();
         self.network_late();
         if has_events || timer {
             self.network_news();

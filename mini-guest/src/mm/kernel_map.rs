@@ -5,6 +5,7 @@
 //! that is mapped writable anywhere). Page tables of programs go through the same two states, [`KernelMap::protect`]
 //! and [`KernelMap::unprotect`].
 
+use alloc::vec::Vec;
 use core::ptr;
 
 use guest_abi::addr::{FIRST_HV_L2_SLOT, GuestVirt, INVALID_FRAME, PAGE_SIZE, Pfn};
@@ -106,12 +107,10 @@ impl KernelMap {
             map.hook(slot, table);
         }
         if start_info.flags.contains(StartFlags::INITIAL_DOMAIN) {
-            for (start, pages) in [(WINDOW_START, WINDOW_PAGES), (IO_START, IO_PAGES)] {
-                let end = start + (pages - 1) * PAGE_SIZE as u32;
-                for slot in top_slot(start)..=top_slot(end) {
-                    let table = map.take_table(bump);
-                    map.hook(slot, table);
-                }
+            let end = WINDOW_START + (WINDOW_PAGES - 1) * PAGE_SIZE as u32;
+            for slot in top_slot(WINDOW_START)..=top_slot(end) {
+                let table = map.take_table(bump);
+                map.hook(slot, table);
             }
         } else if ![0, INVALID_FRAME].contains(&start_info.store_mfn.raw()) {
             // Its grant table goes there.
@@ -119,6 +118,14 @@ impl KernelMap {
             map.hook(top_slot(WINDOW_START), table);
         }
         map
+    }
+
+    /// The slots that L1s for registers of devices are missing in.
+    #[must_use]
+    pub fn missing_io(&self) -> Vec<usize> {
+        let end = IO_START + (IO_PAGES - 1) * PAGE_SIZE as u32;
+        let slots = top_slot(IO_START)..=top_slot(end);
+        slots.filter(|slot| self.l1[*slot].is_none()).collect()
     }
 
     /// Maps the next 2 MiB (or what is left of `wanted` pages).
@@ -144,7 +151,8 @@ impl KernelMap {
         table
     }
 
-    fn hook(&mut self, slot: usize, table: Pfn) {
+    /// Puts an L1 of empty entries, which becomes read-only, where there is none. No program has tables yet: its own would not have it.
+    pub(super) fn hook(&mut self, slot: usize, table: Pfn) {
         let mut batch = Batch::new();
         self.protect(&mut batch, table);
         // SAFETY: nothing is mapped there yet.

@@ -134,6 +134,22 @@ pub fn with_kernel_map<R>(work: impl FnOnce(&KernelMap) -> R) -> Option<R> {
     KERNEL_MAP.borrow().as_ref().map(work)
 }
 
+/// Makes room for registers of devices among the kernel's addresses. Called before any program is there.
+///
+/// # Errors
+/// There are too few frames.
+pub fn open_io() -> Result<(), OutOfFrames> {
+    for slot in with_kernel_map(KernelMap::missing_io).unwrap_or_default() {
+        let table = alloc_frame(0)?;
+        // SAFETY: the frame was just taken.
+        unsafe { zero_frame(table) };
+        if let Some(map) = KERNEL_MAP.borrow_mut().as_mut() {
+            map.hook(slot, table);
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn with_frames<R>(work: impl FnOnce(&mut FrameTable<'static>) -> R) -> Option<R> {
     FRAMES.borrow_mut().as_mut().map(work)
 }

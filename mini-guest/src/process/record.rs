@@ -35,6 +35,8 @@ bitflags::bitflags! {
         const EVENT = 64;
         /// Something that the store says, or room for what is said to it.
         const STORE = 128;
+        /// A serial line.
+        const SERIAL = 256;
         /// A disk.
         const DISK = 512;
         /// A socket.

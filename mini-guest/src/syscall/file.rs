@@ -143,6 +143,10 @@ impl Kernel {
                     let (domain, opening) = (*domain, self.open_domain_console(*domain)?);
                     Ok(What::DomainConsole(inode, domain, opening))
                 }
+                Device::Serial(number) => {
+                    self.serial_line(*number).ok_or(Errno::ENXIO)?;
+                    Ok(What::Serial(inode.clone(), *number))
+                }
                 Device::Disk(number) => {
                     let volume = self.devices.disks.by_number(*number).ok_or(Errno::ENXIO)?;
                     if flags.can_write() && volume.cache.is_read_only() {
@@ -188,6 +192,7 @@ impl Kernel {
             | What::Socket(_)
             | What::Evtchn(..)
             | What::DomainConsole(..)
+            | What::Serial(..)
             | What::Xenbus(..) => {
                 return Err(Errno::ESPIPE);
             }

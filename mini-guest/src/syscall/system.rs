@@ -88,7 +88,7 @@ impl Kernel {
             _ => return Err(Errno::EINVAL.into()),
         };
         println!("mini-guest: {reason}");
-        self.flush_disks();
+        self.flush_devices();
         hypercall::shutdown(reason)
     }
 }

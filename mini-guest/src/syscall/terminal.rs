@@ -186,6 +186,7 @@ impl Kernel {
                     | WaitFor::CONSOLE
                     | WaitFor::EVENT
                     | WaitFor::STORE
+                    | WaitFor::SERIAL
                     | WaitFor::NETWORK,
             ));
         }
@@ -212,6 +213,11 @@ impl Kernel {
             What::Evtchn(_, ports) => poll::OUT | if ports.is_ready() { poll::IN } else { 0 },
             What::DomainConsole(_, domain, opening) => {
                 let (can_read, can_write) = self.domain_is_ready(*domain, opening);
+                (if can_read { poll::IN } else { 0 }) | if can_write { poll::OUT } else { 0 }
+            }
+            What::Serial(_, number) => {
+                let line = self.serial_line(*number);
+                let (can_read, can_write) = line.map_or((false, false), |line| line.is_ready());
                 (if can_read { poll::IN } else { 0 }) | if can_write { poll::OUT } else { 0 }
             }
             What::Xenbus(_, connection) => {

@@ -47,6 +47,7 @@ impl Kernel {
                             | What::Pipe(_)
                             | What::Evtchn(..)
                             | What::DomainConsole(..)
+                            | What::Serial(..)
                             | What::Xenbus(..)
                     );
                     if count < part || is_stream {
@@ -103,6 +104,7 @@ impl Kernel {
                 return self.read_domain_console(file, (*domain, opening), (to, len), is_first);
             }
             What::Xenbus(_, connection) => return self.read_store(file, **connection, (to, len), is_first),
+            What::Serial(_, number) => return self.read_serial(file, *number, (to, len), is_first),
             What::Console(_) => return self.read_terminal(file, to, len, is_first),
             What::Pipe(pipe) => return self.read_pipe(file, pipe, to, len, is_first),
         };
@@ -143,7 +145,7 @@ impl Kernel {
         }
     }
 
-    pub(super) fn wait_unless_nonblocking(
+    pub(crate) fn wait_unless_nonblocking(
         &mut self,
         file: &OpenFile,
         what: WaitFor,
@@ -172,6 +174,7 @@ impl Kernel {
             What::DomainConsole(_, domain, opening) => {
                 return self.write_domain_console(&file, (*domain, opening), from, len);
             }
+            What::Serial(_, number) => return self.write_serial(&file, *number, from, len),
             What::Xenbus(_, connection) => return self.write_store(&file, **connection, from, len),
             What::Socket(socket) => {
                 return self.send_pieces(&file, socket.id(), &[(from, len)], MessageFlags::empty(), None);

@@ -127,7 +127,12 @@ impl Kernel {
         let file = self.process().files.get(fd)?;
         if matches!(
             file.what,
-            What::Console(_) | What::Pipe(_) | What::Socket(_) | What::Evtchn(..) | What::DomainConsole(..)
+            What::Console(_)
+                | What::Pipe(_)
+                | What::Socket(_)
+                | What::Evtchn(..)
+                | What::DomainConsole(..)
+                | What::Serial(..)
         ) {
             return Err(Errno::ESPIPE.into());
         }

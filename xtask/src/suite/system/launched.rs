@@ -25,11 +25,24 @@ pub(super) fn boot(
     modules: &[&Path],
     steps: &[(&str, &[u8])],
 ) -> Result<Finished, Stop> {
+    boot_with(name, launcher, "", more, modules, steps)
+}
+
+/// The same, with these words on Domain0's command line.
+pub(super) fn boot_with(
+    name: &str,
+    launcher: &Path,
+    words: &str,
+    more: &[&str],
+    modules: &[&Path],
+    steps: &[(&str, &[u8])],
+) -> Result<Finished, Stop> {
     let modules: Vec<String> = modules
         .iter()
         .map(|module| module.display().to_string())
         .collect();
-    let mut arguments = vec!["--timeout", "300", "--dom0", ",autostart=no"];
+    let dom0 = format!(",autostart=no {words}");
+    let mut arguments = vec!["--timeout", "300", "--dom0", dom0.trim_end()];
     arguments.extend(modules.iter().flat_map(|module| ["--module", module]));
     arguments.extend(more);
     let finished = dialog(launcher, &arguments, steps)?;

@@ -12,6 +12,7 @@ mod fair;
 mod fair_disk;
 mod fair_nets;
 mod files;
+mod given;
 mod hostile;
 mod keyboard;
 mod keys;
@@ -88,6 +89,7 @@ pub fn tests(launcher: &Path) -> Vec<Test> {
     tests.extend(fair_disk::tests());
     tests.extend(fair_nets::tests());
     tests.extend(files::tests(&launcher));
+    tests.extend(given::tests(&launcher));
     tests.extend(hostile::tests(&launcher));
     tests.extend(deaths::tests());
     for program in programs::CHECKERS {
