@@ -1,7 +1,7 @@
 //! A page of memory for the kernel's own bulk data: the bytes of files.
 //!
 //! In the guest it is a frame, reached through the direct map, so that memory goes back to the programs when a file is removed (the
-//! heap never shrinks). On the host, where the tests of files run, it is a box.
+//! heap never shrinks). On the host, where the tests of files run, it is a box. A page for disks is made of frames that may be granted for long.
 
 #[cfg(not(target_os = "none"))]
 use alloc::boxed::Box;
@@ -21,7 +21,15 @@ pub struct Page(Store);
 #[cfg(not(target_os = "none"))]
 type Store = Box<[u8; PAGE]>;
 #[cfg(target_os = "none")]
-type Store = guest_abi::addr::Pfn;
+type Store = Frame;
+
+/// A frame, and whose it is when the page is given back.
+#[cfg(target_os = "none")]
+#[derive(Debug)]
+struct Frame {
+    pfn: guest_abi::addr::Pfn,
+    is_for_disks: bool,
+}
 
 #[cfg(not(target_os = "none"))]
 impl Page {
@@ -32,6 +40,14 @@ impl Page {
     pub fn new() -> Result<Self, Errno> {
         Ok(Self(Box::new([0; PAGE])))
     }
+
+    /// A page of zeroes for what a disk reads and writes.
+    ///
+    /// # Errors
+    /// As for [`Self::new`].
+    pub fn for_disk() -> Result<Self, Errno> {
+        Self::new()
+    }
 }
 
 #[cfg(target_os = "none")]
@@ -41,22 +57,41 @@ impl Page {
     /// # Errors
     /// ENOMEM.
     pub fn new() -> Result<Self, Errno> {
-        let frame = crate::mm::alloc_user_frame().or_else(|_| {
+        Self::of(false, crate::mm::alloc_user_frame)
+    }
+
+    /// A page of zeroes for what a disk reads and writes. Where another domain has the disk, its frame may stay granted, and is used for such pages alone.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn for_disk() -> Result<Self, Errno> {
+        Self::of(true, crate::mm::disk_frames::take)
+    }
+
+    fn of(
+        is_for_disks: bool,
+        take: impl Fn() -> Result<guest_abi::addr::Pfn, crate::mm::frames::OutOfFrames>,
+    ) -> Result<Self, Errno> {
+        let pfn = take().or_else(|_| {
             crate::process::page_cache::shrink();
-            crate::mm::alloc_user_frame().map_err(|_| Errno::ENOMEM)
+            take().map_err(|_| Errno::ENOMEM)
         })?;
-        Ok(Self(frame))
+        Ok(Self(Frame { pfn, is_for_disks }))
     }
 
     fn bytes(&self) -> *mut u8 {
-        crate::mm::layout::direct(self.0) as *mut u8
+        crate::mm::layout::direct(self.0.pfn) as *mut u8
     }
 }
 
 #[cfg(target_os = "none")]
 impl Drop for Page {
     fn drop(&mut self) {
-        crate::mm::put_frame(self.0);
+        if self.0.is_for_disks {
+            crate::mm::disk_frames::put(self.0.pfn);
+        } else {
+            crate::mm::put_frame(self.0.pfn);
+        }
     }
 }
 
@@ -104,7 +139,7 @@ impl Page {
         assert!(len <= PAGE);
         #[cfg(target_os = "none")]
         let (address, at) = (
-            crate::mm::translate::machine_address(self.0, 0).raw(),
+            crate::mm::translate::machine_address(self.0.pfn, 0).raw(),
             self.bytes(),
         );
         #[cfg(not(target_os = "none"))]

@@ -15,6 +15,10 @@ use super::ring;
 
 /// Most segments of a request.
 pub const MAX_SEGMENTS: usize = 11;
+/// Granted pages of segments that an indirect request can name.
+pub const MAX_INDIRECT_PAGES: usize = 8;
+/// Segments in such a page.
+pub const SEGMENTS_PER_PAGE: usize = crate::addr::PAGE_SIZE / size_of::<Segment>();
 /// Bytes of a sector in every number of this interface, whatever the disk has.
 pub const SECTOR_BYTES: u32 = 512;
 /// Last sector of a page.
@@ -134,6 +138,66 @@ pub struct Request64 {
 layout!(
     Request64, size 112,
     operation @ 0, nr_segments @ 1, handle @ 2, id @ 8, sector_number @ 16, seg @ 24,
+);
+
+/// A request whose segments lie in granted pages, as a 32-bit frontend lays it out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Indirect32 {
+    /// [`BlkOp::INDIRECT`].
+    pub operation: BlkOp,
+    /// What to do: read or write.
+    pub indirect_op: BlkOp,
+    /// How many segments, in all pages.
+    pub nr_segments: u16,
+    /// The frontend's own number.
+    pub id: U64,
+    /// First sector on the disk.
+    pub sector_number: U64,
+    /// Number of the virtual device.
+    pub handle: u16,
+    /// Not looked at.
+    pub pad: u16,
+    /// The grants of the pages, as many as the segments need.
+    pub indirect_grefs: [u32; MAX_INDIRECT_PAGES],
+    /// Not looked at.
+    pub pad1: [u32; 2],
+}
+
+layout!(
+    Indirect32, size 64,
+    operation @ 0, indirect_op @ 1, nr_segments @ 2, id @ 4, sector_number @ 12, handle @ 20, indirect_grefs @ 24,
+);
+
+/// A request whose segments lie in granted pages, as a 64-bit frontend lays it out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Indirect64 {
+    /// [`BlkOp::INDIRECT`].
+    pub operation: BlkOp,
+    /// What to do: read or write.
+    pub indirect_op: BlkOp,
+    /// How many segments, in all pages.
+    pub nr_segments: u16,
+    /// Not looked at.
+    pub pad: u32,
+    /// The frontend's own number.
+    pub id: U64,
+    /// First sector on the disk.
+    pub sector_number: U64,
+    /// Number of the virtual device.
+    pub handle: u16,
+    /// Not looked at.
+    pub pad1: u16,
+    /// The grants of the pages, as many as the segments need.
+    pub indirect_grefs: [u32; MAX_INDIRECT_PAGES],
+    /// Not looked at.
+    pub pad2: u32,
+}
+
+layout!(
+    Indirect64, size 64,
+    operation @ 0, indirect_op @ 1, nr_segments @ 2, id @ 8, sector_number @ 16, handle @ 24, indirect_grefs @ 28,
 );
 
 impl From<Request32> for Request64 {

@@ -22,23 +22,33 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 use arrayvec::ArrayVec;
-use guest_abi::io::blkif::{BlkOp, BlkStatus, MAX_SEGMENTS, Response64, SLOTS};
+use guest_abi::io::blkif::{
+    BlkOp, BlkStatus, MAX_SEGMENTS, Response64, SECTOR_BYTES, SLOTS, Segment as Piece,
+};
 use guest_abi::io::ring::BackRing;
+use zerocopy::IntoBytes;
 
 use super::counters::Counters;
 use super::gather::{Gathered, Taken};
-use super::judge::{Piece, judge};
-use super::ring::{Layout, RingPage};
+use super::judge::{self, MOST_INDIRECT};
+use super::kept::{Kept, Slot};
+use super::ring::{Asked, Layout, RingPage};
 use crate::block::fair::Seat;
 use crate::block::{BlockError, Client, Device, Op, Request, Segment};
 
-/// Frames of all requests that a ring can hold.
-const MOST_MAPPED: usize = MAX_SEGMENTS * SLOTS as usize;
+/// Most frames that are mapped: those of all requests that a ring can hold, and more that stay.
+pub const MOST_MAPPED: usize = 1024;
+/// Frames of one request: those of its segments, and one that says which they are.
+pub const REQUEST_FRAMES: usize = MOST_INDIRECT + 1;
+const _: () = assert!(MOST_MAPPED >= MAX_SEGMENTS * SLOTS as usize && MOST_MAPPED <= super::kept::MOST);
 
 /// A granted frame, mapped.
 pub trait Mapping {
     /// A piece of it. It may be used until the mapping is given to [`Guest::unmap`].
     fn segment(&self, offset: u32, len: u32) -> Segment;
+
+    /// Copies its first bytes, which the frontend may change meanwhile.
+    fn read(&self, into: &mut [u8]);
 }
 
 /// What the backend needs of the domains.
@@ -46,7 +56,7 @@ pub trait Guest {
     /// A granted frame that is mapped.
     type Mapping: Mapping;
 
-    /// Maps the frames of these pieces, writable or not; all of them or none.
+    /// Maps the frames of these references, writable or not; all of them or none.
     ///
     /// # Errors
     /// The frontend does not grant that, or there is no room.
@@ -54,7 +64,7 @@ pub trait Guest {
         clippy::result_unit_err,
         reason = "the answer to the frontend is the same whatever it was"
     )]
-    fn map(&mut self, pieces: &[Piece], is_writable: bool) -> Result<Vec<Self::Mapping>, ()>;
+    fn map(&mut self, references: &[u32], is_writable: bool) -> Result<Vec<Self::Mapping>, ()>;
 
     /// Unmaps them.
     fn unmap(&mut self, mappings: Vec<Self::Mapping>);
@@ -88,6 +98,21 @@ pub enum Point {
     Answered,
 }
 
+/// A mapped frame.
+struct Frame<M> {
+    mapping: M,
+    is_writable: bool,
+}
+
+impl<M: Mapping> Frame<M> {
+    /// A piece of it, which was judged to be one.
+    fn segment(&self, piece: &Piece) -> Segment {
+        let sectors = u32::from(piece.last_sect) + 1 - u32::from(piece.first_sect);
+        self.mapping
+            .segment(u32::from(piece.first_sect) * SECTOR_BYTES, sectors * SECTOR_BYTES)
+    }
+}
+
 /// One frontend's backend.
 pub struct Backend<G: Guest> {
     /// Maps, unmaps, tells.
@@ -98,12 +123,20 @@ pub struct Backend<G: Guest> {
     device: Rc<dyn Device>,
     client: Rc<Client>,
     /// Not submitted yet.
-    gathered: Gathered<G::Mapping>,
-    under_way: BTreeMap<u64, Vec<Taken<G::Mapping>>>,
+    gathered: Gathered,
+    under_way: BTreeMap<u64, Vec<Taken>>,
     last_id: u64,
-    /// Frames that are mapped for the requests above, and how many may be.
-    mapped: usize,
+    /// Requests taken so far.
+    taken: u64,
+    /// Frames that are mapped, by their references, and how many may be.
+    frames: Kept<Frame<G::Mapping>>,
     limit: usize,
+    /// The frontend uses the same grants again and again: mappings stay.
+    keeps: bool,
+    /// Most segments of a request that has them in a page.
+    most: usize,
+    /// The segments of the request that is being taken.
+    pieces: Vec<Piece>,
     /// How much the device had done for others when an event of the frontend came, until the end of the turn.
     heard: Option<u64>,
     /// The device takes no more before something of its is done.
@@ -115,10 +148,18 @@ pub struct Backend<G: Guest> {
 }
 
 impl<G: Guest> Backend<G> {
-    /// A backend of a ring in which everything without an answer is to be done.
+    /// A backend of a ring in which everything without an answer is to be done. Where it `keeps` what it has mapped, the frontend has said that it uses the same
+    /// grants again.
     #[must_use]
-    pub fn new(guest: G, page: Box<dyn RingPage>, layout: Layout, device: Rc<dyn Device>) -> Self {
+    pub fn new(
+        guest: G,
+        page: Box<dyn RingPage>,
+        layout: Layout,
+        device: Rc<dyn Device>,
+        keeps: bool,
+    ) -> Self {
         let ring = BackRing::attach(SLOTS, page.indices());
+        let most = device.info().max_segments.min(MOST_INDIRECT);
         Self {
             guest,
             page,
@@ -129,8 +170,12 @@ impl<G: Guest> Backend<G> {
             gathered: Gathered::default(),
             under_way: BTreeMap::new(),
             last_id: 0,
-            mapped: 0,
+            taken: 0,
+            frames: Kept::new(),
             limit: MOST_MAPPED,
+            keeps,
+            most,
+            pieces: Vec::new(),
             heard: None,
             is_full: false,
             is_broken: false,
@@ -169,9 +214,10 @@ impl<G: Guest> Backend<G> {
         self.point
     }
 
-    /// Has at most `frames` mapped from now on, but always room for one request. Nothing is unmapped for that.
+    /// Has at most `frames` mapped from now on, but always room for one request. What no request uses is unmapped for that.
     pub fn set_limit(&mut self, frames: usize) {
-        self.limit = frames.clamp(MAX_SEGMENTS, MOST_MAPPED);
+        self.limit = frames.clamp(REQUEST_FRAMES, MOST_MAPPED);
+        self.make_room(0);
     }
 
     /// An event of the frontend came: what the next turn finds in the ring has been there since now.
@@ -208,7 +254,7 @@ impl<G: Guest> Backend<G> {
             return Step::Broken;
         }
         // What it will need is not known before it is copied.
-        let has_room = self.mapped + MAX_SEGMENTS <= self.limit;
+        let has_room = self.make_room(REQUEST_FRAMES);
         if has_room {
             match self.ring.take_request(self.page.indices()) {
                 Err(_) => {
@@ -243,30 +289,172 @@ impl<G: Guest> Backend<G> {
 
     /// Takes one request: copies, judges, maps.
     fn take(&mut self, slot: u32) {
-        let request = self.layout.request(&*self.page, slot);
+        let mut pieces = core::mem::take(&mut self.pieces);
+        let asked = self.layout.request(&*self.page, slot, &mut pieces);
         self.counters.requests += 1;
-        let wanted = match judge(&request) {
-            Ok(wanted) => wanted,
-            Err(status) => {
-                self.counters.refused += 1;
-                return self.answer(&[(request.id, request.operation)], status);
-            }
+        self.taken += 1;
+        match self.accept(&asked, &mut pieces) {
+            Ok(taken) => self.gathered.add(taken),
+            Err(status) => self.answer(&[(asked.id, asked.operation)], status),
+        }
+        self.pieces = pieces;
+    }
+
+    /// Judges a request, and holds its memory.
+    fn accept(&mut self, asked: &Asked, pieces: &mut Vec<Piece>) -> Result<Taken, BlkStatus> {
+        let refuse = |counters: &mut Counters, status| {
+            counters.refused += 1;
+            status
         };
+        let op = judge::operation(asked, self.most).map_err(|status| refuse(&mut self.counters, status))?;
+        if asked.is_indirect {
+            self.fetch(asked, pieces)?;
+        }
+        let wanted = judge::judge(op, asked, pieces).map_err(|status| refuse(&mut self.counters, status))?;
         // A read from the disk writes to memory.
-        let Ok(mappings) = self.guest.map(&wanted.pieces, wanted.op == Op::Read) else {
-            self.counters.bad_grants += 1;
-            return self.answer(&[(request.id, request.operation)], BlkStatus::ERROR);
-        };
-        self.mapped += mappings.len();
-        let taken = Taken {
-            id: request.id,
-            operation: request.operation,
-            wanted,
-            mappings,
+        let (segments, own) = self.hold(pieces, op == Op::Read)?;
+        Ok(Taken {
+            id: asked.id,
+            operation: asked.operation,
+            op,
+            sector: wanted.sector,
+            sectors: wanted.sectors,
+            segments,
+            own,
+            number: self.taken,
             is_alone: false,
             came: self.heard.unwrap_or_else(|| self.done_for_others()),
+        })
+    }
+
+    /// Copies the segments of a request out of the page that they lie in, once.
+    fn fetch(&mut self, asked: &Asked, pieces: &mut Vec<Piece>) -> Result<(), BlkStatus> {
+        pieces.resize(asked.count.into(), Piece::default());
+        if let Some((_, frame)) = self.frames.take_up(asked.page, self.taken, |_| true) {
+            frame.mapping.read(pieces.as_mut_bytes());
+            return Ok(());
+        }
+        let page = Piece {
+            gref: asked.page,
+            ..Piece::default()
         };
-        self.gathered.add(taken);
+        let (_, own) = self.hold(&[page], false)?;
+        let slot = own.first().copied().or_else(|| self.frames.find(asked.page));
+        if let Some(frame) = slot.and_then(|slot| self.frames.get(slot)) {
+            frame.mapping.read(pieces.as_mut_bytes());
+        }
+        self.release(&own);
+        Ok(())
+    }
+
+    /// Finds the memory of a request that is being taken, or maps it, all or none; and says which frames are mapped for this request alone.
+    fn hold(&mut self, pieces: &[Piece], is_writable: bool) -> Result<(Vec<Segment>, Vec<Slot>), BlkStatus> {
+        let mut segments = Vec::with_capacity(pieces.len());
+        for piece in pieces {
+            let is_right = |frame: &Frame<_>| frame.is_writable || !is_writable;
+            let Some((_, frame)) = self.frames.take_up(piece.gref, self.taken, is_right) else {
+                return self.hold_anew(pieces, segments, is_writable);
+            };
+            segments.push(frame.segment(piece));
+        }
+        self.counters.found += pieces.len() as u64;
+        Ok((segments, Vec::new()))
+    }
+
+    /// The same where those from some piece on are not all mapped, or not so.
+    #[cold]
+    fn hold_anew(
+        &mut self,
+        pieces: &[Piece],
+        mut segments: Vec<Segment>,
+        is_writable: bool,
+    ) -> Result<(Vec<Segment>, Vec<Slot>), BlkStatus> {
+        let rest = &pieces[segments.len()..];
+        let mut missing = Vec::new();
+        let mut slots = Vec::with_capacity(rest.len());
+        let is_right = |frame: &Frame<_>| frame.is_writable || !is_writable;
+        for piece in rest {
+            let mut slot = self.frames.find(piece.gref);
+            if let Some(found) = slot
+                && !self.frames.get(found).is_some_and(is_right)
+            {
+                // Mapped to be read alone: it is mapped anew to be written, which the hypervisor allows or not.
+                self.frames.hide(found);
+                slot = None;
+            }
+            if slot.is_none() {
+                missing.push(piece.gref);
+            }
+            slots.push(slot);
+        }
+        let oldest = self.oldest().min(self.taken);
+        let hidden = self.frames.hidden().filter(|(_, last, _)| *last < oldest);
+        let hidden: Vec<Slot> = hidden.map(|(slot, ..)| slot).collect();
+        self.release(&hidden);
+        let Ok(mappings) = self.guest.map(&missing, is_writable) else {
+            self.counters.bad_grants += 1;
+            return Err(BlkStatus::ERROR);
+        };
+        self.counters.mapped += mappings.len() as u64;
+        self.counters.found += (pieces.len() - mappings.len()) as u64;
+        let mut mappings = mappings.into_iter();
+        let mut own = Vec::new();
+        for (piece, slot) in rest.iter().zip(slots) {
+            let slot = match slot {
+                Some(slot) => slot,
+                None => {
+                    let Some(mapping) = mappings.next() else { break };
+                    let frame = Frame { mapping, is_writable };
+                    // A request may name one twice.
+                    let stays = self.keeps && self.frames.find(piece.gref).is_none();
+                    let slot = self.frames.add(piece.gref, frame, self.taken, stays);
+                    if !stays {
+                        own.push(slot);
+                    }
+                    slot
+                }
+            };
+            if let Some(frame) = self.frames.touch(slot, self.taken) {
+                segments.push(frame.segment(piece));
+            }
+        }
+        Ok((segments, own))
+    }
+
+    /// Unmaps frames that no request uses, so that there is room for `count` more; whether there is.
+    fn make_room(&mut self, count: usize) -> bool {
+        let over = (self.frames.len() + count).saturating_sub(self.limit);
+        over == 0 || self.unmap_oldest(over) >= over
+    }
+
+    /// Unmaps so many of those frames, and some more: looking for them takes a while.
+    #[cold]
+    fn unmap_oldest(&mut self, count: usize) -> usize {
+        let slots = self.frames.oldest(self.oldest(), count.max(self.limit / 8));
+        self.release(&slots);
+        slots.len()
+    }
+
+    /// The oldest request that is not answered: what was used before is not in use.
+    fn oldest(&self) -> u64 {
+        let under_way = self.under_way.values().flatten().map(|taken| taken.number);
+        let waiting = self.gathered.oldest();
+        under_way.chain(waiting).min().unwrap_or(u64::MAX)
+    }
+
+    /// Unmaps frames that no request uses any more, by one call.
+    fn release<'s>(&mut self, slots: impl IntoIterator<Item = &'s Slot>) {
+        let mut gone = Vec::new();
+        for slot in slots {
+            gone.extend(self.frames.remove(*slot).map(|frame| frame.mapping));
+        }
+        self.unmap(gone);
+    }
+
+    fn unmap(&mut self, gone: Vec<G::Mapping>) {
+        if !gone.is_empty() {
+            self.guest.unmap(gone);
+        }
     }
 
     /// Submits the next request with the neighbours that belong to it; `false` where there is none, or no room.
@@ -282,13 +470,14 @@ impl<G: Guest> Backend<G> {
             self.client.clone(),
         );
         let bytes = request.sectors() * crate::block::SECTOR as u64;
-        let answer = self.device.submit(request);
-        if let Err(refused) = &answer
-            && refused.error == BlockError::Busy
-        {
-            self.is_full = true;
-            return false;
-        }
+        let answer = match self.device.submit(request) {
+            Err(refused) if refused.error == BlockError::Busy => {
+                self.gathered.put_back(run.count, refused.request.segments);
+                self.is_full = true;
+                return false;
+            }
+            answer => answer,
+        };
         self.last_id += 1;
         let parts = self.gathered.take(run.count);
         match answer {
@@ -317,14 +506,14 @@ impl<G: Guest> Backend<G> {
             }
         }
         if self.is_killed {
-            self.unmap(done.into_iter().flat_map(|part| part.mappings).collect());
+            self.release(done.iter().flat_map(|part| &part.own));
         } else if !done.is_empty() {
             self.finish(done, BlkStatus::OKAY);
         }
     }
 
     /// Requests that the device did not do. What failed together is tried alone, so that each has an answer of its own.
-    fn failed(&mut self, parts: Vec<Taken<G::Mapping>>, error: BlockError) {
+    fn failed(&mut self, parts: Vec<Taken>, error: BlockError) {
         if parts.len() > 1 && error != BlockError::Gone {
             return self.gathered.again_alone(parts);
         }
@@ -332,25 +521,18 @@ impl<G: Guest> Backend<G> {
         self.finish(parts, BlkStatus::ERROR);
     }
 
-    /// Unmaps and answers.
-    fn finish(&mut self, parts: Vec<Taken<G::Mapping>>, status: BlkStatus) {
+    /// Unmaps what does not stay, and answers.
+    fn finish(&mut self, parts: Vec<Taken>, status: BlkStatus) {
         let mut answers = ArrayVec::<_, { SLOTS as usize }>::new();
-        let mut mappings = Vec::new();
         let now = self.done_for_others();
-        for part in parts {
+        for part in &parts {
             self.counters.count_wait(now - part.came);
-            mappings.extend(part.mappings);
             // A request has a slot, and there are no more slots.
             answers.push((part.id, part.operation));
         }
         // All by one call, before anybody is told.
-        self.unmap(mappings);
+        self.release(parts.iter().flat_map(|part| &part.own));
         self.answer(&answers, status);
-    }
-
-    fn unmap(&mut self, mappings: Vec<G::Mapping>) {
-        self.mapped -= mappings.len();
-        self.guest.unmap(mappings);
     }
 
     fn answer(&mut self, requests: &[(u64, BlkOp)], status: BlkStatus) {
@@ -381,11 +563,8 @@ impl<G: Guest> Drop for Backend<G> {
             0,
             "the device still has the frontend's memory"
         );
-        let gathered = self.gathered.take_all();
-        let under_way = core::mem::take(&mut self.under_way).into_values().flatten();
-        for taken in gathered.chain(under_way) {
-            self.unmap(taken.mappings);
-        }
+        let all = self.frames.take_all();
+        self.unmap(all.into_iter().map(|frame| frame.mapping).collect());
     }
 }
 

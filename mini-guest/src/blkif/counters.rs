@@ -19,6 +19,10 @@ pub struct Counters {
     pub bytes: u64,
     /// Of them, copied by the disk's driver: nothing else copies.
     pub copied: u64,
+    /// Frames mapped for requests.
+    pub mapped: u64,
+    /// Frames that were still mapped when a request named them.
+    pub found: u64,
     /// Events sent.
     pub notified: u64,
     /// Requests that the disk did, or failed to do.
@@ -39,6 +43,8 @@ impl Counters {
         self.submitted += other.submitted;
         self.bytes += other.bytes;
         self.copied += other.copied;
+        self.mapped += other.mapped;
+        self.found += other.found;
         self.notified += other.notified;
         self.done += other.done;
         self.waited += other.waited;
@@ -58,7 +64,8 @@ impl fmt::Display for Counters {
         write!(
             f,
             "{} requests ({} refused, {} with bad grants, {} failed), {} to the disk, {} bytes ({} copied), {} events; \
-             waited for {} sectors of others at most, {} in the mean",
+             waited for {} sectors of others at most, {} in the mean; \
+             {} frames mapped, {} found mapped",
             self.requests,
             self.refused,
             self.bad_grants,
@@ -68,7 +75,9 @@ impl fmt::Display for Counters {
             self.copied,
             self.notified,
             self.longest_wait,
-            self.waited / self.done.max(1)
+            self.waited / self.done.max(1),
+            self.mapped,
+            self.found,
         )
     }
 }

@@ -26,6 +26,7 @@ pub mod counters;
 pub mod frontend;
 mod gather;
 pub mod judge;
+mod kept;
 pub mod ring;
 
 pub use backend::{Backend, Guest, Mapping, Point, Step};

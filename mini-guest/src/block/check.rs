@@ -3,7 +3,7 @@
 use super::{BlockError, Info, Op, Request, SECTOR};
 
 /// Bytes that a piece cannot cross.
-const PAGE: u64 = 4096;
+const PAGE: u32 = 4096;
 
 /// Whether a disk that is `info` can be asked `request`.
 ///
@@ -25,9 +25,10 @@ pub fn request(info: &Info, request: &Request) -> Result<(), BlockError> {
         return Err(BlockError::Malformed);
     }
     for segment in &request.segments {
-        let (at, len) = (segment.address(), segment.len());
-        let is_whole = len > 0 && (len as usize).is_multiple_of(SECTOR) && at.is_multiple_of(SECTOR as u64);
-        if !is_whole || at % PAGE + u64::from(len) > PAGE {
+        // Of the address, its place in the page is what counts.
+        let (at, len) = (segment.address() as u32 % PAGE, segment.len());
+        let is_whole = len > 0 && (at | len).is_multiple_of(SECTOR as u32);
+        if !is_whole || len > PAGE - at {
             return Err(BlockError::Malformed);
         }
     }
@@ -36,7 +37,7 @@ pub fn request(info: &Info, request: &Request) -> Result<(), BlockError> {
         return Err(BlockError::OutOfRange);
     }
     let block = u64::from(info.block_sectors.max(1));
-    if !first.is_multiple_of(block) || !count.is_multiple_of(block) {
+    if block > 1 && (!first.is_multiple_of(block) || !count.is_multiple_of(block)) {
         return Err(BlockError::Malformed);
     }
     Ok(())

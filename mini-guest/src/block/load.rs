@@ -78,7 +78,7 @@ impl Load {
             return Err(Errno::EINVAL);
         }
         let count = (plan.size * plan.depth) as usize / PAGE;
-        let pages = (0..count).map(|_| Page::new()).collect::<Result<_, _>>()?;
+        let pages = (0..count).map(|_| Page::for_disk()).collect::<Result<_, _>>()?;
         Ok(Self {
             device,
             client: Client::new(),

@@ -140,6 +140,8 @@ pub struct Request {
     pub sector: u64,
     /// The memory, consecutive on the disk.
     pub segments: Vec<Segment>,
+    /// How many sectors that is.
+    sectors: u64,
     /// The client's own number, which comes back in the completion.
     pub id: u64,
     /// Who is told.
@@ -152,9 +154,11 @@ impl Request {
     /// A request of `client`, which calls it `id`.
     #[must_use]
     pub fn new(op: Op, sector: u64, segments: Vec<Segment>, id: u64, client: Rc<Client>) -> Box<Self> {
+        let bytes: u64 = segments.iter().map(|segment| u64::from(segment.len)).sum();
         Box::new(Self {
             op,
             sector,
+            sectors: bytes / SECTOR as u64,
             segments,
             id,
             client,
@@ -164,9 +168,8 @@ impl Request {
 
     /// How many sectors it is about.
     #[must_use]
-    pub fn sectors(&self) -> u64 {
-        let bytes: u64 = self.segments.iter().map(|segment| u64::from(segment.len)).sum();
-        bytes / SECTOR as u64
+    pub const fn sectors(&self) -> u64 {
+        self.sectors
     }
 
     /// Tells the client what came of it. Drivers call this exactly once for each request that they took.

@@ -1,8 +1,9 @@
 //! Virtio's disk, by PCI and without legacy interfaces, on the queue of crate `virtio-drivers`.
 //!
 //! A request is a chain of descriptors: a header of ours, the pieces of memory as they are (the device reaches them itself),
-//! and a byte for the status. Headers and status bytes lie in one page, a slot for each request under way. Indirect
-//! descriptors and event indices are not asked for: the first would need lists that do not cross a page.
+//! and a byte for the status. Headers and status bytes lie in one page, a slot for each request under way. Where the device has indirect descriptors,
+//! the chain lies in a list of its own, and the queue needs one descriptor for it. The crate takes lists from the heap, whose small blocks lie in one page each
+//! ([`crate::mm::small_blocks`]), as the device needs it. Event indices are not asked for.
 //!
 //! Source: OASIS Virtual I/O Device (VIRTIO) 1.1, 2.6 and 5.2.
 
@@ -20,6 +21,7 @@ use super::pci::DeviceFunction;
 use super::virtio::{self, PvHal};
 use crate::block::{BlockError, Device, Info, Op, Refused, Request, check};
 use crate::linux::Errno;
+use crate::mm::small_blocks::LARGEST;
 
 /// Descriptors of the queue: its three parts take a page or less each.
 const QUEUE: usize = 128;
@@ -27,6 +29,9 @@ const QUEUE: usize = 128;
 const DEPTH: usize = 32;
 /// Most pieces of a request.
 const MAX_SEGMENTS: usize = 32;
+/// Bytes of the longest list of descriptors.
+const LONGEST_LIST: usize = (MAX_SEGMENTS + 2) * 16;
+const _: () = assert!(LONGEST_LIST <= LARGEST, "a list lies in one page");
 /// Bytes of a slot: a header of 16 bytes, and the status.
 const SLOT: usize = 32;
 /// Where the status is in it.
@@ -40,6 +45,7 @@ bitflags::bitflags! {
         const RO = 1 << 5;
         const BLK_SIZE = 1 << 6;
         const FLUSH = 1 << 9;
+        const INDIRECT_DESC = 1 << 28;
         const VERSION_1 = 1 << 32;
     }
 }
@@ -70,7 +76,12 @@ impl VirtioBlock {
     pub fn new(at: DeviceFunction) -> Result<Self, Errno> {
         let mut transport = virtio::transport(at)?;
         let features = transport.begin_init(
-            Features::SEG_MAX | Features::RO | Features::BLK_SIZE | Features::FLUSH | Features::VERSION_1,
+            Features::SEG_MAX
+                | Features::RO
+                | Features::BLK_SIZE
+                | Features::FLUSH
+                | Features::INDIRECT_DESC
+                | Features::VERSION_1,
         );
         if !transport.get_status().contains(DeviceStatus::FEATURES_OK)
             || !features.contains(Features::VERSION_1)
@@ -93,7 +104,8 @@ impl VirtioBlock {
         } else {
             1
         };
-        let queue = VirtQueue::new(&mut transport, 0, false, false).map_err(|_| Errno::ENOMEM)?;
+        let is_indirect = features.contains(Features::INDIRECT_DESC);
+        let queue = VirtQueue::new(&mut transport, 0, is_indirect, false).map_err(|_| Errno::ENOMEM)?;
         transport.finish_init();
         let info = Info {
             sectors,

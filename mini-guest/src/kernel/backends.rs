@@ -11,8 +11,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use guest_abi::domain::DomId;
-use guest_abi::io::blkif::MAX_SEGMENTS;
 
+use crate::blkif::backend::REQUEST_FRAMES;
 use crate::blkif::{Backend, Counters, Step};
 use crate::block::exports::Refusal;
 use crate::block::{Device, Info};
@@ -30,11 +30,11 @@ use served::{Peer, Served};
 /// Where the directories are.
 const ROOT: &str = "/local/domain/0/backend/vbd";
 /// Frames of the window that all backends together have mapped for requests; each has an equal part of them. The others are for rings and consoles.
-const SHARED_FRAMES: usize = WINDOW_PAGES as usize / 3 * 2;
+const SHARED_FRAMES: usize = WINDOW_PAGES as usize / 7 * 6;
 /// Most backends: each has room for one request.
-const MOST: usize = SHARED_FRAMES / MAX_SEGMENTS;
+const MOST: usize = SHARED_FRAMES / REQUEST_FRAMES;
 /// Steps of one backend in its turn.
-const STEPS: usize = 16;
+const STEPS: usize = 32;
 
 /// Where the disks come from.
 pub trait DiskSource {
@@ -89,6 +89,7 @@ impl BackActions for Actions<'_> {
             Box::new(page),
             details.layout,
             self.disk.clone(),
+            details.keeps,
         ));
         Ok(self.disk.info())
     }

@@ -1,5 +1,6 @@
 //! The block devices that another domain serves this one: a directory of the store each, `device/vbd/N`, here `xvda` and so on.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::rc::Rc;
@@ -7,15 +8,16 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
 
-use guest_abi::addr::Mfn;
+use guest_abi::addr::{Mfn, Pfn};
 use guest_abi::domain::DomId;
 use guest_abi::io::xenbus::XenbusState;
 
 use super::own_page::OwnPage;
 use crate::blkif::frontend::Properties;
-use crate::blkif::{Frontend, Host, Layout};
+use crate::blkif::{Frontend, Host, Layout, RingPage};
 use crate::events;
 use crate::grants::Grants;
+use crate::mm::{disk_frames, translate};
 use crate::store::Error;
 use crate::xenbus::vbd::{Details, Front, FrontActions};
 use crate::xenbus::{Keys, names, number, state, watches};
@@ -47,6 +49,31 @@ impl Host for Peer {
         self.grants.end(reference);
     }
 
+    fn try_end(&self, reference: u32) -> bool {
+        self.grants.try_end(reference)
+    }
+
+    fn keep(&self, frame: u64) -> bool {
+        frame_of(frame).is_some_and(disk_frames::keep)
+    }
+
+    fn let_go(&self, frame: u64) {
+        frame_of(frame).into_iter().for_each(disk_frames::let_go);
+    }
+
+    fn end_kept(&self, reference: u32, frame: u64) {
+        match frame_of(frame) {
+            Some(frame) => self.grants.end_with(reference, frame),
+            None => self.grants.end(reference),
+        }
+    }
+
+    fn page(&self) -> Option<(Box<dyn RingPage>, u32)> {
+        let page = OwnPage::new(&self.grants, self.domain, false)?;
+        let reference = page.reference();
+        Some((Box::new(page), reference))
+    }
+
     fn notify(&self) {
         // A peer that is gone need not be told.
         let _ = events::notify(self.port.get());
@@ -55,6 +82,11 @@ impl Host for Peer {
     fn shows_later(&self) -> bool {
         true
     }
+}
+
+/// The frame of ours that a machine frame is.
+fn frame_of(frame: u64) -> Option<Pfn> {
+    translate::pfn(Mfn::new(u32::try_from(frame).ok()?))
 }
 
 /// A disk that came or went.
@@ -135,6 +167,7 @@ impl FrontActions for Half {
             ring: ring.reference(),
             port,
             layout: Layout::X86_32,
+            keeps: true,
         };
         self.ring = Some(Rc::new(ring));
         Ok(details)
@@ -217,10 +250,27 @@ impl Vbds {
         }
     }
 
-    /// Shows backends what is in their rings.
-    pub fn show(&self) {
-        let disks = self.vbds.values().filter_map(|(_, half)| half.disk.as_ref());
-        disks.for_each(|disk| disk.show());
+    /// Shows backends what is in their rings. `true`: one is to begin anew, by [`Self::mend`].
+    #[must_use]
+    pub fn show(&mut self) -> bool {
+        let mut is_starved = false;
+        for (_, half) in self.vbds.values_mut() {
+            if let Some(disk) = &half.disk {
+                disk.show();
+                if disk.is_starved() {
+                    half.must_restart = true;
+                    is_starved = true;
+                }
+            }
+        }
+        is_starved
+    }
+
+    /// Begins anew where that is to be done.
+    pub fn mend(&mut self, keys: &mut dyn Keys) {
+        for (front, half) in self.vbds.values_mut() {
+            restart(keys, front, half);
+        }
     }
 
     /// An event came at `port`: takes the answers there. `false` where it is nobody's here.

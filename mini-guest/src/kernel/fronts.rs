@@ -110,6 +110,15 @@ impl Fronts {
         }
     }
 
+    /// Begins anew with disks that are to.
+    fn mend(&mut self) {
+        let mut keys = Session {
+            client: &mut self.client,
+            transport: &mut self.ring,
+        };
+        self.vbds.mend(&mut keys);
+    }
+
     /// Begins anew with network interfaces whose rings make no sense; tells which came and went.
     pub(super) fn network_news(&mut self) -> Vec<netfront::News> {
         let mut keys = Session {
@@ -197,9 +206,12 @@ impl Kernel {
     }
 
     /// Shows backends what is in their rings. Called before this domain sleeps, and before a program runs.
-    pub(super) fn show_requests(&self) {
-        if let Some(fronts) = &self.fronts {
-            fronts.vbds.show();
+    pub(super) fn show_requests(&mut self) {
+        if let Some(fronts) = &mut self.fronts
+            && fronts.vbds.show()
+        {
+            fronts.mend();
+            self.store_has_slept();
         }
     }
 

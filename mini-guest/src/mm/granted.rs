@@ -141,6 +141,10 @@ impl Mapping for GrantedPage {
         // nobody has a reference into it.
         unsafe { Segment::new(self.bus + u64::from(offset), len, mapped) }
     }
+
+    fn read(&self, into: &mut [u8]) {
+        copy_out(self.place.address(), 0, into);
+    }
 }
 
 impl RingPage for GrantedPage {

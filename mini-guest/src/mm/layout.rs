@@ -3,8 +3,8 @@
 //! ```text
 //! 0x00001000 – 0xBFFFFFFF  programs (L3 slots 0–2, their own tables)
 //! 0xC0000000 – 0xEFFFFFFF  direct map: PFN n at 0xC0000000 + n pages; page tables in it read-only
-//! 0xF0000000 – 0xFAFFFFFF  heap, mapped as it grows
-//! 0xFB000000 – 0xFBBFFFFF  pages of other domains that the kernel uses (initial domain only)
+//! 0xF0000000 – 0xF9FFFFFF  heap, mapped as it grows
+//! 0xFA000000 – 0xFBBFFFFF  pages of other domains that the kernel uses (initial domain only)
 //! 0xFBC00000 – 0xFBFFFFFF  registers of devices (initial domain only)
 //! 0xFC000000 –             the hypervisor's machine-to-phys table, read-only
 //! ```
@@ -27,11 +27,11 @@ pub const MAX_DIRECT_PAGES: u32 = (DIRECT_END - DIRECT_START) / PAGE_SIZE as u32
 /// Where the heap begins.
 pub const HEAP_START: u32 = 0xF000_0000;
 /// First address after the longest heap.
-pub const HEAP_LIMIT: u32 = 0xFB00_0000;
+pub const HEAP_LIMIT: u32 = 0xFA00_0000;
 /// Where pages of other domains are mapped.
-pub const WINDOW_START: u32 = 0xFB00_0000;
-/// How many there can be: a thousand domains have two rings each, and disks.
-pub const WINDOW_PAGES: u32 = 3072;
+pub const WINDOW_START: u32 = 0xFA00_0000;
+/// How many there can be: a thousand domains have two rings each, and disks keep what they have mapped.
+pub const WINDOW_PAGES: u32 = 7168;
 /// Where registers of devices are mapped.
 pub const IO_START: u32 = 0xFBC0_0000;
 /// How many pages there can be.
@@ -78,6 +78,6 @@ mod tests {
             assert_eq!(direct_pfn(direct(Pfn::new(pfn))), Pfn::new(pfn));
         }
         assert_eq!(top_slot(HEAP_START), 384);
-        assert_eq!(top_slot(HEAP_LIMIT), 472);
+        assert_eq!(top_slot(HEAP_LIMIT), 464);
     }
 }

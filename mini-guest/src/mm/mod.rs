@@ -12,6 +12,7 @@
 //! | `heap`, [`small_blocks`] | the kernel heap |
 //! | `copy` | copies of memory |
 //! | `window`, `granted` | pages of other domains that the kernel uses |
+//! | `disk_frames` | frames that stay with disks |
 //! | `frame_pool` | memory for network frames |
 //!
 //! # Memory that runs out
@@ -30,6 +31,8 @@ pub mod small_blocks;
 pub mod batch;
 #[cfg(target_os = "none")]
 pub mod copy;
+#[cfg(target_os = "none")]
+pub mod disk_frames;
 #[cfg(target_os = "none")]
 pub mod exchange;
 #[cfg(target_os = "none")]

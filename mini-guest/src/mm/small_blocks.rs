@@ -1,7 +1,8 @@
 //! Free blocks of a few small sizes, kept apart from the heap's list: the kernel takes and gives back small objects all the time, and a list is looked through each
 //! time.
 //!
-//! A block has a power of two of bytes, at least [`SMALLEST`]; its alignment is [`ALIGN`]. What is free is a chain: each block's first word is the address of the next
+//! A block has a power of two of bytes, at least [`SMALLEST`] and at most [`LARGEST`], and begins at a multiple of that: so it lies in one page, and a device can be given its
+//! address. What is free is a chain: each block's first word is the address of the next
 //! one, 0 at the end. They stay here until the heap has nothing else to give ([`SmallBlocks::drain`]).
 
 use core::alloc::Layout;
@@ -11,8 +12,9 @@ use core::cell::Cell;
 const SMALLEST: usize = 16;
 /// How many sizes there are: up to 1024 bytes.
 const SIZES: usize = 7;
-/// Alignment of every block.
-const ALIGN: usize = 16;
+/// Bytes of the largest.
+pub const LARGEST: usize = SMALLEST << (SIZES - 1);
+const _: () = assert!(LARGEST <= crate::page::PAGE);
 
 /// The chains.
 #[derive(Debug)]
@@ -33,7 +35,7 @@ impl Size {
     pub fn of(layout: Layout) -> Option<Self> {
         let index =
             layout.size().max(SMALLEST).next_power_of_two().trailing_zeros() - SMALLEST.trailing_zeros();
-        (index < SIZES as u32 && layout.align() <= ALIGN).then_some(Self(index as usize))
+        (index < SIZES as u32 && layout.align() <= SMALLEST << index).then_some(Self(index as usize))
     }
 
     /// What the heap is asked for.
@@ -42,7 +44,7 @@ impl Size {
     /// Never: the numbers are a layout.
     #[must_use]
     pub fn layout(self) -> Layout {
-        Layout::from_size_align(SMALLEST << self.0, ALIGN).expect("powers of two")
+        Layout::from_size_align(SMALLEST << self.0, SMALLEST << self.0).expect("powers of two")
     }
 }
 
@@ -120,6 +122,11 @@ mod tests {
         }
         assert_eq!(size(1025), None);
         assert_eq!(Size::of(Layout::from_size_align(16, 32).unwrap()), None);
+        for size in (0..SIZES).map(Size) {
+            let layout = size.layout();
+            assert_eq!(layout.align(), layout.size(), "within a page");
+            assert_eq!(Size::of(layout), Some(size));
+        }
         assert_eq!(size(usize::MAX / 4), None);
     }
 

@@ -18,12 +18,21 @@ use guest_abi::io::xenbus::XenbusState;
 use super::half::{Half, Next};
 use super::{Keys, number, state};
 use crate::blkif::frontend::Properties;
+use crate::blkif::judge::MOST_INDIRECT;
 use crate::blkif::ring::Layout;
 use crate::block::Info;
 use crate::store::Error;
 
 /// What a backend offers.
-const FEATURES: [(&str, &str); 2] = [("feature-flush-cache", "1"), ("feature-barrier", "0")];
+const FEATURES: [(&str, &str); 3] = [
+    ("feature-flush-cache", "1"),
+    ("feature-barrier", "0"),
+    (PERSISTENT, "1"),
+];
+/// Both halves say it: grants are used again, and mappings stay.
+const PERSISTENT: &str = "feature-persistent";
+/// A backend that takes requests with their segments in a page says how many.
+const INDIRECT: &str = "feature-max-indirect-segments";
 /// Bit of `info`: writes are refused.
 const READ_ONLY: u32 = guest_abi::io::blkif::info::READ_ONLY;
 
@@ -36,6 +45,8 @@ pub struct Details {
     pub port: u32,
     /// Layout of the slots.
     pub layout: Layout,
+    /// It uses the same grants again and again.
+    pub keeps: bool,
 }
 
 /// What the backend's half does beside the store.
@@ -107,6 +118,7 @@ impl Back {
             ring: number(keys, &self.half.others_key("ring-ref"))?,
             port: number(keys, &self.half.others_key("event-channel"))?,
             layout,
+            keeps: number::<u32>(keys, &self.half.others_key(PERSISTENT)) == Ok(1),
         })
     }
 
@@ -118,6 +130,7 @@ impl Back {
             ("sector-size", sector_size.to_string()),
             ("physical-sector-size", sector_size.to_string()),
             ("info", flags.to_string()),
+            (INDIRECT, info.max_segments.min(MOST_INDIRECT).to_string()),
         ] {
             keys.write(&self.half.key(key), &value)?;
         }
@@ -215,6 +228,7 @@ impl Front {
             ("ring-ref", details.ring.to_string()),
             ("event-channel", details.port.to_string()),
             ("protocol", protocol.to_string()),
+            (PERSISTENT, u32::from(details.keeps).to_string()),
         ] {
             keys.write(&self.half.key(key), &value)?;
         }
@@ -229,6 +243,8 @@ impl Front {
             sector_size: number(keys, &self.half.others_key("sector-size"))?,
             is_read_only: flags & READ_ONLY != 0,
             has_flush: flush == Ok(1),
+            keeps: number::<u32>(keys, &self.half.others_key(PERSISTENT)) == Ok(1),
+            max_segments: number(keys, &self.half.others_key(INDIRECT)).unwrap_or(0),
         })
     }
 }

@@ -23,8 +23,8 @@ use guest_abi::{addr::Mfn, grant_table::ENTRIES_PER_FRAME};
 pub const MAX_TABLE_FRAMES: u32 = 32;
 /// Most frames of its handles.
 pub const MAX_HANDLE_FRAMES: u32 = FRAMES_LISTED - FIRST_HANDLES;
-/// Frames that do not count against what a domain may own: those of one page of grants and one of handles.
-pub const FREE_FRAMES: u32 = 4;
+/// Frames that do not count against what a domain may own: those of four pages of grants, so that disks can keep theirs, and one of handles.
+pub const FREE_FRAMES: u32 = 10;
 
 /// Entry checks that a frame counts for.
 const FRAME_COST: u32 = 20;

@@ -44,9 +44,9 @@ struct Log {
 }
 
 impl Log {
-    fn new() -> Self {
+    fn new(keeps: bool) -> Self {
         Self {
-            world: World::new(),
+            world: World::keeping(keeps),
             acknowledged: vec![0; SECTORS],
             durable: vec![0; SECTORS],
             writes: BTreeMap::new(),
@@ -172,7 +172,9 @@ impl Log {
         self.kills += 1;
     }
 
-    fn restart(&mut self) {
+    fn restart(&mut self, keeps: bool) {
+        self.world.keeps = keeps;
+        self.world.front.set_properties(self.world.properties());
         self.world.page = SharedPage::new();
         self.world.front.connect(self.world.page.clone());
         self.world.start_backend();
@@ -181,8 +183,24 @@ impl Log {
 
 #[test]
 fn a_thousand_kills_lose_and_double_nothing() {
-    let mut rng = Random::new(4711);
-    let mut log = Log::new();
+    kill_a_thousand_times(4711, |_| false);
+}
+
+#[test]
+fn a_thousand_kills_with_grants_that_stay() {
+    let log = kill_a_thousand_times(815, |_| true);
+    assert!(log.world.between.holds.borrow().len() > 5, "grants stay");
+}
+
+/// Backends that keep grants and such that do not, in turn: the frontend does as the one that it has.
+#[test]
+fn a_thousand_kills_of_backends_of_both_kinds() {
+    kill_a_thousand_times(42, |kills| kills % 3 == 0);
+}
+
+fn kill_a_thousand_times(seed: u64, keeps: impl Fn(usize) -> bool) -> Log {
+    let mut rng = Random::new(seed);
+    let mut log = Log::new(keeps(0));
     let mut at_step = BTreeSet::new();
     let mut since = 0;
     while log.kills < 1000 {
@@ -212,7 +230,7 @@ fn a_thousand_kills_lose_and_double_nothing() {
             log.check();
             // Requests may come while there is no backend.
             log.write(u64::from(random(&mut rng, 40)));
-            log.restart();
+            log.restart(keeps(log.kills));
         }
     }
     assert!(at_step.len() > 20, "killed after {at_step:?} steps only");
@@ -225,4 +243,10 @@ fn a_thousand_kills_lose_and_double_nothing() {
     log.world = world;
     assert!(rest.values().all(|result| *result == Ok(())));
     assert_eq!(rest.len(), log.writes.len() + log.flushes.len());
+    let between = &log.world.between;
+    if !log.world.keeps {
+        assert!(between.grants.borrow().is_empty(), "everything is given back");
+    }
+    assert_eq!(between.grants.borrow().len(), between.holds.borrow().len());
+    log
 }

@@ -1,7 +1,7 @@
 //! Both halves, and what a hostile one does to the other.
 
 use super::frontend::Properties;
-use super::judge::Piece;
+use super::judge::MOST_INDIRECT;
 use super::*;
 use crate::block::testing::TestDisk;
 use crate::block::{BlockError, Client, Device, Op, Request, SECTOR, Segment};
@@ -14,6 +14,8 @@ use guest_abi::io::ring::RingIndices;
 
 mod hostile;
 mod kills;
+mod lasting;
+mod lists;
 mod rings;
 mod waits;
 
@@ -97,6 +99,8 @@ struct Grant {
     is_read_only: bool,
     mapped: usize,
     is_withdrawn: bool,
+    /// Its frame is held, and goes with it.
+    is_kept: bool,
 }
 
 /// Two domains and what is between them.
@@ -111,18 +115,52 @@ pub struct Between {
     most: Rc<Cell<usize>>,
     /// The frontend shows requests when it is told to.
     shows_later: Rc<Cell<bool>>,
+    /// Frames from this one on stay with disks.
+    lasting: Rc<Cell<u64>>,
+    /// Frames for lists of segments.
+    lists: Rc<RefCell<Vec<u64>>>,
+    /// How many grants hold a frame.
+    holds: Rc<RefCell<BTreeMap<u64, usize>>>,
 }
 
 impl Between {
     pub fn new(frames: usize) -> Self {
         Self {
-            memory: Memory::new(frames),
+            memory: Memory::new(frames + LISTS),
             grants: Rc::default(),
             last: Rc::default(),
             events: Rc::default(),
             most: Rc::new(Cell::new(1000)),
             shows_later: Rc::default(),
+            lasting: Rc::default(),
+            lists: Rc::new(RefCell::new((frames as u64..(frames + LISTS) as u64).collect())),
+            holds: Rc::default(),
         }
+    }
+
+    /// Everything that was withdrawn and is not mapped goes.
+    fn collect(&self) {
+        let is_gone = |grant: &Grant| grant.is_withdrawn && grant.mapped == 0;
+        let gone = self
+            .grants
+            .borrow_mut()
+            .extract_if(.., |_, grant| is_gone(grant))
+            .collect::<Vec<_>>();
+        for (_, grant) in gone {
+            if grant.is_kept {
+                self.let_go(grant.frame);
+            }
+        }
+    }
+
+    fn withdraw(&self, reference: u32, is_kept: bool) {
+        let mut grants = self.grants.borrow_mut();
+        let grant = grants.get_mut(&reference).unwrap();
+        assert!(!grant.is_withdrawn, "withdrawn twice");
+        grant.is_withdrawn = true;
+        grant.is_kept = is_kept;
+        drop(grants);
+        self.collect();
     }
 
     fn mapped(&self) -> usize {
@@ -142,17 +180,56 @@ impl Host for Between {
             is_read_only,
             mapped: 0,
             is_withdrawn: false,
+            is_kept: false,
         };
         self.grants.borrow_mut().insert(reference, grant);
         Ok(reference)
     }
 
     fn end(&self, reference: u32) {
+        self.withdraw(reference, false);
+    }
+
+    fn try_end(&self, reference: u32) -> bool {
         let mut grants = self.grants.borrow_mut();
-        let grant = grants.get_mut(&reference).unwrap();
-        assert!(!grant.is_withdrawn, "withdrawn twice");
-        grant.is_withdrawn = true;
-        grants.retain(|_, grant| !grant.is_withdrawn || grant.mapped > 0);
+        let is_mapped = grants.get(&reference).unwrap().mapped > 0;
+        if !is_mapped {
+            grants.remove(&reference);
+        }
+        !is_mapped
+    }
+
+    fn keep(&self, frame: u64) -> bool {
+        let is_lasting = frame >= self.lasting.get();
+        if is_lasting {
+            *self.holds.borrow_mut().entry(frame).or_default() += 1;
+        }
+        is_lasting
+    }
+
+    fn let_go(&self, frame: u64) {
+        let mut holds = self.holds.borrow_mut();
+        let count = holds.get_mut(&frame).expect("held");
+        *count -= 1;
+        holds.retain(|_, count| *count > 0);
+    }
+
+    fn page(&self) -> Option<(Box<dyn RingPage>, u32)> {
+        let frame = self.lists.borrow_mut().pop()?;
+        let Ok(reference) = self.grant(frame, false) else {
+            self.lists.borrow_mut().push(frame);
+            return None;
+        };
+        let list = ListPage {
+            between: self.clone(),
+            frame,
+            reference,
+        };
+        Some((Box::new(list), reference))
+    }
+
+    fn end_kept(&self, reference: u32, _: u64) {
+        self.withdraw(reference, true);
     }
 
     fn notify(&self) {
@@ -162,6 +239,43 @@ impl Host for Between {
 
     fn shows_later(&self) -> bool {
         self.shows_later.get()
+    }
+}
+
+/// Most lists of segments.
+const LISTS: usize = 40;
+
+/// A page of the frontend's for such a list.
+struct ListPage {
+    between: Between,
+    frame: u64,
+    reference: u32,
+}
+
+impl RingPage for ListPage {
+    fn indices(&self) -> &RingIndices {
+        unreachable!("it is no ring")
+    }
+
+    fn read(&self, offset: usize, into: &mut [u8]) {
+        let memory = &self.between.memory;
+        memory
+            .segment(self.frame, offset as u32, into.len() as u32)
+            .read(into);
+    }
+
+    fn write(&self, offset: usize, bytes: &[u8]) {
+        let memory = &self.between.memory;
+        memory
+            .segment(self.frame, offset as u32, bytes.len() as u32)
+            .write(bytes);
+    }
+}
+
+impl Drop for ListPage {
+    fn drop(&mut self) {
+        self.between.end(self.reference);
+        self.between.lists.borrow_mut().push(self.frame);
     }
 }
 
@@ -176,39 +290,43 @@ impl Mapping for Mapped {
     fn segment(&self, offset: u32, len: u32) -> Segment {
         self.between.memory.segment(self.frame, offset, len)
     }
+
+    fn read(&self, into: &mut [u8]) {
+        self.segment(0, into.len() as u32).read(into);
+    }
 }
 
 impl Guest for Between {
     type Mapping = Mapped;
 
-    fn map(&mut self, pieces: &[Piece], is_writable: bool) -> Result<Vec<Mapped>, ()> {
+    fn map(&mut self, references: &[u32], is_writable: bool) -> Result<Vec<Mapped>, ()> {
         let mut grants = self.grants.borrow_mut();
-        let allows = |piece: &Piece| {
-            let grant = grants.get(&piece.reference);
+        let allows = |reference| {
+            let grant = grants.get(reference);
             grant.is_some_and(|grant| !(grant.is_withdrawn || is_writable && grant.is_read_only))
         };
-        if !pieces.iter().all(allows) {
+        if !references.iter().all(allows) {
             return Err(());
         }
-        let map = |piece: &Piece| {
-            let grant = grants.get_mut(&piece.reference).unwrap();
+        let map = |reference: &u32| {
+            let grant = grants.get_mut(reference).unwrap();
             grant.mapped += 1;
             Mapped {
                 between: self.clone(),
-                reference: piece.reference,
+                reference: *reference,
                 frame: grant.frame,
             }
         };
-        Ok(pieces.iter().map(map).collect())
+        Ok(references.iter().map(map).collect())
     }
 
     fn unmap(&mut self, mappings: Vec<Mapped>) {
-        let mut grants = self.grants.borrow_mut();
         for mapping in mappings {
+            let mut grants = self.grants.borrow_mut();
             let grant = grants.get_mut(&mapping.reference).unwrap();
             grant.mapped -= 1;
         }
-        grants.retain(|_, grant| !grant.is_withdrawn || grant.mapped > 0);
+        self.collect();
     }
 
     fn notify(&mut self) {
@@ -225,20 +343,32 @@ pub struct World {
     pub front: Frontend<Between>,
     pub back: Option<Backend<Between>>,
     pub client: Rc<Client>,
+    pub keeps: bool,
 }
 
 pub const SECTORS: usize = 512;
 
+fn properties(keeps: bool) -> Properties {
+    Properties {
+        sectors: SECTORS as u64,
+        sector_size: 512,
+        is_read_only: false,
+        has_flush: true,
+        keeps,
+        max_segments: if keeps { MOST_INDIRECT } else { 0 },
+    }
+}
+
 impl World {
     pub fn new() -> Self {
+        Self::keeping(false)
+    }
+
+    /// Both halves keep grants, or do not.
+    pub fn keeping(keeps: bool) -> Self {
         let between = Between::new(64);
         let disk = Rc::new(TestDisk::new(SECTORS));
-        let properties = Properties {
-            sectors: SECTORS as u64,
-            sector_size: 512,
-            is_read_only: false,
-            has_flush: true,
-        };
+        let properties = properties(keeps);
         let mut world = Self {
             front: Frontend::new(between.clone(), properties),
             between,
@@ -246,16 +376,22 @@ impl World {
             page: SharedPage::new(),
             back: None,
             client: Client::new(),
+            keeps,
         };
         world.front.connect(world.page.clone());
         world.start_backend();
         world
     }
 
+    /// What the backend says of the disk.
+    pub fn properties(&self) -> Properties {
+        properties(self.keeps)
+    }
+
     pub fn start_backend(&mut self) {
         let page = Box::new(self.page.clone());
         let disk = self.disk.clone();
-        let backend = Backend::new(self.between.clone(), page, Layout::X86_32, disk);
+        let backend = Backend::new(self.between.clone(), page, Layout::X86_32, disk, self.keeps);
         self.back = Some(backend);
     }
 

@@ -35,7 +35,13 @@ fn what_a_disk_of_memory_copies_is_counted() {
     let mut world = World::new();
     let page = Box::new(world.page.clone());
     let disk = Rc::new(RamDisk::new(&[], 1 << 20));
-    world.back = Some(Backend::new(world.between.clone(), page, Layout::X86_32, disk));
+    world.back = Some(Backend::new(
+        world.between.clone(),
+        page,
+        Layout::X86_32,
+        disk,
+        false,
+    ));
     world.submit(Op::Write, 0, 0, 3, 1).unwrap();
     while world.back().step() == Step::More {}
     let counters = world.back().counters();

@@ -9,7 +9,13 @@ fn beside() -> (World, Seat, Rc<Client>) {
     let shared = Shared::new(world.disk.clone());
     let page = Box::new(world.page.clone());
     let seat = Rc::new(shared.seat());
-    world.back = Some(Backend::new(world.between.clone(), page, Layout::X86_32, seat));
+    world.back = Some(Backend::new(
+        world.between.clone(),
+        page,
+        Layout::X86_32,
+        seat,
+        false,
+    ));
     (world, shared.seat(), Client::new())
 }
 

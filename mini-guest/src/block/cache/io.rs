@@ -83,7 +83,7 @@ impl Cache {
 
     /// A page, perhaps at the expense of the oldest block.
     pub(super) fn page(&self) -> Result<Page, Missing> {
-        Page::new().map_err(|_| BlockError::Io.into())
+        Page::for_disk().map_err(|_| BlockError::Io.into())
     }
 
     /// Begins to write all dirty sectors.

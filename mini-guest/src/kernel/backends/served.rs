@@ -6,7 +6,6 @@ use alloc::vec::Vec;
 
 use guest_abi::domain::DomId;
 
-use crate::blkif::judge::Piece;
 use crate::blkif::{Backend, Counters, Guest, Point, Step};
 use crate::block::Device;
 use crate::block::fair::{MAX_WEIGHT, WEIGHT};
@@ -25,10 +24,10 @@ pub(super) struct Peer {
 impl Guest for Peer {
     type Mapping = GrantedPage;
 
-    fn map(&mut self, pieces: &[Piece], is_writable: bool) -> Result<Vec<GrantedPage>, ()> {
-        let wanted: Vec<(u32, bool)> = pieces
+    fn map(&mut self, references: &[u32], is_writable: bool) -> Result<Vec<GrantedPage>, ()> {
+        let wanted: Vec<(u32, bool)> = references
             .iter()
-            .map(|piece| (piece.reference, is_writable))
+            .map(|reference| (*reference, is_writable))
             .collect();
         GrantedPage::map(self.domain, &wanted).map_err(drop)
     }

@@ -55,6 +55,7 @@ struct FrontLog {
     connected: Option<Properties>,
     is_gone: bool,
     is_in_use: bool,
+    is_old: bool,
 }
 
 impl FrontActions for FrontLog {
@@ -65,6 +66,7 @@ impl FrontActions for FrontLog {
             ring: 100 + self.rings,
             port: 200 + self.rings,
             layout: Layout::X86_32,
+            keeps: !self.is_old,
         })
     }
 
@@ -149,6 +151,7 @@ fn whoever_comes_first_they_connect() {
             ring: 101,
             port: 201,
             layout: Layout::X86_32,
+            keeps: true,
         };
         assert_eq!(world.back().1.connected, Some(expected));
         let properties = world.front().1.connected.unwrap();
@@ -157,8 +160,30 @@ fn whoever_comes_first_they_connect() {
             sector_size: 512,
             is_read_only: true,
             has_flush: true,
+            keeps: true,
+            max_segments: 32,
         };
         assert_eq!(properties, expected);
+    }
+}
+
+/// A half that does not know of grants that stay says nothing of them, or something else than 1.
+#[test]
+fn who_does_not_say_so_keeps_no_grants() {
+    for said in [None, Some("0"), Some("yes")] {
+        let mut world = fresh();
+        world.start_back();
+        world.settle();
+        world.start_front();
+        world.front().1.is_old = true;
+        let key = format!("{BACK}/feature-persistent");
+        let _ = match said {
+            None => world.zero.keys().remove(&key),
+            Some(said) => world.zero.keys().write(&key, said),
+        };
+        world.settle();
+        assert_eq!(world.states(), CONNECTED);
+        assert!(!world.back().1.connected.unwrap().keeps && !world.front().1.connected.unwrap().keeps);
     }
 }
 

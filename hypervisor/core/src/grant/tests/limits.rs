@@ -61,17 +61,17 @@ fn handles_end_where_memory_or_the_domains_share_of_it_ends() {
         publish(&world, &table, reference, 2, granter.frames[22], ACCESS);
     }
     let record = |n: u32| map_at(1, 100 + n / 250, 0, MapFlags::DEVICE_MAP);
-    // A directory and three frames of handles are everyone's due.
+    // A directory and nine frames of handles are everyone's due.
     let domain = world.hv.domain_at(mapper.slot).expect("a domain");
     domain.max_pages = domain.total_pages;
-    for n in 0..3 * PER_FRAME {
+    for n in 0..9 * PER_FRAME {
         assert_eq!(one(&mut world, record(n)).status, OKAY, "{n}");
     }
     assert_sound(&world);
     let status = GrantStatus::NO_DEVICE_SPACE;
-    refused(&mut world, record(3 * PER_FRAME).answered(status));
+    refused(&mut world, record(9 * PER_FRAME).answered(status));
     world.hv.domain_at(mapper.slot).expect("a domain").max_pages += 1;
-    assert_eq!(one(&mut world, record(3 * PER_FRAME)).handle, 3 * PER_FRAME);
+    assert_eq!(one(&mut world, record(9 * PER_FRAME)).handle, 9 * PER_FRAME);
     assert_sound(&world);
 }
 

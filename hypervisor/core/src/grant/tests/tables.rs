@@ -177,11 +177,11 @@ fn more_than_everyones_due_counts_against_what_a_domain_may_own() {
     let guest = world.add_guest(1, false, 40);
     let record = |domain: &mut crate::domain::Domain| domain.max_pages = domain.total_pages;
     record(world.hv.domain_at(guest.slot).expect("a domain"));
-    // The directory and one frame of each sort are its due, and one of handles.
-    set_up(&mut world, 1);
-    refused(&mut world, setup(DomId::SELF, 2, GrantStatus::GENERAL_ERROR));
+    // The directory and four frames of each sort are its due, and one of handles.
+    set_up(&mut world, 4);
+    refused(&mut world, setup(DomId::SELF, 5, GrantStatus::GENERAL_ERROR));
     world.hv.domain_at(guest.slot).expect("a domain").max_pages += 1;
-    set_up(&mut world, 2);
+    set_up(&mut world, 5);
     // Now there is no room for a frame of memory.
     assert_eq!(
         world.mmu().allocate(guest.id, 0),

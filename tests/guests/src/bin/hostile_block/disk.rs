@@ -5,6 +5,7 @@ use alloc::string::String;
 use core::sync::atomic::Ordering;
 
 use guest_abi::io::blkif::{BlkOp, BlkStatus, MAX_SEGMENTS, PROTOCOL_X86_32, Request64, SLOTS, Segment};
+use mini_guest::blkif::ring::Asked;
 use mini_guest::blkif::{Layout, RingPage};
 use mini_guest::events;
 use test_guests::frontend::{BACKEND, Front, Page};
@@ -186,8 +187,28 @@ impl Disk {
 
     /// Asks one thing as it is, which must be answered so.
     pub fn ask(&mut self, what: &str, request: Request64, expected: Answer) {
-        let slot = self.asked;
         self.put(request);
+        self.must_answer(what, request.id, expected);
+    }
+
+    /// Asks for so many segments of the list that a granted page is said to hold.
+    pub fn ask_list(&mut self, what: &str, operation: BlkOp, (count, page): (u16, u32), expected: Answer) {
+        let asked = Asked {
+            operation,
+            count,
+            id: u64::from(self.asked) | 0xDCBA_0000_0000,
+            sector: 0,
+            is_indirect: true,
+            page,
+        };
+        LAYOUT.put(&self.ring, self.asked % SLOTS, &asked, &[]);
+        self.asked = self.asked.wrapping_add(1);
+        self.must_answer(what, asked.id, expected);
+    }
+
+    /// What was put last must be answered so.
+    fn must_answer(&mut self, what: &str, id: u64, expected: Answer) {
+        let slot = self.asked.wrapping_sub(1);
         self.show(self.asked);
         let wanted = self.asked;
         let answer = self.await_answers(wanted).then(|| self.answer(slot));
@@ -201,8 +222,7 @@ impl Disk {
         if let Some(counter) = counter {
             *counter += 1;
         }
-        self.front
-            .expect(answer == Some((request.id, status)), what, answer);
+        self.front.expect(answer == Some((id, status)), what, answer);
     }
 
     /// Waits until so many are answered; whether they were.

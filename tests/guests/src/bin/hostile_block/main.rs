@@ -1,5 +1,5 @@
 //! A frontend of a disk that does everything wrong: nonsense in requests, sectors and frames that are not its own, indices that run away and go
-//! back, slots that change, answers that nobody looks at, grants that end in flight, keys that lie; and in the end requests without
+//! back, slots that change, answers that nobody looks at, grants that end in flight or while they stay, lists of segments that are none, keys that lie; and in the end requests without
 //! end, until somebody destroys the domain.
 //!
 //! It attacks Domain0's backend, so it is another domain's kernel, with the disk `xvda` (`system::hostile_frontends_hurt_nobody`);
@@ -17,6 +17,7 @@ use test_guests::{guest_abi, println};
 
 mod disk;
 mod handshake;
+mod lasting;
 mod requests;
 mod rings;
 
@@ -38,6 +39,8 @@ fn main(start_info: &'static StartInfo) -> ! {
     rings::ring_as_data(&mut disk);
     rings::answers_unread(&mut disk);
     rings::changed_in_flight(&mut disk);
+    lasting::grants_that_stay(&mut disk);
+    lasting::lists_of_segments(&mut disk);
     handshake::keys_that_lie(&mut disk);
     handshake::states_that_jump(&mut disk);
     let (wrong, counts) = (disk.front.wrong(), disk.counts);
