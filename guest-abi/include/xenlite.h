@@ -1454,6 +1454,49 @@ _Static_assert(offsetof(struct xl_blkif_request64, id) == 8, "Request64");
 _Static_assert(offsetof(struct xl_blkif_request64, sector_number) == 16, "Request64");
 _Static_assert(offsetof(struct xl_blkif_request64, seg) == 24, "Request64");
 
+/* Indirect32: 64 bytes */
+struct xl_blkif_indirect32 {
+    uint8_t operation;
+    uint8_t indirect_op;
+    uint16_t nr_segments;
+    uint64_t id;
+    uint64_t sector_number;
+    uint16_t handle;
+    uint8_t pad_at_22[2];
+    uint32_t indirect_grefs[8];
+    uint8_t pad_at_56[8];
+};
+_Static_assert(sizeof(struct xl_blkif_indirect32) == 64, "Indirect32");
+_Static_assert(offsetof(struct xl_blkif_indirect32, operation) == 0, "Indirect32");
+_Static_assert(offsetof(struct xl_blkif_indirect32, indirect_op) == 1, "Indirect32");
+_Static_assert(offsetof(struct xl_blkif_indirect32, nr_segments) == 2, "Indirect32");
+_Static_assert(offsetof(struct xl_blkif_indirect32, id) == 4, "Indirect32");
+_Static_assert(offsetof(struct xl_blkif_indirect32, sector_number) == 12, "Indirect32");
+_Static_assert(offsetof(struct xl_blkif_indirect32, handle) == 20, "Indirect32");
+_Static_assert(offsetof(struct xl_blkif_indirect32, indirect_grefs) == 24, "Indirect32");
+
+/* Indirect64: 64 bytes */
+struct xl_blkif_indirect64 {
+    uint8_t operation;
+    uint8_t indirect_op;
+    uint16_t nr_segments;
+    uint8_t pad_at_4[4];
+    uint64_t id;
+    uint64_t sector_number;
+    uint16_t handle;
+    uint8_t pad_at_26[2];
+    uint32_t indirect_grefs[8];
+    uint8_t pad_at_60[4];
+};
+_Static_assert(sizeof(struct xl_blkif_indirect64) == 64, "Indirect64");
+_Static_assert(offsetof(struct xl_blkif_indirect64, operation) == 0, "Indirect64");
+_Static_assert(offsetof(struct xl_blkif_indirect64, indirect_op) == 1, "Indirect64");
+_Static_assert(offsetof(struct xl_blkif_indirect64, nr_segments) == 2, "Indirect64");
+_Static_assert(offsetof(struct xl_blkif_indirect64, id) == 8, "Indirect64");
+_Static_assert(offsetof(struct xl_blkif_indirect64, sector_number) == 16, "Indirect64");
+_Static_assert(offsetof(struct xl_blkif_indirect64, handle) == 24, "Indirect64");
+_Static_assert(offsetof(struct xl_blkif_indirect64, indirect_grefs) == 28, "Indirect64");
+
 /* Response32: 12 bytes */
 struct xl_blkif_response32 {
     uint64_t id;

@@ -275,6 +275,8 @@ fn rings(out: &mut Header) {
         io::blkif::Segment,
         io::blkif::Request32,
         io::blkif::Request64,
+        io::blkif::Indirect32,
+        io::blkif::Indirect64,
         io::blkif::Response32,
         io::blkif::Response64,
     );

@@ -22,56 +22,27 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 use arrayvec::ArrayVec;
-use guest_abi::io::blkif::{
-    BlkOp, BlkStatus, MAX_SEGMENTS, Response64, SECTOR_BYTES, SLOTS, Segment as Piece,
-};
+use guest_abi::io::blkif::{BlkOp, BlkStatus, MAX_SEGMENTS, Response64, SLOTS, Segment as Piece};
 use guest_abi::io::ring::BackRing;
-use zerocopy::IntoBytes;
 
 use super::counters::Counters;
 use super::gather::{Gathered, Taken};
 use super::judge::{self, MOST_INDIRECT};
-use super::kept::{Kept, Slot};
+use super::kept::Kept;
 use super::ring::{Asked, Layout, RingPage};
 use crate::block::fair::Seat;
-use crate::block::{BlockError, Client, Device, Op, Request, Segment};
+use crate::block::{BlockError, Client, Device, Op, Request};
+
+mod frames;
+
+use frames::Frame;
+pub use frames::{Guest, Mapping};
 
 /// Most frames that are mapped: those of all requests that a ring can hold, and more that stay.
 pub const MOST_MAPPED: usize = 1024;
 /// Frames of one request: those of its segments, and one that says which they are.
 pub const REQUEST_FRAMES: usize = MOST_INDIRECT + 1;
 const _: () = assert!(MOST_MAPPED >= MAX_SEGMENTS * SLOTS as usize && MOST_MAPPED <= super::kept::MOST);
-
-/// A granted frame, mapped.
-pub trait Mapping {
-    /// A piece of it. It may be used until the mapping is given to [`Guest::unmap`].
-    fn segment(&self, offset: u32, len: u32) -> Segment;
-
-    /// Copies its first bytes, which the frontend may change meanwhile.
-    fn read(&self, into: &mut [u8]);
-}
-
-/// What the backend needs of the domains.
-pub trait Guest {
-    /// A granted frame that is mapped.
-    type Mapping: Mapping;
-
-    /// Maps the frames of these references, writable or not; all of them or none.
-    ///
-    /// # Errors
-    /// The frontend does not grant that, or there is no room.
-    #[expect(
-        clippy::result_unit_err,
-        reason = "the answer to the frontend is the same whatever it was"
-    )]
-    fn map(&mut self, references: &[u32], is_writable: bool) -> Result<Vec<Self::Mapping>, ()>;
-
-    /// Unmaps them.
-    fn unmap(&mut self, mappings: Vec<Self::Mapping>);
-
-    /// Tells the frontend that there are answers.
-    fn notify(&mut self);
-}
 
 /// What was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,21 +67,6 @@ pub enum Point {
     Submitted,
     /// It answered requests that the disk had done.
     Answered,
-}
-
-/// A mapped frame.
-struct Frame<M> {
-    mapping: M,
-    is_writable: bool,
-}
-
-impl<M: Mapping> Frame<M> {
-    /// A piece of it, which was judged to be one.
-    fn segment(&self, piece: &Piece) -> Segment {
-        let sectors = u32::from(piece.last_sect) + 1 - u32::from(piece.first_sect);
-        self.mapping
-            .segment(u32::from(piece.first_sect) * SECTOR_BYTES, sectors * SECTOR_BYTES)
-    }
 }
 
 /// One frontend's backend.
@@ -325,136 +281,6 @@ impl<G: Guest> Backend<G> {
             is_alone: false,
             came: self.heard.unwrap_or_else(|| self.done_for_others()),
         })
-    }
-
-    /// Copies the segments of a request out of the page that they lie in, once.
-    fn fetch(&mut self, asked: &Asked, pieces: &mut Vec<Piece>) -> Result<(), BlkStatus> {
-        pieces.resize(asked.count.into(), Piece::default());
-        if let Some((_, frame)) = self.frames.take_up(asked.page, self.taken, |_| true) {
-            frame.mapping.read(pieces.as_mut_bytes());
-            return Ok(());
-        }
-        let page = Piece {
-            gref: asked.page,
-            ..Piece::default()
-        };
-        let (_, own) = self.hold(&[page], false)?;
-        let slot = own.first().copied().or_else(|| self.frames.find(asked.page));
-        if let Some(frame) = slot.and_then(|slot| self.frames.get(slot)) {
-            frame.mapping.read(pieces.as_mut_bytes());
-        }
-        self.release(&own);
-        Ok(())
-    }
-
-    /// Finds the memory of a request that is being taken, or maps it, all or none; and says which frames are mapped for this request alone.
-    fn hold(&mut self, pieces: &[Piece], is_writable: bool) -> Result<(Vec<Segment>, Vec<Slot>), BlkStatus> {
-        let mut segments = Vec::with_capacity(pieces.len());
-        for piece in pieces {
-            let is_right = |frame: &Frame<_>| frame.is_writable || !is_writable;
-            let Some((_, frame)) = self.frames.take_up(piece.gref, self.taken, is_right) else {
-                return self.hold_anew(pieces, segments, is_writable);
-            };
-            segments.push(frame.segment(piece));
-        }
-        self.counters.found += pieces.len() as u64;
-        Ok((segments, Vec::new()))
-    }
-
-    /// The same where those from some piece on are not all mapped, or not so.
-    #[cold]
-    fn hold_anew(
-        &mut self,
-        pieces: &[Piece],
-        mut segments: Vec<Segment>,
-        is_writable: bool,
-    ) -> Result<(Vec<Segment>, Vec<Slot>), BlkStatus> {
-        let rest = &pieces[segments.len()..];
-        let mut missing = Vec::new();
-        let mut slots = Vec::with_capacity(rest.len());
-        let is_right = |frame: &Frame<_>| frame.is_writable || !is_writable;
-        for piece in rest {
-            let mut slot = self.frames.find(piece.gref);
-            if let Some(found) = slot
-                && !self.frames.get(found).is_some_and(is_right)
-            {
-                // Mapped to be read alone: it is mapped anew to be written, which the hypervisor allows or not.
-                self.frames.hide(found);
-                slot = None;
-            }
-            if slot.is_none() {
-                missing.push(piece.gref);
-            }
-            slots.push(slot);
-        }
-        let oldest = self.oldest().min(self.taken);
-        let hidden = self.frames.hidden().filter(|(_, last, _)| *last < oldest);
-        let hidden: Vec<Slot> = hidden.map(|(slot, ..)| slot).collect();
-        self.release(&hidden);
-        let Ok(mappings) = self.guest.map(&missing, is_writable) else {
-            self.counters.bad_grants += 1;
-            return Err(BlkStatus::ERROR);
-        };
-        self.counters.mapped += mappings.len() as u64;
-        self.counters.found += (pieces.len() - mappings.len()) as u64;
-        let mut mappings = mappings.into_iter();
-        let mut own = Vec::new();
-        for (piece, slot) in rest.iter().zip(slots) {
-            let slot = match slot {
-                Some(slot) => slot,
-                None => {
-                    let Some(mapping) = mappings.next() else { break };
-                    let frame = Frame { mapping, is_writable };
-                    // A request may name one twice.
-                    let stays = self.keeps && self.frames.find(piece.gref).is_none();
-                    let slot = self.frames.add(piece.gref, frame, self.taken, stays);
-                    if !stays {
-                        own.push(slot);
-                    }
-                    slot
-                }
-            };
-            if let Some(frame) = self.frames.touch(slot, self.taken) {
-                segments.push(frame.segment(piece));
-            }
-        }
-        Ok((segments, own))
-    }
-
-    /// Unmaps frames that no request uses, so that there is room for `count` more; whether there is.
-    fn make_room(&mut self, count: usize) -> bool {
-        let over = (self.frames.len() + count).saturating_sub(self.limit);
-        over == 0 || self.unmap_oldest(over) >= over
-    }
-
-    /// Unmaps so many of those frames, and some more: looking for them takes a while.
-    #[cold]
-    fn unmap_oldest(&mut self, count: usize) -> usize {
-        let slots = self.frames.oldest(self.oldest(), count.max(self.limit / 8));
-        self.release(&slots);
-        slots.len()
-    }
-
-    /// The oldest request that is not answered: what was used before is not in use.
-    fn oldest(&self) -> u64 {
-        let under_way = self.under_way.values().flatten().map(|taken| taken.number);
-        let waiting = self.gathered.oldest();
-        under_way.chain(waiting).min().unwrap_or(u64::MAX)
-    }
-
-    /// Unmaps frames that no request uses any more, by one call.
-    fn release<'s>(&mut self, slots: impl IntoIterator<Item = &'s Slot>) {
-        let mut gone = Vec::new();
-        for slot in slots {
-            gone.extend(self.frames.remove(*slot).map(|frame| frame.mapping));
-        }
-        self.unmap(gone);
-    }
-
-    fn unmap(&mut self, gone: Vec<G::Mapping>) {
-        if !gone.is_empty() {
-            self.guest.unmap(gone);
-        }
     }
 
     /// Submits the next request with the neighbours that belong to it; `false` where there is none, or no room.

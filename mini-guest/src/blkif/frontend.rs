@@ -10,32 +10,27 @@
 //! # Grants that stay
 //! Frames that belong to disks ([`Host::keep`] says which) are granted once, to be read and written, and the grant is found again by the frame: nothing is withdrawn and granted
 //! for each request, and a backend that knows of it has nothing to map. Such a frame is nobody else's as long as its grant is there: whoever gives the page back gives it to the next one
-//! who needs one for a disk. There are at most [`MOST_KEPT`] such grants; beyond that those go that no request uses and that the backend does not have mapped, and where
+//! who needs one for a disk. There are at most `MOST_KEPT` such grants; beyond that those go that no request uses and that the backend does not have mapped, and where
 //! it has all of them, there are more: so their number follows what the backend keeps.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
 use alloc::rc::Rc;
-use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
 use guest_abi::io::blkif::{self, BlkOp, BlkStatus, LAST_SECTOR_OF_PAGE, MAX_SEGMENTS, SLOTS};
 use guest_abi::io::ring::FrontRing;
-use zerocopy::IntoBytes;
 
 use super::judge::MOST_INDIRECT;
-use super::kept::{Kept, Slot};
-use super::ring::{Asked, Layout, RingPage};
+use super::ring::{Layout, RingPage};
 use crate::block::{BlockError, Device, Info, Op, Refused, Request, SECTOR, Segment, check};
+
+mod granting;
+mod state;
+
+use state::{Connection, Shadow, State};
 
 /// Most requests that the frontend holds, in the ring or waiting for room there.
 const DEPTH: usize = 2 * SLOTS as usize;
-/// Grants of frames that stay, as long as the backend lets go of others.
-const MOST_KEPT: usize = 768;
-/// So many of them are looked at for some that can go; where there are none, there are so many more before it is looked again.
-const LOOKS: usize = 64;
-/// Bits of an address inside its frame.
-const PAGE_SHIFT: u32 = 12;
 
 /// What the frontend needs of its domain.
 pub trait Host {
@@ -70,98 +65,6 @@ pub trait Host {
     /// Whether it calls [`Frontend::show`] itself, when it has nothing else to do: so that many requests are one event.
     fn shows_later(&self) -> bool {
         false
-    }
-}
-
-/// A request in the ring.
-struct Shadow {
-    request: Box<Request>,
-    /// The grants of its pieces.
-    grants: Vec<Slot>,
-    /// Some of them are this request's alone.
-    has_own: bool,
-    /// Where they are listed, if they are too many for a slot.
-    list: Option<List>,
-}
-
-/// A page for a list of segments, and its reference.
-type List = (Box<dyn RingPage>, u32);
-
-/// A granted frame.
-#[derive(Clone, Copy, Debug)]
-struct Grant {
-    reference: u32,
-    frame: u32,
-    /// It stays.
-    is_kept: bool,
-}
-
-/// What is between connections, too.
-struct State {
-    /// By its number in the ring; the numbers of one connection ascend.
-    shadows: BTreeMap<u64, Shadow>,
-    last_id: u64,
-    waiting: VecDeque<Box<Request>>,
-    connection: Option<Connection>,
-    /// What is granted, by frame.
-    grants: Kept<Grant>,
-    /// How many there may be before some are withdrawn.
-    limit: usize,
-    /// There are some that stay no longer.
-    has_hidden: bool,
-    /// The segments of the request that is put into the ring.
-    pieces: Vec<blkif::Segment>,
-    /// Pages for lists of segments that no request uses.
-    lists: Vec<List>,
-    /// The backend keeps what it has mapped.
-    keeps: bool,
-}
-
-impl State {
-    fn new(keeps: bool) -> Self {
-        Self {
-            shadows: BTreeMap::new(),
-            last_id: 0,
-            waiting: VecDeque::new(),
-            connection: None,
-            grants: Kept::new(),
-            limit: MOST_KEPT,
-            has_hidden: false,
-            pieces: Vec::new(),
-            lists: Vec::new(),
-            keeps,
-        }
-    }
-
-    /// The oldest request that has no answer: what was used before is not in use.
-    fn oldest(&self) -> u64 {
-        self.shadows.first_key_value().map_or(u64::MAX, |(id, _)| *id)
-    }
-}
-
-struct Connection {
-    page: Rc<dyn RingPage>,
-    ring: FrontRing,
-}
-
-impl Connection {
-    /// Puts a request with these segments into the next slot, which is free.
-    fn put(&mut self, id: u64, shadow: &Shadow, segments: &[blkif::Segment]) {
-        let request = &shadow.request;
-        let asked = Asked {
-            operation: operation(request.op),
-            count: segments.len() as u16,
-            id,
-            sector: request.sector,
-            is_indirect: shadow.list.is_some(),
-            page: shadow.list.as_ref().map_or(0, |(_, reference)| *reference),
-        };
-        if let Some((page, _)) = &shadow.list {
-            page.write(0, segments.as_bytes());
-        }
-        if let Some(slot) = self.ring.reserve() {
-            LAYOUT.put(&*self.page, slot, &asked, segments);
-        }
     }
 }
 
@@ -395,114 +298,6 @@ impl<H: Host> Frontend<H> {
                 connection.put(state.last_id, &shadow, &state.pieces);
             }
             state.shadows.insert(state.last_id, shadow);
-        }
-    }
-
-    /// Grants all frames of the next request, or none; its segments are in `state.pieces` then. Whether some of the grants are its own.
-    fn grant(&self, state: &mut State, request: &Request) -> Option<(Vec<Slot>, bool)> {
-        let now = state.last_id + 1;
-        let mut granted = Vec::with_capacity(request.segments.len());
-        let mut has_own = false;
-        state.pieces.clear();
-        for segment in &request.segments {
-            // Machine frames have 32-bit numbers.
-            let frame = (segment.address() >> PAGE_SHIFT) as u32;
-            if let Some((slot, grant)) = state.grants.take_up(frame, now, |_| true) {
-                state.pieces.push(to_segment(segment, grant.reference));
-                granted.push(slot);
-                continue;
-            }
-            let Some(grant) = self.grant_anew(state, frame, request.op == Op::Write) else {
-                self.release_own(&mut state.grants, &granted);
-                return None;
-            };
-            state.pieces.push(to_segment(segment, grant.reference));
-            has_own |= !grant.is_kept;
-            granted.push(state.grants.add(frame, grant, now, grant.is_kept));
-        }
-        Some((granted, has_own))
-    }
-
-    #[cold]
-    fn grant_anew(&self, state: &mut State, frame: u32, is_read_only: bool) -> Option<Grant> {
-        let is_kept = state.keeps && self.host.keep(frame.into());
-        if is_kept && state.grants.len() >= state.limit && !self.withdraw(state, LOOKS) {
-            state.limit += LOOKS;
-        }
-        // Who keeps a mapping may have it used for both.
-        let grant = || self.host.grant(frame.into(), is_read_only && !state.keeps);
-        let mut reference = grant();
-        if reference.is_err() && self.withdraw(state, state.grants.len()) {
-            reference = self.host.grant(frame.into(), is_read_only && !state.keeps);
-        }
-        let Ok(reference) = reference else {
-            if is_kept {
-                self.host.let_go(frame.into());
-            }
-            return None;
-        };
-        Some(Grant {
-            reference,
-            frame,
-            is_kept,
-        })
-    }
-
-    /// Withdraws grants that no request uses and the backend does not have mapped, of so many; whether there were any.
-    fn withdraw(&self, state: &mut State, looks: usize) -> bool {
-        let mut are_some = false;
-        // Those of the request that is being granted are younger than all of these.
-        let oldest = state.oldest().min(state.last_id + 1);
-        for slot in state.grants.oldest(oldest, looks) {
-            if state
-                .grants
-                .get(slot)
-                .is_some_and(|grant| self.host.try_end(grant.reference))
-                && let Some(grant) = state.grants.remove(slot)
-            {
-                self.host.let_go(grant.frame.into());
-                are_some = true;
-            }
-        }
-        are_some
-    }
-
-    /// A request is over.
-    fn release(&self, grants: &mut Kept<Grant>, shadow: &Shadow) {
-        if shadow.has_own {
-            self.release_own(grants, &shadow.grants);
-        }
-    }
-
-    /// Ends those of these grants that do not stay.
-    fn release_own(&self, grants: &mut Kept<Grant>, granted: &[Slot]) {
-        for slot in granted {
-            if grants.get(*slot).is_some_and(|grant| !grant.is_kept)
-                && let Some(grant) = grants.remove(*slot)
-            {
-                self.end(grant);
-            }
-        }
-    }
-
-    /// Ends those that stay no longer, and that no request uses.
-    fn end_hidden(&self, state: &mut State) {
-        let oldest = state.oldest();
-        let hidden = state.grants.hidden().filter(|(.., grant)| grant.is_kept);
-        let hidden: Vec<(Slot, u64)> = hidden.map(|(slot, last, _)| (slot, last)).collect();
-        state.has_hidden = hidden.iter().any(|(_, last)| *last >= oldest);
-        for (slot, _) in hidden.into_iter().filter(|(_, last)| *last < oldest) {
-            if let Some(grant) = state.grants.remove(slot) {
-                self.end(grant);
-            }
-        }
-    }
-
-    fn end(&self, grant: Grant) {
-        if grant.is_kept {
-            self.host.end_kept(grant.reference, grant.frame.into());
-        } else {
-            self.host.end(grant.reference);
         }
     }
 
