@@ -49,7 +49,7 @@ fn keys(launcher: &Path) -> Outcome {
         check!(shown.contains(text), "no {text:?} in\n{}", fixture::tail(shown));
     }
     // The other domains may have come as far as the table for their devices, or not.
-    let grants = ["grants: none", "d1: grant table of 1 frames, 0 mappings"];
+    let grants = ["grants: none", "d1: grant table of 4 frames, 0 mappings"];
     check!(
         grants.iter().any(|text| shown.contains(text)),
         "nothing of grants in\n{}",
