@@ -29,10 +29,14 @@ fn main(args: &Args) -> i32 {
         }
     };
     if let Err(error) = result {
-        eprintln!(
-            "mount: {}: {error}",
-            Text(words.first().unwrap_or(&&b"/proc/mounts"[..]))
-        );
+        // The answer does not say which of the two is not there.
+        let is_missing = |path: &&&[u8]| sys::stat(path).is_err();
+        let about = words
+            .first()
+            .filter(is_missing)
+            .or(words.last().filter(is_missing));
+        let about = about.or(words.first()).copied().unwrap_or(b"/proc/mounts");
+        eprintln!("mount: {}: {error}", Text(about));
         return 1;
     }
     0
