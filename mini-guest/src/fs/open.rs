@@ -70,6 +70,23 @@ pub enum What {
     Path(Node),
 }
 
+impl What {
+    /// Whether reading and writing go on at a position. Of the others there is what comes, and a read takes what is there.
+    #[must_use]
+    pub fn has_position(&self) -> bool {
+        !matches!(
+            self,
+            Self::Console(_)
+                | Self::Pipe(_)
+                | Self::Socket(_)
+                | Self::Evtchn(..)
+                | Self::DomainConsole(..)
+                | Self::Serial(..)
+                | Self::Xenbus(..)
+        )
+    }
+}
+
 impl OpenFile {
     /// A file just opened.
     #[must_use]

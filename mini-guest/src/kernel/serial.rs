@@ -5,18 +5,15 @@ use alloc::rc::Rc;
 use uart_16550::Uart16550;
 use uart_16550::backend::PioBackend;
 
-use super::{Kernel, Stop, SysResult};
+use super::{Kernel, SysResult};
 use crate::command_line::option;
 use crate::drivers::lines::Driver;
 use crate::drivers::serial::{Place, Serial};
 use crate::fs::OpenFile;
 use crate::linux::Errno;
-use crate::linux::file::OpenFlags;
 use crate::process::WaitFor;
 use crate::{println, time};
 
-/// Bytes that are handed over at a time.
-const CHUNK: usize = 1024;
 /// How long a power-off waits for a line to take what is left: a full buffer at 4800 baud.
 const DRAIN_NS: u64 = 10 * time::NS_PER_SEC;
 /// How often it is looked meanwhile whether the device has sent what it took: it does not say.
@@ -109,24 +106,9 @@ impl Kernel {
     /// Writes all of it, sleeping whenever there is no room; the call remembers how far it has come.
     pub(crate) fn write_serial(&mut self, file: &OpenFile, number: u32, from: u32, len: u32) -> SysResult {
         let line = self.serial_line(number).ok_or(Errno::ENXIO)?;
-        loop {
-            let done = self.process().call.done;
-            if done >= len {
-                return Ok(len);
-            }
-            let mut buffer = [0; CHUNK];
-            let bytes = &mut buffer[..(len - done).min(CHUNK as u32) as usize];
-            let at = from.checked_add(done).ok_or(Errno::EFAULT)?;
-            self.process().memory().borrow_mut().copy_in(at, bytes)?;
-            match line.write(bytes) {
-                0 if !file.flags.get().contains(OpenFlags::NONBLOCK) => {
-                    return Err(Stop::Wait(WaitFor::SERIAL));
-                }
-                0 if done > 0 => return Ok(done),
-                0 => return Err(Errno::EAGAIN.into()),
-                count => self.process().call.done += count as u32,
-            }
-        }
+        self.write_all(file, (from, len), WaitFor::SERIAL, |_, bytes| {
+            Ok(line.write(bytes))
+        })
     }
 
     /// Gives devices what was written to them, sleeping until they have it. No program runs any more.

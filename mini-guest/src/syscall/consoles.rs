@@ -6,8 +6,7 @@ use guest_abi::addr::Mfn;
 
 use crate::consoles::{MAX_NAME, Opening};
 use crate::fs::OpenFile;
-use crate::kernel::{Kernel, Stop, SysResult};
-use crate::linux::file::OpenFlags;
+use crate::kernel::{Kernel, SysResult};
 use crate::linux::{Errno, word};
 use crate::process::WaitFor;
 
@@ -24,8 +23,6 @@ const HOLD: u32 = 0x0000_4304;
 const PORT: usize = 8;
 /// Flag: lines are shown on the terminal.
 const SHOW: u16 = 1;
-/// Bytes that are typed at a time.
-const CHUNK: usize = 1024;
 
 impl Kernel {
     pub(super) fn consoles_request(&mut self, number: u32, arg: u32) -> SysResult {
@@ -102,30 +99,8 @@ impl Kernel {
         from: u32,
         len: u32,
     ) -> SysResult {
-        loop {
-            let done = self.process().call.done;
-            if done >= len {
-                return Ok(len);
-            }
-            let mut buffer = [0; CHUNK];
-            let bytes = &mut buffer[..(len - done).min(CHUNK as u32) as usize];
-            self.process()
-                .memory()
-                .borrow_mut()
-                .copy_in(from.wrapping_add(done), bytes)?;
-            match self.type_at_domain(domain, opening, bytes) {
-                Ok(0) if file.flags.get().contains(OpenFlags::NONBLOCK) => {
-                    return if done > 0 {
-                        Ok(done)
-                    } else {
-                        Err(Errno::EAGAIN.into())
-                    };
-                }
-                Ok(0) => return Err(Stop::Wait(WaitFor::CONSOLE)),
-                Ok(count) => self.process().call.done = done + count as u32,
-                Err(_) if done > 0 => return Ok(done),
-                Err(errno) => return Err(errno.into()),
-            }
-        }
+        self.write_all(file, (from, len), WaitFor::CONSOLE, |kernel, bytes| {
+            kernel.type_at_domain(domain, opening, bytes)
+        })
     }
 }

@@ -186,16 +186,10 @@ impl Kernel {
 
     fn seek(&mut self, fd: u32, offset: i64, whence: u32) -> Result<u64, Errno> {
         let file = self.process().files.get(fd)?;
+        if !file.what.has_position() {
+            return Err(Errno::ESPIPE);
+        }
         let size = match &file.what {
-            What::Console(_)
-            | What::Pipe(_)
-            | What::Socket(_)
-            | What::Evtchn(..)
-            | What::DomainConsole(..)
-            | What::Serial(..)
-            | What::Xenbus(..) => {
-                return Err(Errno::ESPIPE);
-            }
             What::Path(_) => return Err(Errno::EBADF),
             What::Text(_, text) => text.len() as u64,
             What::Volume(_, volume) => volume.len(),

@@ -41,15 +41,7 @@ impl Kernel {
                 Ok(count) => {
                     done += count;
                     // Terminals and pipes give what is there.
-                    let is_stream = matches!(
-                        file.what,
-                        What::Console(_)
-                            | What::Pipe(_)
-                            | What::Evtchn(..)
-                            | What::DomainConsole(..)
-                            | What::Serial(..)
-                            | What::Xenbus(..)
-                    );
+                    let is_stream = !file.what.has_position();
                     if count < part || is_stream {
                         break;
                     }
@@ -225,8 +217,21 @@ impl Kernel {
         Ok(len)
     }
 
-    /// Writes all of it, sleeping whenever the console has no room; the call remembers how far it has come.
     fn write_terminal(&mut self, file: &OpenFile, from: u32, len: u32) -> SysResult {
+        self.write_all(file, (from, len), WaitFor::OUTPUT, |kernel, bytes| {
+            Ok(kernel.write_console(bytes))
+        })
+    }
+
+    /// Writes all of it by parts, sleeping for `what` whenever `give` takes nothing; the call remembers how far it has come. Where something fails behind a part that
+    /// was written, the answer is how much was.
+    pub(crate) fn write_all(
+        &mut self,
+        file: &OpenFile,
+        (from, len): (u32, u32),
+        what: WaitFor,
+        mut give: impl FnMut(&mut Self, &[u8]) -> Result<usize, Errno>,
+    ) -> SysResult {
         loop {
             let done = self.process().call.done;
             if done >= len {
@@ -234,24 +239,14 @@ impl Kernel {
             }
             let mut buffer = [0; CHUNK];
             let bytes = &mut buffer[..(len - done).min(CHUNK as u32) as usize];
-            let copied = self
-                .process()
-                .memory()
-                .borrow_mut()
-                .copy_in(from.wrapping_add(done), bytes);
-            if let Err(errno) = copied {
-                return if done > 0 { Ok(done) } else { Err(errno.into()) };
-            }
-            match self.write_console(bytes) {
-                0 if file.flags.get().contains(OpenFlags::NONBLOCK) => {
-                    return if done > 0 {
-                        Ok(done)
-                    } else {
-                        Err(Errno::EAGAIN.into())
-                    };
-                }
-                0 => return Err(Stop::Wait(WaitFor::OUTPUT)),
-                count => self.process().call.done = done + count as u32,
+            let at = from.wrapping_add(done);
+            let copied = self.process().memory().borrow_mut().copy_in(at, bytes);
+            match copied.and_then(|()| give(self, bytes)) {
+                Ok(0) if !file.flags.get().contains(OpenFlags::NONBLOCK) => return Err(Stop::Wait(what)),
+                Ok(0) if done == 0 => return Err(Errno::EAGAIN.into()),
+                Err(errno) if done == 0 => return Err(errno.into()),
+                Ok(0) | Err(_) => return Ok(done),
+                Ok(count) => self.process().call.done = done + count as u32,
             }
         }
     }

@@ -125,15 +125,7 @@ impl Kernel {
         work: impl FnOnce(&mut Self) -> SysResult,
     ) -> SysResult {
         let file = self.process().files.get(fd)?;
-        if matches!(
-            file.what,
-            What::Console(_)
-                | What::Pipe(_)
-                | What::Socket(_)
-                | What::Evtchn(..)
-                | What::DomainConsole(..)
-                | What::Serial(..)
-        ) {
+        if !file.what.has_position() {
             return Err(Errno::ESPIPE.into());
         }
         let position = u64::from(low) | u64::from(high) << 32;

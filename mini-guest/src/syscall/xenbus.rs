@@ -3,14 +3,9 @@
 use alloc::rc::Rc;
 
 use crate::fs::OpenFile;
-use crate::kernel::{Kernel, Stop, SysResult};
-use crate::linux::Errno;
-use crate::linux::file::OpenFlags;
+use crate::kernel::{Kernel, SysResult};
 use crate::process::WaitFor;
 use crate::store::ConnectionId;
-
-/// Bytes that are written at a time.
-const CHUNK: usize = 1024;
 
 impl Kernel {
     pub(super) fn read_store(
@@ -38,25 +33,8 @@ impl Kernel {
         from: u32,
         len: u32,
     ) -> SysResult {
-        loop {
-            let done = self.process().call.done;
-            if done >= len {
-                return Ok(len);
-            }
-            let mut buffer = [0; CHUNK];
-            let bytes = &mut buffer[..(len - done).min(CHUNK as u32) as usize];
-            let at = from.wrapping_add(done);
-            let copied = self.process().memory().borrow_mut().copy_in(at, bytes);
-            let written = copied.and_then(|()| self.write_to_store(connection, bytes));
-            match written {
-                Ok(0) if !file.flags.get().contains(OpenFlags::NONBLOCK) => {
-                    return Err(Stop::Wait(WaitFor::STORE));
-                }
-                Ok(0) if done == 0 => return Err(Errno::EAGAIN.into()),
-                Err(errno) if done == 0 => return Err(errno.into()),
-                Ok(0) | Err(_) => return Ok(done),
-                Ok(count) => self.process().call.done = done + count as u32,
-            }
-        }
+        self.write_all(file, (from, len), WaitFor::STORE, |kernel, bytes| {
+            kernel.write_to_store(connection, bytes)
+        })
     }
 }
